@@ -1,0 +1,1 @@
+"""gatekeep: an API gateway inside your app. The public names, sorted, and nothing else."""

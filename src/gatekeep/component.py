@@ -1,0 +1,208 @@
+"""What a component is, phase by phase. Spec: configuration and decorator. Component: what runs. Hooks: its part in one route.
+
+A Component class is made once per gateway with its Services. `bind` compiles the specs that apply to one route to Hooks,
+or None where it has nothing to do; the request path sees only the tuples of those hooks.
+"""
+
+from __future__ import annotations
+
+import sys
+from abc import ABC, abstractmethod
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, ClassVar, Literal, NamedTuple, TypeVar
+
+from .clock import Clock
+from .effects import Flow, Protocol
+from .errors import ConfigurationError, Origin
+from .exchange import Exchange
+from .marks import mark
+from .message import HookResult
+
+if TYPE_CHECKING:
+    from .lifecycle import Runner
+    from .stores.base import Store
+
+__all__ = ["Component", "Hooks", "Mode", "Off", "Placed", "Plan", "Services", "Spec", "caller"]
+
+Mode = Literal["enforce", "report"]
+V = TypeVar("V")
+
+_PACKAGE = str(Path(__file__).parent)
+
+
+def caller() -> Origin:
+    """The nearest line outside gatekeep and outside generated code: where the user wrote what is being made."""
+    frame = sys._getframe(1)
+    while True:
+        file = frame.f_code.co_filename
+        if not file.startswith((_PACKAGE, "<")):
+            return Origin(file, frame.f_lineno)
+        if frame.f_back is None:
+            return Origin(file, frame.f_lineno)
+        frame = frame.f_back
+
+
+@dataclass(frozen=True)
+class Spec:
+    """Frozen configuration of one component, and a decorator: it marks the view and returns the same view.
+
+    Subclass as a frozen dataclass; check the fields in `check()` and raise `self.mistake(...)`.
+    """
+
+    mode: Mode = field(default="enforce", kw_only=True)
+    """"report" logs and counts what would be denied, and denies nothing."""
+    origin: Origin = field(init=False, repr=False, compare=False)
+    """The line that made it."""
+
+    identifies: ClassVar[bool] = False
+    """Whether the spec makes the principal known: a cache must keep the answers of such a route apart."""
+
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "origin", caller())
+        if self.mode not in ("enforce", "report"):
+            raise self.mistake(f'mode={self.mode!r} is neither "enforce" nor "report"')
+        self.check()
+
+    def check(self) -> None:
+        """Raise ConfigurationError for fields that make no sense."""
+
+    @property
+    def reads_principal(self) -> bool:
+        """Whether the answer may depend on the principal because of this spec."""
+        return False
+
+    def mistake(self, message: str, fix: str = "") -> ConfigurationError:
+        """The error to raise for this spec: names its file and line."""
+        return ConfigurationError(f"{type(self).__name__}: {message}", origin=self.origin, fix=fix)
+
+    def __call__(self, view: V) -> V:
+        try:
+            return mark(view, self)
+        except TypeError:
+            raise self.mistake(
+                f"can't be put on {view!r}",
+                fix="decorate the function or class itself, not a bound method, builtin or slotted instance",
+            ) from None
+
+    @classmethod
+    def off(cls) -> Off:
+        """Opt out: cancels this kind of spec from weaker levels. As greppable as it should be."""
+        return Off(cls)
+
+
+@dataclass(frozen=True)
+class Off(Spec):
+    """The opposite of a spec, made by `SpecClass.off()`."""
+
+    kind: type[Spec] = Spec
+
+    def __repr__(self) -> str:
+        return f"{self.kind.__name__}.off()"
+
+
+class Placed(NamedTuple):
+    """A spec and where it stands; `level` names the bucket, entry or counter that it owns.
+
+    "gateway", "stage:<name>", "route:<template>" or "view:<endpoint id>".
+    """
+
+    spec: Any
+    level: str
+
+
+class Plan(NamedTuple):
+    """What a component may know of a route when it binds."""
+
+    id: str
+    """Unique in the gateway, the same in every process: "GET /orders/{order_id}", after the stage's name where there is one."""
+    template: str | None
+    """The route's template; None for unmatched requests."""
+    methods: frozenset[str] | None
+    """Upper case; None where any method is possible."""
+    protocol: Protocol
+    handshake: bool
+    """Whether this is a WebSocket route: its "request" is the handshake."""
+    specs: Sequence[Placed]
+    """This component's own specs, from weak to strong, what `off()` cancelled left out."""
+    identified: bool
+    """Whether some spec on the route makes the principal known."""
+    personal: bool
+    """Whether some spec makes the answer depend on the principal."""
+    stage: str | None
+    variables: Mapping[str, str]
+
+
+RequestHook = Callable[[Exchange], HookResult]
+ResponseHook = Callable[[Exchange], Flow[None] | None]
+FinishHook = Callable[[Exchange], None]
+Need = Callable[[Exchange], bool]
+
+
+class Hooks(NamedTuple):
+    """What a component does on one route; every field may be left out.
+
+    `on_request` sees the request, may answer it or raise Denied. `on_response` may change `exchange.response` (head, and
+    body where it was asked for). `on_finish` runs exactly once after the last byte, an error or a disconnect; it does no
+    I/O of its own. The first two may be generators (see effects).
+    """
+
+    on_request: RequestHook | None = None
+    on_response: ResponseHook | None = None
+    on_finish: FinishHook | None = None
+    needs_request_body: bool = False
+    """`exchange.request.body` is there before on_request runs."""
+    needs_response_body: Need | None = None
+    """Asked at the head; where true, `exchange.response.body` is whole before any on_response runs."""
+    filters_response_body: bool = False
+    """on_response may attach a body filter."""
+    report: bool = False
+    """Denials from on_request are reported, not enforced."""
+
+
+@dataclass(frozen=True, slots=True)
+class Services:
+    """What the gateway lends its components."""
+
+    clock: Clock
+    store: Store
+    runner: Runner
+    max_body: int
+    mode: Mode = "enforce"
+    """The gateway's: "report" turns every spec's mode."""
+
+    def reports(self, spec: Spec) -> bool:
+        """Whether a spec's denials are only reported."""
+        return self.mode == "report" or spec.mode == "report"
+
+
+class Component(ABC):
+    """One running component of one gateway. Subclass, name your `spec`, write `bind`."""
+
+    spec: ClassVar[type[Spec]]
+    """The kind of spec that it runs; a subclass of another component may run the same kind at another place."""
+    handshakes: ClassVar[bool] = False
+    """Whether its request hook also stands before WebSocket handshakes."""
+    repeats: ClassVar[bool] = True
+    """Whether it runs again for the target of a path that was rewritten after it ran."""
+
+    def __init__(self, services: Services) -> None:
+        self.services = services
+
+    @property
+    def name(self) -> str:
+        """As in decisions, metrics and logs: the class name in snake case."""
+        return "".join(f"_{c.lower()}" if c.isupper() else c for c in type(self).__name__).lstrip("_")
+
+    @abstractmethod
+    def bind(self, plan: Plan) -> Hooks | None:
+        """The hooks for one route, or None where there is nothing to do. Raises ConfigurationError."""
+
+    def start(self) -> Flow[None] | None:
+        """Before the first request of a process; may wait."""
+        return None
+
+    def close(self) -> Flow[None] | None:
+        """When the gateway closes; may wait."""
+        return None

@@ -1,0 +1,1 @@
+"""The components, one folder each, and STANDARD: the order that requests pass them in."""

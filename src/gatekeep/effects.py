@@ -1,0 +1,258 @@
+"""One implementation, two colours: what a component waits for, and the two functions that do the waiting.
+
+A hook that must wait is a generator that yields `Io` values (`left = yield from store.take(key)`). `run` carries them out
+synchronously, `arun` on an event loop; nothing else in gatekeep knows the difference. Inside a generator `await` is a
+syntax error, so a component that works under ASGI only can't be written by accident.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import functools
+import inspect
+import os
+import threading
+from collections.abc import Awaitable, Callable, Generator, Hashable
+from concurrent.futures import ThreadPoolExecutor
+from concurrent.futures import TimeoutError as FutureTimeoutError
+from types import GeneratorType
+from typing import Any, Generic, Literal, TypeAlias, TypeVar, cast
+
+from .errors import ConfigurationError, DependencyError, Origin
+
+__all__ = ["Blocking", "Either", "Flow", "Io", "Protocol", "SingleFlight", "arun", "blocking", "either", "lift", "run"]
+
+T = TypeVar("T")
+Protocol: TypeAlias = Literal["asgi", "wsgi"]
+
+
+class Io(Generic[T]):
+    """One operation in two colours: `run()` blocks and returns a T, `arun()` is awaited for the same T."""
+
+    __slots__ = ("arun", "run")
+
+    def __init__(self, run: Callable[[], T], arun: Callable[[], Awaitable[T]]) -> None:
+        self.run = run
+        self.arun = arun
+
+    def __iter__(self) -> Generator[Io[T], T, T]:
+        return (yield self)
+
+
+Flow: TypeAlias = Generator[Io[Any], Any, T]
+
+
+def run(flow: Flow[T]) -> T:
+    """Drive a flow to its end, blocking; what an operation raises is raised inside the flow, at its `yield from`."""
+    try:
+        io = next(flow)
+        while True:
+            try:
+                value = io.run()
+            except BaseException as error:
+                io = flow.throw(error)
+            else:
+                io = flow.send(value)
+    except StopIteration as stop:
+        return cast(T, stop.value)
+
+
+async def arun(flow: Flow[T]) -> T:
+    """Drive a flow to its end on the running loop; cancellation, too, is raised inside the flow."""
+    try:
+        io = next(flow)
+        while True:
+            try:
+                value = await io.arun()
+            except BaseException as error:
+                io = flow.throw(error)
+            else:
+                io = flow.send(value)
+    except StopIteration as stop:
+        return cast(T, stop.value)
+
+
+def is_flow(value: object) -> bool:
+    """Whether a hook's result still has to be driven."""
+    return type(value) is GeneratorType
+
+
+class Either(Generic[T]):
+    """A user callable in both colours; see `either`."""
+
+    def __init__(self, sync: Callable[..., T], asynchronous: Callable[..., Awaitable[T]]) -> None:
+        self.sync = sync
+        self.asynchronous = asynchronous
+
+
+class Blocking(Generic[T]):
+    """A user callable that may block; see `blocking`."""
+
+    def __init__(self, function: Callable[..., T], timeout: float | None) -> None:
+        self.function = function
+        self.timeout = timeout
+
+
+def either(*, sync: Callable[..., T], asynchronous: Callable[..., Awaitable[T]]) -> Either[T]:
+    """A callable for both protocols: `sync` serves WSGI, `asynchronous` serves ASGI."""
+    return Either(sync, asynchronous)
+
+
+def blocking(function: Callable[..., T], *, timeout: float | None = None) -> Blocking[T]:
+    """Mark a sync callable that may block: it runs in a bounded thread pool, for at most `timeout` seconds.
+
+    After the timeout the caller gets a DependencyError; the thread itself can't be stopped and keeps its place in the
+    pool until the function returns.
+    """
+    if inspect.iscoroutinefunction(function):
+        raise ConfigurationError("blocking() takes a sync function", fix="pass the async function as it is")
+    return Blocking(function, timeout)
+
+
+def lift(
+    function: Callable[..., Any] | Either[Any] | Blocking[Any], protocol: Protocol, *, origin: Origin | None = None
+) -> Callable[..., Any]:
+    """Compile a user callable at start-up: calling the result gives a plain value, or an `Io` where it has to wait.
+
+    Raises ConfigurationError for an async function under WSGI without a sync twin.
+    """
+    if isinstance(function, Either):
+        sync, asynchronous = function.sync, function.asynchronous
+        return lambda *args: Io(functools.partial(sync, *args), functools.partial(asynchronous, *args))
+    if isinstance(function, Blocking):
+        return functools.partial(_in_pool, function)
+    if not _is_async(function):
+        return function
+    if protocol == "wsgi":
+        raise ConfigurationError(
+            f"{_name(function)} is async, and this app is served over WSGI",
+            origin=origin,
+            fix="give a sync twin: either(sync=..., asynchronous=...)",
+        )
+    return lambda *args: Io(functools.partial(_no_sync, function), functools.partial(function, *args))
+
+
+def _is_async(function: object) -> bool:
+    while isinstance(function, functools.partial):
+        function = function.func
+    return inspect.iscoroutinefunction(function) or inspect.iscoroutinefunction(getattr(type(function), "__call__", None))  # noqa: B004
+
+
+def _name(function: object) -> str:
+    return getattr(function, "__qualname__", None) or repr(function)
+
+
+def _no_sync(function: object) -> Any:
+    raise RuntimeError(f"{_name(function)} is async and can't be run under WSGI")
+
+
+_POOL_SIZE = 32
+_pool: ThreadPoolExecutor | None = None
+_pool_lock = threading.Lock()
+
+
+def _thread_pool() -> ThreadPoolExecutor:
+    global _pool
+    with _pool_lock:
+        if _pool is None:
+            _pool = ThreadPoolExecutor(_POOL_SIZE, thread_name_prefix="gatekeep-blocking")
+        return _pool
+
+
+def _forget_pool() -> None:
+    # A forked child has the pool object but none of its threads; the lock may have been held by one of them.
+    global _pool, _pool_lock
+    _pool, _pool_lock = None, threading.Lock()
+
+
+def _in_pool(call: Blocking[T], *args: Any) -> Io[T]:
+    def wait() -> T:
+        future = _thread_pool().submit(call.function, *args)
+        try:
+            return future.result(call.timeout)
+        except FutureTimeoutError:
+            if future.done():  # the function's own TimeoutError
+                raise
+            future.cancel()
+            raise DependencyError(f"{_name(call.function)} took longer than {call.timeout} s") from None
+
+    async def await_() -> T:
+        loop = asyncio.get_running_loop()
+        future = loop.run_in_executor(_thread_pool(), functools.partial(call.function, *args))
+        done, _ = await asyncio.wait((future,), timeout=call.timeout)
+        if not done:
+            future.cancel()
+            raise DependencyError(f"{_name(call.function)} took longer than {call.timeout} s")
+        return future.result()
+
+    return Io(wait, await_)
+
+
+class SingleFlight(Generic[T]):
+    """At most one run of a flow per key at a time; who comes while it is under way waits for the same outcome.
+
+    Under ASGI the flight is shared by the tasks of one loop, under WSGI by threads; no lock is held while it flies. The
+    flight belongs to nobody: under ASGI it is a task of its own, so a cancelled caller does not cancel it for the others.
+    """
+
+    def __init__(self) -> None:
+        self._lock = threading.Lock()
+        self._threads: dict[Hashable, _Landing] = {}
+        self._tasks: dict[tuple[int, Hashable], asyncio.Task[T]] = {}
+
+    def join(self, key: Hashable, start: Callable[[], Flow[T]], timeout: float | None = None) -> Io[T]:
+        """Fly `start()` for `key`, or wait for the flight under way, at most `timeout` seconds (then DependencyError)."""
+
+        def wait() -> T:
+            with self._lock:
+                landing = self._threads.get(key)
+                mine = landing is None
+                if landing is None:
+                    landing = self._threads[key] = _Landing()
+            if mine:
+                try:
+                    landing.value = run(start())
+                except BaseException as error:
+                    landing.error = error
+                finally:
+                    with self._lock:
+                        del self._threads[key]
+                    landing.done.set()
+            elif not landing.done.wait(timeout):
+                raise DependencyError(f"waited {timeout} s for another request's look-up")
+            if landing.error is not None:
+                raise landing.error
+            return cast(T, landing.value)
+
+        async def await_() -> T:
+            slot = (id(asyncio.get_running_loop()), key)
+            task = self._tasks.get(slot)
+            if task is None:
+                task = self._tasks[slot] = asyncio.ensure_future(arun(start()))
+                task.add_done_callback(lambda done: self._landed(slot, done))
+            try:
+                return await asyncio.wait_for(asyncio.shield(task), timeout)
+            except TimeoutError:
+                if task.done():
+                    return task.result()
+                raise DependencyError(f"waited {timeout} s for another request's look-up") from None
+
+        return Io(wait, await_)
+
+    def _landed(self, slot: tuple[int, Hashable], task: asyncio.Task[T]) -> None:
+        del self._tasks[slot]
+        if not task.cancelled():
+            task.exception()  # retrieved, so that a flight everybody has left is not reported as lost
+
+
+class _Landing:
+    __slots__ = ("done", "error", "value")
+
+    def __init__(self) -> None:
+        self.done = threading.Event()
+        self.error: BaseException | None = None
+        self.value: object = None
+
+
+if hasattr(os, "register_at_fork"):  # pragma: no branch
+    os.register_at_fork(after_in_child=_forget_pool)

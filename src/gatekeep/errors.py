@@ -1,0 +1,151 @@
+"""The exception tree. Everything gatekeep raises on purpose is a GatekeepError.
+
+GatekeepError
+├── ConfigurationError        a mistake in the set-up; raised at start-up, names file, line and fix
+├── DependencyError           something gatekeep waits for (a store, a key server) failed; answered as 503
+└── Denied                    a request is refused; carries its status and a stable code
+    ├── BadRequest            400  ambiguous or malformed; holds in report mode too
+    ├── Unauthorized          401
+    ├── Forbidden             403
+    ├── NotFound              404
+    ├── Conflict              409
+    ├── PayloadTooLarge       413  holds in report mode too
+    ├── UnsupportedMediaType  415
+    ├── Invalid               400  the validator's, with a list of violations
+    ├── Throttled             429
+    ├── InternalError         500  a fault of the gateway or of a component; details are in the log only
+    ├── NotGuarded            500  an endpoint was reached around its pipeline
+    └── Unavailable           503
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any, ClassVar, NamedTuple
+
+__all__ = [
+    "BadRequest",
+    "ConfigurationError",
+    "Conflict",
+    "Denied",
+    "DependencyError",
+    "Forbidden",
+    "GatekeepError",
+    "InternalError",
+    "Invalid",
+    "NotFound",
+    "NotGuarded",
+    "Origin",
+    "PayloadTooLarge",
+    "Throttled",
+    "Unauthorized",
+    "Unavailable",
+    "UnsupportedMediaType",
+]
+
+
+class Origin(NamedTuple):
+    """The line of the user's code that an object was made on."""
+
+    file: str
+    line: int
+
+    def __str__(self) -> str:
+        return f"{self.file}:{self.line}"
+
+
+class GatekeepError(Exception):
+    """The root; not raised itself."""
+
+
+class ConfigurationError(GatekeepError):
+    """A mistake in the set-up: says what is wrong, where (`file:line` of the offending spec) and how to fix it."""
+
+    def __init__(self, message: str, *, origin: Origin | None = None, fix: str = "") -> None:
+        self.origin = origin
+        self.fix = fix
+        where = f"{origin}: " if origin is not None else ""
+        super().__init__(f"{where}{message}{f' ({fix})' if fix else ''}")
+
+
+class DependencyError(GatekeepError):
+    """A store, key server or other back end did not answer as it should; a component may map it, else it is a 503."""
+
+
+class Denied(GatekeepError):
+    """A request is refused: `status`, a stable `code`, a `detail` for the client, and headers that go with the answer."""
+
+    status: ClassVar[int] = 403
+    code: str = "denied"
+    title: ClassVar[str] = "Denied"
+    holds_in_report_mode: ClassVar[bool] = False
+
+    def __init__(
+        self,
+        detail: str = "",
+        *,
+        code: str | None = None,
+        headers: Sequence[tuple[str, str]] = (),
+        errors: Sequence[Mapping[str, Any]] = (),
+    ) -> None:
+        super().__init__(detail)
+        if code is not None:
+            self.code = code
+        self.detail = detail
+        self.headers = headers
+        self.errors = errors
+
+    def __str__(self) -> str:
+        return f"{self.status} {self.code}: {self.detail}"
+
+
+class BadRequest(Denied):
+    status, code, title = 400, "bad_request", "Bad Request"
+    holds_in_report_mode = True
+
+
+class Unauthorized(Denied):
+    status, code, title = 401, "unauthorized", "Unauthorized"
+
+
+class Forbidden(Denied):
+    status, code, title = 403, "forbidden", "Forbidden"
+
+
+class NotFound(Denied):
+    status, code, title = 404, "not_found", "Not Found"
+
+
+class Conflict(Denied):
+    status, code, title = 409, "conflict", "Conflict"
+
+
+class PayloadTooLarge(Denied):
+    status, code, title = 413, "body_too_large", "Content Too Large"
+    holds_in_report_mode = True
+
+
+class UnsupportedMediaType(Denied):
+    status, code, title = 415, "unsupported_media_type", "Unsupported Media Type"
+
+
+class Invalid(Denied):
+    status, code, title = 400, "invalid_request", "Invalid Request"
+
+
+class Throttled(Denied):
+    status, code, title = 429, "throttled", "Too Many Requests"
+
+
+class InternalError(Denied):
+    status, code, title = 500, "internal_error", "Internal Server Error"
+    holds_in_report_mode = True
+
+
+class NotGuarded(Denied):
+    status, code, title = 500, "not_guarded", "Internal Server Error"
+    holds_in_report_mode = True
+
+
+class Unavailable(Denied):
+    status, code, title = 503, "unavailable", "Service Unavailable"

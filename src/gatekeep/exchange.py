@@ -1,0 +1,199 @@
+"""Exchange: one request's way through the gateway and what is known so far. Principal: who asks. current(): the running one."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from contextvars import ContextVar
+from dataclasses import dataclass, field
+from random import getrandbits
+from typing import TYPE_CHECKING, Any
+
+from .errors import Denied
+from .message import Forwarded, Request, Response
+
+if TYPE_CHECKING:
+    from .effects import Io
+    from .routing import Endpoint
+
+__all__ = ["ANONYMOUS", "Exchange", "Principal", "current", "principal"]
+
+
+@dataclass(frozen=True, slots=True)
+class Principal:
+    """Who asks. `key`, (kind, issuer, id), is what limits and caches use: two issuers' equal ids never meet."""
+
+    kind: str
+    """How it was proved: "jwt", "api_key", …; "anonymous" when nobody did."""
+    issuer: str = ""
+    id: str = ""
+    client_id: str | None = None
+    scopes: frozenset[str] = frozenset()
+    roles: frozenset[str] = frozenset()
+    claims: Mapping[str, Any] = field(default_factory=dict, compare=False)
+
+    @property
+    def subject(self) -> str:
+        return self.id
+
+    @property
+    def key(self) -> tuple[str, str, str]:
+        return (self.kind, self.issuer, self.id)
+
+    @property
+    def anonymous(self) -> bool:
+        return self.kind == "anonymous"
+
+
+ANONYMOUS = Principal("anonymous")
+
+
+class Exchange:
+    """One request on its way: filled in by the driver and the components, read by views through `current()`."""
+
+    __slots__ = (
+        "_client",
+        "_params",
+        "_request_id",
+        "_site",
+        "admitted",
+        "decisions",
+        "endpoint",
+        "error",
+        "forwarded",
+        "monotonic",
+        "original",
+        "outcome",
+        "principal",
+        "request",
+        "response",
+        "state",
+    )
+
+    def __init__(self, request: Request, site: Site, endpoint: Endpoint | None, params: Any, monotonic: float) -> None:
+        self.request = request
+        self._site = site
+        self.endpoint = endpoint
+        self._params = params
+        self.monotonic = monotonic
+        """The reading of the monotonic clock, in seconds, when the request came: the one that limits and durations use."""
+        self.principal = ANONYMOUS
+        self.response: Response | None = None
+        """The answer's head, from the moment there is one."""
+        self.forwarded: Forwarded | None = None
+        self.admitted: object = None
+        """The key of the one endpoint that the pipeline let this request through to; the guard compares it."""
+        self.error: BaseException | None = None
+        """What the app raised, or the Denied that was answered."""
+        self.outcome = "completed"
+        """"completed", "failed" (an exception ended it) or "disconnected"; final in on_finish."""
+        self.state: dict[Any, Any] = {}
+        """A component's own notes for later phases, under the component itself."""
+        self.decisions: list[tuple[str, str]] = []
+        """(component, outcome) in order, e.g. ("response_cache", "hit"), ("authorizer", "report:forbidden")."""
+        self._client: str | None = None
+        self._request_id: str | None = None
+
+    # Who and where.
+
+    @property
+    def route(self) -> str | None:
+        """The template of the route, with the mounts it stands under; None when no route matched."""
+        return self.endpoint.template if self.endpoint is not None else None
+
+    @property
+    def stage(self) -> str | None:
+        """The stage's name; None without stages."""
+        return self._site.stage
+
+    @property
+    def variables(self) -> Mapping[str, str]:
+        """The stage's variables."""
+        return self._site.variables
+
+    @property
+    def protocol(self) -> str:
+        return self.request.protocol
+
+    @property
+    def path_params(self) -> Mapping[str, Any]:
+        """The path's parameters, as text or as the framework's converters made them."""
+        params = self._params
+        if params is None:
+            return {}
+        if callable(params):
+            params = self._params = params()
+        return params  # type: ignore[no-any-return]
+
+    @property
+    def client(self) -> str | None:
+        """The client's address, through trusted proxies where configured; None when there is none (a Unix socket)."""
+        if self._client is None:
+            self._client = self._site.client_address(self.request)
+        return self._client
+
+    @property
+    def request_id(self) -> str:
+        """128 random bits in hex, or a trusted proxy's own `X-Request-Id`."""
+        if self._request_id is None:
+            self._request_id = self._site.inbound_request_id(self.request) or f"{getrandbits(128):032x}"
+        return self._request_id
+
+    # What a hook does.
+
+    def forward(self) -> Forwarded:
+        """The request as the app shall see it, to be changed in place; made on first use."""
+        if self.forwarded is None:
+            self.forwarded = Forwarded(self.request)
+        return self.forwarded
+
+    def read_body(self) -> Io[bytes]:
+        """Read the request's body, bounded by the gateway's `max_body`; the app reads it again, untouched."""
+        return self.request.read(self._site.max_body)
+
+    def note(self, component: str, outcome: str) -> None:
+        """Record a decision for logs, metrics and traces; `outcome` comes from a small fixed set."""
+        self.decisions.append((component, outcome))
+
+    def report(self, component: str, denied: Denied) -> None:
+        """Record a denial that `mode="report"` does not enforce."""
+        self._site.report(self, component, denied)
+
+    def refetch(self, component: object) -> Io[Response]:
+        """Call the app again outside the client's request, through what stands inside `component` and its own on_response.
+
+        For stale-while-revalidate: the fresh answer passes the same hooks as a miss would. Give it to the runner.
+        """
+        return self._site.refetch(self, component)
+
+    def __repr__(self) -> str:
+        return f"<Exchange {self.request.method} {self.request.path!r} → {self.route}>"
+
+
+class Site:
+    """What an exchange knows of the app it is for; gateway.py has the full one."""
+
+    __slots__ = ()
+
+    stage: str | None
+    variables: Mapping[str, str]
+    max_body: int
+    client_address: Callable[[Request], str | None]
+    inbound_request_id: Callable[[Request], str | None]
+    report: Callable[[Exchange, str, Denied], None]
+    refetch: Callable[[Exchange, object], Io[Response]]
+
+
+_current: ContextVar[Exchange | None] = ContextVar("gatekeep.exchange", default=None)
+
+
+def current() -> Exchange:
+    """The exchange of the request being served. Raises LookupError outside one."""
+    exchange = _current.get()
+    if exchange is None:
+        raise LookupError("no request is passing a gateway here")
+    return exchange
+
+
+def principal() -> Principal:
+    """The caller of the request being served; a FastAPI dependency as it is: `Depends(gatekeep.principal)`."""
+    return current().principal

@@ -1,0 +1,73 @@
+"""Frameworks: what gatekeep must know of one to stand in front of its apps. One file each: route table, guard, entry.
+
+`adapter_for(app)` finds the one for an app object, or None for an opaque WSGI or ASGI callable. No framework is imported
+here unless the app's own class came from it.
+"""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Callable
+from typing import Any, Protocol
+
+from ..effects import Protocol as Wire
+from ..exchange import Exchange
+from ..message import Response
+from ..routing import Resolver
+
+__all__ = ["Adapter", "Guard", "adapter_for"]
+
+
+class Guard(Protocol):
+    """Stands at the dispatch point: an endpoint runs only when the pipeline of exactly that endpoint let the request through."""
+
+    lifted: bool
+    """True inside `gatekeep.testing.unguarded(app)`: everything passes."""
+
+    def admits(self, exchange: Exchange | None, key: object) -> bool:
+        """Whether `exchange` (from scope["gatekeep"] / environ["gatekeep"], None if there is none) was let through to `key`."""
+
+    def refuse(self, exchange: Exchange | None, what: str) -> Response:
+        """The 500 `not_guarded` Response for an endpoint reached around its pipeline; logs `what`, marks the table stale."""
+
+
+class Adapter(Protocol):
+    """One app of one framework."""
+
+    protocol: Wire
+    app: Any
+
+    def read(self) -> Resolver:
+        """Compile the app's route table as it is now."""
+
+    def arm(self, guard: Guard) -> None:
+        """Put the guard at the dispatch point of every endpoint, those added later included. Once per app, at once.
+
+        Raises ConfigurationError where the framework's version lacks what the guard needs.
+        """
+
+    def install(self, wrap: Callable[[Any], Any]) -> None:
+        """Make `wrap(the app's own callable)` the outermost layer of the same app object."""
+
+
+def adapter_for(app: object) -> Adapter | None:
+    """The adapter of a FastAPI, Starlette, Flask or Django app object."""
+    origins = {base.__module__.partition(".")[0] for base in type(app).__mro__}
+    if "fastapi" in origins:
+        from .fastapi import FastAPIAdapter
+
+        return FastAPIAdapter(app)
+    if "starlette" in origins and "starlette.applications" in sys.modules:
+        from .starlette import StarletteAdapter
+
+        if StarletteAdapter.fits(app):
+            return StarletteAdapter(app)
+    if "flask" in origins:
+        from .flask import FlaskAdapter
+
+        return FlaskAdapter(app)
+    if "django" in origins:
+        from .django import DjangoAdapter
+
+        return DjangoAdapter(app)
+    return None

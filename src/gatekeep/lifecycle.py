@@ -1,0 +1,252 @@
+"""Life: the background runner, one per process, started lazily and again after a fork.
+
+Under ASGI its work is tasks of the running loop; under WSGI it is one daemon thread. Work that is submitted on a loop stays
+on that loop, so asynchronous clients are used by the loop that made them.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import heapq
+import itertools
+import logging
+import os
+import threading
+import weakref
+from collections.abc import Callable
+from types import GeneratorType
+from typing import Any, TypeAlias
+
+from .clock import SYSTEM_CLOCK, Clock
+from .effects import Flow, arun, run
+
+__all__ = ["Job", "Runner"]
+
+_log = logging.getLogger("gatekeep.lifecycle")
+
+Job: TypeAlias = Callable[[], Flow[Any] | None]
+"""A piece of background work: a plain function, or one that returns a flow to be driven."""
+
+
+class Runner:
+    """Runs flows outside of any request: `submit` once, `every` so many seconds. What a job raises is logged.
+
+    Bounded: over `limit` pieces of submitted work waiting or under way, `submit` refuses and says so.
+    """
+
+    def __init__(self, clock: Clock = SYSTEM_CLOCK, limit: int = 10_000) -> None:
+        self._clock = clock
+        self._limit = limit
+        self._periodic: list[Periodic] = []
+        self._reset()
+        _runners.add(self)
+
+    def _reset(self) -> None:
+        self._lock = threading.Lock()
+        self._wake = threading.Condition(self._lock)
+        self._thread: threading.Thread | None = None
+        self._queue: list[Job] = []
+        self._timers: list[tuple[float, int, Periodic]] = []
+        self._order = itertools.count()
+        self._tasks: set[asyncio.Task[None]] = set()
+        self._loops: weakref.WeakKeyDictionary[asyncio.AbstractEventLoop, list[asyncio.Task[None]]] = weakref.WeakKeyDictionary()
+        self._busy = 0
+        self._closed = False
+
+    # Once.
+
+    def submit(self, job: Job) -> bool:
+        """Run a job soon, in the colour of the caller. False when too much is waiting already, or the runner is closed."""
+        try:
+            loop = asyncio.get_running_loop()
+        except RuntimeError:
+            loop = None
+        with self._lock:
+            if self._closed or self._busy >= self._limit:
+                return False
+            self._busy += 1
+            if loop is None:
+                self._queue.append(job)
+                self._start_thread()
+                self._wake.notify()
+                return True
+        task = loop.create_task(self._drive(job))
+        self._tasks.add(task)
+        task.add_done_callback(self._tasks.discard)
+        return True
+
+    async def _drive(self, job: Job) -> None:
+        try:
+            work = job()
+            if type(work) is GeneratorType:
+                await arun(work)
+        except Exception:
+            _log.exception("background work failed")
+        finally:
+            with self._lock:
+                self._busy -= 1
+
+    # Again and again.
+
+    def every(self, seconds: float, job: Job, *, name: str) -> Periodic:
+        """Run a job every so many seconds from the first request on; `cancel()` the result to stop it."""
+        periodic = Periodic(self, seconds, job, name)
+        with self._lock:
+            self._periodic.append(periodic)
+            if self._thread is not None:
+                self._schedule(periodic)
+                self._wake.notify()
+            loops = list(self._loops)
+        for loop in loops:
+            loop.call_soon_threadsafe(self._start_ticking, loop, periodic)
+        return periodic
+
+    def start(self) -> None:
+        """Start what is periodic, in the colour of the caller; cheap when it runs already. The drivers call it."""
+        try:
+            loop = asyncio.get_running_loop()
+        except RuntimeError:
+            with self._lock:
+                if self._periodic and not self._closed:
+                    self._start_thread()
+            return
+        if loop not in self._loops and not self._closed:
+            self._loops[loop] = []
+            for periodic in list(self._periodic):
+                self._start_ticking(loop, periodic)
+
+    def _start_ticking(self, loop: asyncio.AbstractEventLoop, periodic: Periodic) -> None:
+        if not periodic.cancelled and not self._closed:
+            self._loops[loop].append(loop.create_task(self._tick(periodic), name=f"gatekeep-{periodic.name}"))
+
+    async def _tick(self, periodic: Periodic) -> None:
+        while True:
+            await asyncio.sleep(periodic.seconds)
+            if periodic.cancelled:
+                return
+            try:
+                work = periodic.job()
+                if type(work) is GeneratorType:
+                    await arun(work)
+            except Exception:
+                _log.exception("the background job %s failed", periodic.name)
+
+    def forget(self, periodic: Periodic) -> None:
+        with self._lock:
+            if periodic in self._periodic:
+                self._periodic.remove(periodic)
+
+    def run_due(self) -> None:
+        """Run every periodic job once, now, synchronously: for tests, with a fake clock."""
+        for periodic in list(self._periodic):
+            work = periodic.job()
+            if type(work) is GeneratorType:
+                run(work)
+
+    # The thread.
+
+    def _schedule(self, periodic: Periodic) -> None:
+        heapq.heappush(self._timers, (self._clock.monotonic() + periodic.seconds, next(self._order), periodic))
+
+    def _start_thread(self) -> None:
+        if self._thread is None:
+            for periodic in self._periodic:
+                self._schedule(periodic)
+            self._thread = threading.Thread(target=self._work, name="gatekeep-runner", daemon=True)
+            self._thread.start()
+
+    def _work(self) -> None:
+        while True:
+            with self._lock:
+                while not self._queue and not self._closed and not self._due():
+                    self._wake.wait(self._pause())
+                if self._closed and not self._queue:
+                    return
+                submitted = bool(self._queue)
+                job = self._queue.pop(0) if submitted else self._next_due()
+            if job is None:
+                continue
+            try:
+                work = job()
+                if type(work) is GeneratorType:
+                    run(work)
+            except Exception:
+                _log.exception("background work failed")
+            finally:
+                if submitted:
+                    with self._lock:
+                        self._busy -= 1
+
+    def _due(self) -> bool:
+        return bool(self._timers) and self._timers[0][0] <= self._clock.monotonic()
+
+    def _pause(self) -> float | None:
+        return max(0.0, self._timers[0][0] - self._clock.monotonic()) if self._timers else None
+
+    def _next_due(self) -> Job | None:
+        if not self._due():
+            return None
+        _, _, periodic = heapq.heappop(self._timers)
+        if periodic.cancelled:
+            return None
+        self._schedule(periodic)
+        return periodic.job
+
+    # The end.
+
+    def close(self, timeout: float = 5.0) -> None:
+        """Stop: submitted work of the thread is finished first, for at most `timeout` seconds; tasks of loops are cancelled."""
+        with self._lock:
+            self._closed = True
+            self._wake.notify_all()
+            thread = self._thread
+        if thread is not None and thread is not threading.current_thread():
+            thread.join(timeout)
+        for loop, tasks in list(self._loops.items()):
+            for task in tasks:
+                if not loop.is_closed():
+                    loop.call_soon_threadsafe(task.cancel)
+
+    async def aclose(self, grace: float = 5.0) -> None:
+        """As close(), and let the submitted work of this loop finish first, for at most `grace` seconds."""
+        loop = asyncio.get_running_loop()
+        mine = [task for task in self._tasks if task.get_loop() is loop and task is not asyncio.current_task()]
+        if mine:
+            _, late = await asyncio.wait(mine, timeout=grace)
+            for task in late:
+                task.cancel()
+        ticking = self._loops.pop(loop, [])
+        for task in ticking:
+            task.cancel()
+        await asyncio.gather(*ticking, return_exceptions=True)
+        await loop.run_in_executor(None, self.close)
+
+
+class Periodic:
+    """A job that repeats; `cancel()` stops it."""
+
+    __slots__ = ("_runner", "cancelled", "job", "name", "seconds")
+
+    def __init__(self, runner: Runner, seconds: float, job: Job, name: str) -> None:
+        self._runner = runner
+        self.seconds = seconds
+        self.job = job
+        self.name = name
+        self.cancelled = False
+
+    def cancel(self) -> None:
+        self.cancelled = True
+        self._runner.forget(self)
+
+
+_runners: weakref.WeakSet[Runner] = weakref.WeakSet()
+
+
+def _after_fork() -> None:
+    # The child has no thread, no loop of its own yet, and locks in whatever state they were: begin anew.
+    for runner in list(_runners):
+        runner._reset()
+
+
+if hasattr(os, "register_at_fork"):  # pragma: no branch
+    os.register_at_fork(after_in_child=_after_fork)

@@ -1,0 +1,141 @@
+"""Marks: the specs that decorators put on views, and how they are found again behind wrappers and classes.
+
+A mark is an attribute that holds a tuple; the view itself stays what it was. Nothing here knows a framework.
+"""
+
+from __future__ import annotations
+
+import functools
+import weakref
+from collections.abc import Iterator, Mapping
+from typing import Any, NamedTuple, TypeVar
+
+__all__ = ["ViewMarks", "decorated", "layers", "mark", "marks", "view_marks"]
+
+V = TypeVar("V")
+_MARK = "__gatekeep__"
+_METHODS = ("get", "head", "post", "put", "patch", "delete", "options", "trace")
+
+_decorated: list[tuple[weakref.ref[Any], Any]] = []
+"""Every object that a spec was put on, so that one which no route reaches can be named."""
+
+
+def mark(view: V, spec: Any) -> V:
+    """Put a spec on a view and return the view. Raises TypeError for what can't hold an attribute or a weak reference."""
+    target: Any = view.__func__ if isinstance(view, (staticmethod, classmethod)) else view
+    try:
+        # A new tuple each time: functools.wraps copies the reference to the old one.
+        setattr(target, _MARK, (*vars(target).get(_MARK, ()), spec))
+        _decorated.append((weakref.ref(target), spec))
+    except AttributeError as error:
+        raise TypeError(str(error)) from None
+    return view
+
+
+def marks(target: object) -> tuple[Any, ...]:
+    """The specs on exactly this object, innermost decorator first; a base class' don't count."""
+    try:
+        found: tuple[Any, ...] = vars(target).get(_MARK, ())
+    except TypeError:
+        return ()
+    return found
+
+
+def decorated() -> list[tuple[object, Any]]:
+    """Every living object that a spec was put on, with that spec."""
+    pairs = [(reference(), spec) for reference, spec in _decorated]
+    _decorated[:] = [pair for pair, (alive, _) in zip(_decorated, pairs, strict=True) if alive is not None]
+    return [(alive, spec) for alive, spec in pairs if alive is not None]
+
+
+def layers(view: object) -> Iterator[object]:
+    """A view and everything it wraps, outermost first: `__func__`, partial.func, `__wrapped__`, `view_class`, DRF's `cls`."""
+    seen: set[int] = set()
+    waiting = [view]
+    while waiting:
+        layer = waiting.pop(0)
+        if layer is None or id(layer) in seen:
+            continue
+        seen.add(id(layer))
+        yield layer
+        if isinstance(layer, functools.partial):
+            waiting.append(layer.func)
+        if isinstance(layer, type):
+            continue
+        own = getattr(layer, "__dict__", {})
+        waiting.append(getattr(layer, "__func__", None))
+        waiting.extend(own.get(name) for name in ("__wrapped__", "view_class", "cls"))
+
+
+class ViewMarks(NamedTuple):
+    """What a view carries: specs for all its methods, and per HTTP method what stands on a class' own functions."""
+
+    common: tuple[Any, ...]
+    by_method: Mapping[str, tuple[Any, ...]]
+    reached: frozenset[int]
+    """The id() of every object that was looked at: a decorated one that is in no such set is an orphan."""
+    overridden: tuple[tuple[object, object], ...]
+    """(decorated function, the undecorated function that overrides it) in class-based views."""
+
+
+def view_marks(view: object) -> ViewMarks:
+    """Read every mark that a request to this view is to obey, weak to strong, each spec once."""
+    common: dict[int, Any] = {}
+    by_method: dict[str, tuple[Any, ...]] = {}
+    reached: set[int] = set()
+    overridden: list[tuple[object, object]] = []
+    found = list(layers(view))
+    actions: Mapping[str, str] = next((a for x in found if isinstance(a := getattr(x, "actions", None), Mapping)), {})
+    for layer in reversed(found):  # the innermost decorator is the weakest
+        reached.add(id(layer))
+        for spec in marks(layer):
+            common[id(spec)] = spec
+        if not isinstance(layer, type):
+            call = _call_of(layer)
+            if call is not None:
+                reached.add(id(call))
+                common.update((id(spec), spec) for spec in marks(call))
+            continue
+        handlers = dict(actions) or {method: method for method in _METHODS if hasattr(layer, method)}
+        for method, name in handlers.items():
+            specs, seen, hidden = _handler_marks(layer, name)
+            reached |= seen
+            overridden += hidden
+            if specs:
+                by_method[method.upper()] = specs
+        # What every request to the class passes, whatever its method.
+        for name in ("dispatch", "dispatch_request", "__call__"):
+            specs, seen, hidden = _handler_marks(layer, name)
+            reached |= seen
+            overridden += hidden
+            common.update((id(spec), spec) for spec in specs)
+    if "GET" in by_method:
+        by_method.setdefault("HEAD", by_method["GET"])
+    return ViewMarks(tuple(common.values()), by_method, frozenset(reached), tuple(overridden))
+
+
+def _call_of(layer: object) -> object | None:
+    # The class of a callable instance: its __call__ may carry marks.
+    kind = type(layer)
+    call = vars(kind).get("__call__")
+    return call if getattr(call, _MARK, None) else None
+
+
+def _handler_marks(cls: type, name: str) -> tuple[tuple[Any, ...], set[int], list[tuple[object, object]]]:
+    """The marks on a class' method as it is called, and the decorated ones of base classes that it hides."""
+    specs: dict[int, Any] = {}
+    reached: set[int] = set()
+    effective: object | None = None
+    hidden: list[tuple[object, object]] = []
+    for base in cls.__mro__:
+        function = vars(base).get(name)
+        if function is None:
+            continue
+        chain = list(layers(getattr(function, "__func__", function)))
+        found = {id(spec): spec for layer in reversed(chain) for spec in marks(layer)}
+        if effective is None:
+            effective, specs = function, found
+            reached |= {id(layer) for layer in chain}
+        elif any(spec not in specs for spec in found) and not specs:
+            hidden.append((chain[0], effective))
+    return tuple(specs.values()), reached, hidden

@@ -1,0 +1,322 @@
+"""The language of every hook: Headers, Request, Response, BodyFilter. Values and lazy views; no protocol, no policy.
+
+A Request is a view over what the server handed over: nothing is parsed until asked. asgi.py and wsgi.py subclass it.
+"""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from typing import Any, ClassVar, Protocol
+from urllib.parse import parse_qsl
+
+from .effects import Flow, Io
+
+__all__ = ["BodyFilter", "Forwarded", "Headers", "RawHeaders", "Request", "Response"]
+
+TextPairs = list[tuple[str, str]]
+RawPairs = list[tuple[bytes, bytes]]
+
+
+class Headers:
+    """An ordered multi-map of header fields: two Set-Cookie stay two. Names compare case-insensitively (RFC 9110 §5.1).
+
+    Values are latin-1 text, as both protocols define them. Adding a name or value with CR, LF or NUL raises ValueError.
+    """
+
+    __slots__ = ("_pairs",)
+
+    def __init__(self, pairs: Iterable[tuple[str, str]] = ()) -> None:
+        self._pairs: list[tuple[Any, Any]] = []
+        for name, value in pairs:
+            self.add(name, value)
+
+    @classmethod
+    def adopt(cls, pairs: list[tuple[Any, Any]]) -> Headers:
+        """Take over a list in this class' own form, unchecked and uncopied: what an app or server produced."""
+        headers = cls.__new__(cls)
+        headers._pairs = pairs
+        return headers
+
+    # The two forms: the base class keeps text pairs (WSGI's form), RawHeaders keeps bytes pairs (ASGI's).
+
+    def text(self) -> TextPairs:
+        """The fields as (str, str), WSGI's form; may be the inner list itself."""
+        return self._pairs
+
+    def raw(self) -> RawPairs:
+        """The fields as (bytes, bytes) with lower-case names, ASGI's form; may be the inner list itself."""
+        return [(name.lower().encode("latin-1"), value.encode("latin-1")) for name, value in self._pairs]
+
+    @staticmethod
+    def _pair(name: str, value: str) -> tuple[Any, Any]:
+        return (name, value)
+
+    @staticmethod
+    def _name(name: str) -> Any:
+        return name.lower()
+
+    @staticmethod
+    def _out(value: Any) -> str:
+        return value  # type: ignore[no-any-return]
+
+    def get(self, name: str, default: str | None = None) -> str | None:
+        """The first value of a field, or the default."""
+        wanted = self._name(name)
+        for key, value in self._pairs:
+            if key == wanted or key.lower() == wanted:
+                return self._out(value)
+        return default
+
+    def get_all(self, name: str) -> list[str]:
+        """Every value of a field, in order."""
+        wanted = self._name(name)
+        return [self._out(value) for key, value in self._pairs if key == wanted or key.lower() == wanted]
+
+    def add(self, name: str, value: str) -> None:
+        """Append a field, whatever is there already."""
+        if not name or not name.isascii() or any(c in name for c in " :\r\n\0"):
+            raise ValueError(f"not a header name: {name!r}")
+        if "\n" in value or "\r" in value or "\0" in value:
+            raise ValueError(f"the value of {name} holds a line break or NUL")
+        self._pairs.append(self._pair(name, value))
+
+    def set(self, name: str, value: str) -> None:
+        """Replace every field of that name by one."""
+        self.remove(name)
+        self.add(name, value)
+
+    def setdefault(self, name: str, value: str) -> None:
+        """Add the field unless one of that name is there."""
+        if name not in self:
+            self.add(name, value)
+
+    def remove(self, name: str) -> bool:
+        """Drop every field of that name; says whether there was one."""
+        wanted = self._name(name)
+        kept = [pair for pair in self._pairs if pair[0].lower() != wanted]
+        found = len(kept) != len(self._pairs)
+        if found:  # in place: an app may go on holding the list that it passed
+            self._pairs = kept
+        return found
+
+    def extend(self, pairs: Iterable[tuple[str, str]]) -> None:
+        for name, value in pairs:
+            self.add(name, value)
+
+    def copy(self) -> Headers:
+        return type(self).adopt(list(self._pairs))
+
+    def __contains__(self, name: object) -> bool:
+        return isinstance(name, str) and self.get(name) is not None
+
+    def __iter__(self) -> Iterator[tuple[str, str]]:
+        return iter(self.text())
+
+    def __len__(self) -> int:
+        return len(self._pairs)
+
+    def __eq__(self, other: object) -> bool:
+        return isinstance(other, Headers) and self.raw() == other.raw()
+
+    __hash__ = None  # type: ignore[assignment]
+
+    def __repr__(self) -> str:
+        return f"{type(self).__name__}({self.text()!r})"
+
+
+class RawHeaders(Headers):
+    """Headers kept as ASGI's (bytes, bytes) pairs, so that looking one up converts nothing but that one."""
+
+    __slots__ = ()
+
+    def text(self) -> TextPairs:
+        return [(name.decode("latin-1"), value.decode("latin-1")) for name, value in self._pairs]
+
+    def raw(self) -> RawPairs:
+        return self._pairs
+
+    @staticmethod
+    def _pair(name: str, value: str) -> tuple[bytes, bytes]:
+        return (name.lower().encode("latin-1"), value.encode("latin-1"))
+
+    @staticmethod
+    def _name(name: str) -> bytes:
+        return name.lower().encode("latin-1")
+
+    @staticmethod
+    def _out(value: bytes) -> str:
+        return value.decode("latin-1")
+
+
+class Request(ABC):
+    """What the client asked, as it came; never changed. What the app will see instead is `exchange.forward()`.
+
+    `path` is decoded and relative to the app: without `root_path` (ASGI's root_path, WSGI's SCRIPT_NAME, a stage's base
+    path). `method` is as sent. `native` is the ASGI scope or the WSGI environ.
+    """
+
+    __slots__ = ("_cookies", "_query", "body", "method", "native", "path", "query_string", "root_path")
+
+    protocol: ClassVar[str]
+    method: str
+    path: str
+    root_path: str
+    query_string: str
+    native: dict[str, Any]
+    body: bytes | None
+    """The whole body once somebody read it, else None."""
+
+    def __init__(self) -> None:
+        self.body = None
+        self._query: list[tuple[str, str]] | None = None
+        self._cookies: dict[str, str] | None = None
+
+    # What the two protocols give in their own ways.
+
+    @abstractmethod
+    def header(self, name: str) -> str | None:
+        """A field by its lower-case name, repeated lines joined with ", " (RFC 9110 §5.3); None if absent."""
+
+    @abstractmethod
+    def header_lines(self, name: str) -> list[str]:
+        """A field's lines one by one; a WSGI server has joined them already."""
+
+    @property
+    @abstractmethod
+    def headers(self) -> Headers:
+        """All fields, a new Headers object with lower-case names."""
+
+    @property
+    @abstractmethod
+    def raw_path(self) -> bytes | None:
+        """The path as sent, undecoded, without the query; None where the server does not say, or what it says does not fit."""
+
+    @property
+    @abstractmethod
+    def peer(self) -> str | None:
+        """The address at the other end of the connection; None for a Unix socket."""
+
+    @property
+    @abstractmethod
+    def scheme(self) -> str:
+        """ "http" or "https"."""
+
+    @property
+    @abstractmethod
+    def http_version(self) -> str:
+        """ "1.0", "1.1", "2" or "3"."""
+
+    @property
+    @abstractmethod
+    def server(self) -> tuple[str, int | None]:
+        """The address that the server listens on."""
+
+    @abstractmethod
+    def read(self, limit: int) -> Io[bytes]:
+        """Read the whole body, once, and keep it for the app to read again.
+
+        Raises PayloadTooLarge over `limit` bytes, declared or counted.
+        """
+
+    # What follows from it.
+
+    @property
+    def host(self) -> str:
+        """The Host field, lower case, else the server's address."""
+        host = self.header("host")
+        if host is None:
+            name, port = self.server
+            host = name if port in (None, 80, 443) else f"{name}:{port}"
+        return host.lower()
+
+    @property
+    def query(self) -> list[tuple[str, str]]:
+        """The query parameters in order, decoded once, `+` as a space, empty values kept."""
+        if self._query is None:
+            self._query = parse_qsl(self.query_string, keep_blank_values=True) if self.query_string else []
+        return self._query
+
+    @property
+    def cookies(self) -> dict[str, str]:
+        """Cookies by name, as sent (RFC 6265 §5.4); of a repeated name the first, as servers order the specific first."""
+        if self._cookies is None:
+            found: dict[str, str] = {}
+            for part in (self.header("cookie") or "").replace(",", ";").split(";"):
+                name, equals, value = part.strip().partition("=")
+                if equals and name not in found:
+                    value = value.strip()
+                    found[name.strip()] = value[1:-1] if len(value) > 1 and value[0] == value[-1] == '"' else value
+            self._cookies = found
+        return self._cookies
+
+    @property
+    def content_type(self) -> str:
+        """The media type in lower case without parameters; "" when absent."""
+        return (self.header("content-type") or "").partition(";")[0].strip().lower()
+
+    def __repr__(self) -> str:
+        return f"<{type(self).__name__} {self.method} {self.path!r}>"
+
+
+class Forwarded:
+    """The request as the app will see it, where that differs from what the client sent; made by `exchange.forward()`.
+
+    Change any field; the driver rebuilds scope or environ so that paths, query, headers, Content-Length and body agree.
+    """
+
+    __slots__ = ("body", "headers", "method", "path", "query_string")
+
+    def __init__(self, request: Request) -> None:
+        self.method = request.method
+        self.path = request.path
+        self.query_string = request.query_string
+        self.headers = request.headers
+        self.body: bytes | None = None
+        """A new body, or None to pass on the client's."""
+
+
+class BodyFilter(Protocol):
+    """Watches or changes a response body chunk by chunk; sans-I/O, bounded.
+
+    `end` comes once, after a clean end only, and may return last bytes; `abort` comes instead after an error or a
+    disconnect. A filter that changes the length removes or corrects Content-Length when it is attached.
+    """
+
+    def feed(self, chunk: bytes) -> bytes: ...
+    def end(self) -> bytes: ...
+    def abort(self) -> None: ...
+
+
+class Response:
+    """An answer: the gateway's own (status, headers, body), or the head of the app's, whose `body` is None while it streams."""
+
+    __slots__ = ("body", "filters", "headers", "status")
+
+    def __init__(
+        self,
+        status: int = 200,
+        headers: Headers | Sequence[tuple[str, str]] | Mapping[str, str] = (),
+        body: bytes | None = b"",
+    ) -> None:
+        if isinstance(headers, Mapping):
+            headers = list(headers.items())
+        self.status = status
+        self.headers = headers if isinstance(headers, Headers) else Headers(headers)
+        self.body = body
+        self.filters: list[BodyFilter] | None = None
+
+    def attach(self, body_filter: BodyFilter) -> None:
+        """Let every later chunk pass through this filter; the first attached sees the app's own bytes."""
+        if self.filters is None:
+            self.filters = []
+        self.filters.append(body_filter)
+
+    def __repr__(self) -> str:
+        return f"<Response {self.status}>"
+
+
+Answer = Response | None
+"""What a request hook says: an answer ends the request phase, None goes on."""
+
+HookResult = Answer | Flow[Answer]

@@ -1,0 +1,259 @@
+"""Routes: Route (a pattern with specs), Endpoint (what the app's own table leads to), and the segment trie between them.
+
+Flat cost: a look-up costs what its path's segments cost, whatever the number of routes. The trie proposes candidates; each
+is then verified exactly (a compiled pattern, or the framework's own matcher), so it may propose too many, never too few.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
+from types import EllipsisType
+from typing import Any, Generic, NamedTuple, Protocol, TypeAlias, TypeVar
+
+from .component import Spec, caller
+from .errors import ConfigurationError
+from .message import Request
+
+__all__ = ["Endpoint", "Found", "Params", "Resolver", "Route", "Segment", "SegmentTrie", "Template", "ambiguity"]
+
+T = TypeVar("T")
+
+Segment: TypeAlias = str | EllipsisType | None
+"""One step of a trie: literal text, None for any one segment, `...` for any rest (also an empty one)."""
+
+Params: TypeAlias = Mapping[str, Any] | Callable[[], Mapping[str, Any]] | None
+
+
+class Endpoint:
+    """A place in the app that a request can end at: one framework route, or for an opaque app a set of Route entries.
+
+    `key` is what the guard compares for equality with the framework's own match. `handshake` marks WebSocket routes.
+    """
+
+    __slots__ = ("handshake", "id", "key", "methods", "template", "view")
+
+    def __init__(
+        self,
+        *,
+        template: str,
+        methods: Collection[str] | None,
+        view: object,
+        key: object,
+        handshake: bool = False,
+        name: str | None = None,
+    ) -> None:
+        self.template = template
+        self.methods = frozenset(methods) if methods is not None else None
+        self.view = view
+        self.key = key
+        self.handshake = handshake
+        verbs = "WS" if handshake else ",".join(sorted(self.methods)) if self.methods is not None else "*"
+        self.id = f"{verbs} {template}" if name is None else f"{verbs} {template} {name}"
+        """The same in every process; the adapter passes `name` where verbs and template alone would not be unique."""
+
+    def __repr__(self) -> str:
+        return f"<Endpoint {self.id}>"
+
+
+class Found(NamedTuple):
+    endpoint: Endpoint
+    params: Params
+
+
+class Resolver(Protocol):
+    """A framework's route table, compiled: picks the endpoint that the framework itself will run, or None."""
+
+    endpoints: Sequence[Endpoint]
+
+    def find(self, request: Request) -> Found | None: ...
+
+
+class _Node(Generic[T]):
+    __slots__ = ("any", "ends", "rest", "static")
+
+    def __init__(self) -> None:
+        self.static: dict[str, _Node[T]] = {}
+        self.any: _Node[T] | None = None
+        self.ends: list[tuple[int, T]] = []
+        self.rest: list[tuple[int, T]] = []
+
+
+class SegmentTrie(Generic[T]):
+    """Values by path pattern; `candidates` gives every value whose pattern may match, in the order they were added."""
+
+    def __init__(self) -> None:
+        self._root: _Node[T] = _Node()
+        self._count = 0
+
+    def add(self, segments: Sequence[Segment], value: T) -> None:
+        """Segments as `path.split("/")` gives them: a path "/a/b" has ["", "a", "b"]. What follows `...` is ignored."""
+        node = self._root
+        entry = (self._count, value)
+        self._count += 1
+        for segment in segments:
+            if segment is ...:
+                node.rest.append(entry)
+                return
+            if segment is None:
+                if node.any is None:
+                    node.any = _Node()
+                node = node.any
+            else:
+                node = node.static.setdefault(segment, _Node())
+        node.ends.append(entry)
+
+    def candidates(self, path: str) -> list[T]:
+        nodes = [self._root]
+        found: list[tuple[int, T]] = []
+        for segment in path.split("/"):
+            following = []
+            for node in nodes:
+                if node.rest:
+                    found += node.rest
+                child = node.static.get(segment)
+                if child is not None:
+                    following.append(child)
+                if node.any is not None:
+                    following.append(node.any)
+            if not following:
+                nodes = following
+                break
+            nodes = following
+        for node in nodes:
+            found += node.ends
+            found += node.rest
+        if len(found) > 1:
+            found.sort(key=_by_order)
+        return [value for _, value in found]
+
+
+def _by_order(entry: tuple[int, Any]) -> int:
+    return entry[0]
+
+
+_CONVERTERS: Mapping[str, tuple[str, Callable[[str], Any]]] = {
+    "str": (r"[^/]+", str),
+    "path": (r".*", str),
+    "int": (r"[0-9]+", int),
+    "float": (r"[0-9]+(?:\.[0-9]+)?", float),
+    "uuid": (r"[0-9a-fA-F]{8}-?(?:[0-9a-fA-F]{4}-?){3}[0-9a-fA-F]{12}", str),
+}
+_PARAMETER = re.compile(r"\{([a-zA-Z_]\w*)(?::([a-z]+))?\}")
+_ONE, _REST = "\0", "\1"
+
+
+def _segments(shape: str) -> Iterator[Segment]:
+    for part in shape.split("/"):
+        if _REST in part:
+            yield ...
+            return
+        yield None if _ONE in part else part
+
+
+class Template:
+    """A path pattern such as "/orders/{id:int}/{rest:path}": converters str (one segment, the default), int, float, uuid, path.
+
+    Raises ValueError for a pattern that is not one.
+    """
+
+    __slots__ = ("_converters", "_match", "segments", "text")
+
+    def __init__(self, text: str) -> None:
+        if not text.startswith("/"):
+            raise ValueError(f"the path pattern {text!r} does not start with a slash")
+        parts = _PARAMETER.split(text)  # literal, name, converter, literal, name, converter, …, literal
+        literals, names, kinds = parts[::3], parts[1::3], [kind or "str" for kind in parts[2::3]]
+        unknown = [kind for kind in kinds if kind not in _CONVERTERS]
+        if unknown:
+            raise ValueError(f"{text!r}: unknown converter {unknown[0]!r}; there are {', '.join(_CONVERTERS)}")
+        if len(set(names)) < len(names):
+            raise ValueError(f"{text!r} names a parameter twice")
+        if any("{" in literal or "}" in literal for literal in literals):
+            raise ValueError(f"{text!r}: a brace that opens or closes no parameter")
+        pattern, shape = "", ""
+        for literal, name, kind in zip(literals, [*names, None], [*kinds, None], strict=True):
+            pattern += re.escape(literal)
+            shape += literal
+            if name is not None and kind is not None:
+                pattern += f"(?P<{name}>{_CONVERTERS[kind][0]})"
+                shape += _REST if kind == "path" else _ONE
+        self.text = text
+        self.segments = list(_segments(shape))
+        self._converters = {
+            name: _CONVERTERS[kind][1] for name, kind in zip(names, kinds, strict=True) if kind in ("int", "float")
+        }
+        self._match = re.compile(pattern, re.DOTALL).fullmatch
+
+    def match(self, path: str) -> Mapping[str, Any] | None:
+        """The parameters, converted, or None. Matches the whole path, a newline included."""
+        found = self._match(path)
+        if found is None:
+            return None
+        params: dict[str, Any] = found.groupdict()
+        for name, convert in self._converters.items():
+            params[name] = convert(params[name])
+        return params
+
+    def __repr__(self) -> str:
+        return f"Template({self.text!r})"
+
+
+class Route:
+    """A policy on paths: the route table of an app that has none, or an extra layer over many framework routes.
+
+    `methods` None means every method; GET takes HEAD along. Paths with dot segments, encoded slashes and the like are
+    refused with 400 where a Route decides, unless `allow_ambiguous_paths`.
+    """
+
+    def __init__(
+        self,
+        path: str,
+        *specs: Spec,
+        methods: Collection[str] | None = None,
+        allow_ambiguous_paths: bool = False,
+    ) -> None:
+        self.origin = caller()
+        try:
+            self.template = Template(path)
+        except ValueError as error:
+            raise ConfigurationError(f"Route: {error}", origin=self.origin) from None
+        if isinstance(methods, str):
+            raise ConfigurationError(
+                f"Route: methods={methods!r} is a string", origin=self.origin, fix=f"write methods={{{methods!r}}}"
+            )
+        for spec in specs:
+            if not isinstance(spec, Spec):
+                raise ConfigurationError(f"Route: {spec!r} is not a spec", origin=self.origin)
+        verbs = None if methods is None else {method.upper() for method in methods}
+        if verbs is not None and "GET" in verbs:
+            verbs.add("HEAD")
+        self.path = path
+        self.specs = specs
+        self.methods = None if verbs is None else frozenset(verbs)
+        self.allow_ambiguous_paths = allow_ambiguous_paths
+
+    def __repr__(self) -> str:
+        return f"Route({self.path!r})"
+
+
+_SUSPICIOUS = re.compile(r"%2f|%5c|%00|%25|%2e|%3b", re.IGNORECASE)
+
+
+def ambiguity(request: Request) -> str | None:
+    """Why two readers may take this path differently, or None: dot or empty segments, backslash, `;`, NUL, encoded separators."""
+    path = request.path
+    if "//" in path:
+        return "an empty path segment"
+    if "/." in path and any(part in (".", "..") for part in path.split("/")):
+        return "a dot segment"
+    if "\\" in path or "\0" in path or ";" in path:
+        return "a backslash, NUL or semicolon in the path"
+    if "%" in path and _SUSPICIOUS.search(path):
+        return "a doubly encoded separator in the path"
+    raw = request.raw_path
+    if raw is not None and b"%" in raw:
+        found = _SUSPICIOUS.search(raw.decode("latin-1"))
+        if found is not None and found[0].lower() not in ("%25", "%2e"):
+            return "an encoded separator in the path"
+    return None

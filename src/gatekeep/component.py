@@ -184,6 +184,8 @@ class Component(ABC):
     """The kind of spec that it runs; a subclass of another component may run the same kind at another place."""
     handshakes: ClassVar[bool] = False
     """Whether its request hook also stands before WebSocket handshakes."""
+    answers_preflights: ClassVar[bool] = False
+    """Whether it answers every CORS preflight of a route it is bound on, so that none gets through to the endpoint."""
     repeats: ClassVar[bool] = True
     """Whether it runs again for the target of a path that was rewritten after it ran."""
 

@@ -13,7 +13,8 @@ from .message import Forwarded, Request, Response
 
 if TYPE_CHECKING:
     from .effects import Io
-    from .routing import Endpoint
+    from .pipeline import Frame, Pipeline
+    from .routing import Endpoint, Params
 
 __all__ = ["ANONYMOUS", "Exchange", "Principal", "current", "principal"]
 
@@ -46,6 +47,9 @@ class Principal:
 
 ANONYMOUS = Principal("anonymous")
 
+ZERO_COPY = ("http.response.pathsend", "http.response.zerocopysend")
+"""ASGI extensions by which an app sends bytes that nobody in between sees."""
+
 
 class Exchange:
     """One request on its way: filled in by the driver and the components, read by views through `current()`."""
@@ -54,7 +58,6 @@ class Exchange:
         "_client",
         "_params",
         "_request_id",
-        "_site",
         "admitted",
         "decisions",
         "endpoint",
@@ -63,15 +66,24 @@ class Exchange:
         "monotonic",
         "original",
         "outcome",
+        "outer",
+        "pipeline",
         "principal",
+        "reached",
         "request",
         "response",
+        "site",
         "state",
     )
 
-    def __init__(self, request: Request, site: Site, endpoint: Endpoint | None, params: Any, monotonic: float) -> None:
+    def __init__(
+        self, request: Request, site: Site, pipeline: Pipeline, endpoint: Endpoint | None, params: Params, monotonic: float
+    ) -> None:
         self.request = request
-        self._site = site
+        self.original = request
+        """As it came; `request` differs from it once a path was rewritten."""
+        self.site = site
+        self.pipeline = pipeline
         self.endpoint = endpoint
         self._params = params
         self.monotonic = monotonic
@@ -90,6 +102,10 @@ class Exchange:
         """A component's own notes for later phases, under the component itself."""
         self.decisions: list[tuple[str, str]] = []
         """(component, outcome) in order, e.g. ("response_cache", "hit"), ("authorizer", "report:forbidden")."""
+        self.reached = 0
+        """How deep in its pipeline the request came."""
+        self.outer: Frame | None = None
+        """The other half of a request whose path was rewritten."""
         self._client: str | None = None
         self._request_id: str | None = None
 
@@ -103,12 +119,17 @@ class Exchange:
     @property
     def stage(self) -> str | None:
         """The stage's name; None without stages."""
-        return self._site.stage
+        return self.site.stage
 
     @property
     def variables(self) -> Mapping[str, str]:
         """The stage's variables."""
-        return self._site.variables
+        return self.site.variables
+
+    @property
+    def guard(self) -> object:
+        """The guard of the app that this request is for; None for an opaque app."""
+        return self.site.guard
 
     @property
     def protocol(self) -> str:
@@ -122,20 +143,20 @@ class Exchange:
             return {}
         if callable(params):
             params = self._params = params()
-        return params  # type: ignore[no-any-return]
+        return params
 
     @property
     def client(self) -> str | None:
         """The client's address, through trusted proxies where configured; None when there is none (a Unix socket)."""
         if self._client is None:
-            self._client = self._site.client_address(self.request)
+            self._client = self.site.client_address(self.request)
         return self._client
 
     @property
     def request_id(self) -> str:
         """128 random bits in hex, or a trusted proxy's own `X-Request-Id`."""
         if self._request_id is None:
-            self._request_id = self._site.inbound_request_id(self.request) or f"{getrandbits(128):032x}"
+            self._request_id = self.site.inbound_request_id(self.request) or f"{getrandbits(128):032x}"
         return self._request_id
 
     # What a hook does.
@@ -148,7 +169,7 @@ class Exchange:
 
     def read_body(self) -> Io[bytes]:
         """Read the request's body, bounded by the gateway's `max_body`; the app reads it again, untouched."""
-        return self.request.read(self._site.max_body)
+        return self.request.read(self.site.max_body)
 
     def note(self, component: str, outcome: str) -> None:
         """Record a decision for logs, metrics and traces; `outcome` comes from a small fixed set."""
@@ -156,31 +177,55 @@ class Exchange:
 
     def report(self, component: str, denied: Denied) -> None:
         """Record a denial that `mode="report"` does not enforce."""
-        self._site.report(self, component, denied)
+        self.site.report(self, component, denied)
+
+    def admit(self) -> Request:
+        """For drivers: the request as the app sees it, from here on allowed to reach its one endpoint and no other."""
+        request = self.request
+        if self.forwarded is not None:
+            request = request.rebuild(self.forwarded)
+        native = request.native
+        native["gatekeep"] = self
+        if self.pipeline.filters and native.get("extensions"):
+            native["extensions"] = {key: value for key, value in native["extensions"].items() if key not in ZERO_COPY}
+        self.admitted = self.pipeline.key
+        return request
 
     def refetch(self, component: object) -> Io[Response]:
         """Call the app again outside the client's request, through what stands inside `component` and its own on_response.
 
         For stale-while-revalidate: the fresh answer passes the same hooks as a miss would. Give it to the runner.
         """
-        return self._site.refetch(self, component)
+        return self.site.refetch(self, component)
 
     def __repr__(self) -> str:
         return f"<Exchange {self.request.method} {self.request.path!r} → {self.route}>"
 
 
 class Site:
-    """What an exchange knows of the app it is for; gateway.py has the full one."""
+    """What an exchange knows of the app it is for; site.py has the full one."""
 
     __slots__ = ()
 
+    gateway: Any
+    app: Any
     stage: str | None
+    guard: object
     variables: Mapping[str, str]
     max_body: int
+    max_stream: int | None
+    render: Callable[[Exchange | None, Denied], Response]
     client_address: Callable[[Request], str | None]
     inbound_request_id: Callable[[Request], str | None]
     report: Callable[[Exchange, str, Denied], None]
     refetch: Callable[[Exchange, object], Io[Response]]
+
+    def detached(self, exchange: Exchange, component: object) -> tuple[Exchange, int]:
+        """A second exchange for the same request and caller, and the position of the component in its pipeline."""
+        copy = Exchange(exchange.request, self, exchange.pipeline, exchange.endpoint, exchange._params, exchange.monotonic)
+        copy.principal = exchange.principal
+        copy._client, copy._request_id = exchange._client, exchange.request_id
+        return copy, exchange.pipeline.position(component)
 
 
 _current: ContextVar[Exchange | None] = ContextVar("gatekeep.exchange", default=None)

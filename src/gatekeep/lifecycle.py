@@ -42,6 +42,8 @@ class Runner:
         _runners.add(self)
 
     def _reset(self) -> None:
+        self.generation = object()
+        """Another one after a fork: what was started in the parent is not running here."""
         self._lock = threading.Lock()
         self._wake = threading.Condition(self._lock)
         self._thread: threading.Thread | None = None
@@ -130,6 +132,11 @@ class Runner:
                     await arun(work)
             except Exception:
                 _log.exception("the background job %s failed", periodic.name)
+
+    @property
+    def restless(self) -> bool:
+        """Whether anything is periodic."""
+        return bool(self._periodic)
 
     def forget(self, periodic: Periodic) -> None:
         with self._lock:

@@ -156,7 +156,7 @@ class Request(ABC):
     path). `method` is as sent. `native` is the ASGI scope or the WSGI environ.
     """
 
-    __slots__ = ("_cookies", "_query", "body", "method", "native", "path", "query_string", "root_path")
+    __slots__ = ("_cookies", "_query", "body", "handshake", "method", "native", "path", "query_string", "root_path")
 
     protocol: ClassVar[str]
     method: str
@@ -164,6 +164,8 @@ class Request(ABC):
     root_path: str
     query_string: str
     native: dict[str, Any]
+    handshake: bool
+    """Whether this opens a WebSocket (RFC 6455 §4)."""
     body: bytes | None
     """The whole body once somebody read it, else None."""
 
@@ -218,6 +220,14 @@ class Request(ABC):
 
         Raises PayloadTooLarge over `limit` bytes, declared or counted.
         """
+
+    @abstractmethod
+    def under(self, base: str) -> Request:
+        """The same request as an app mounted at `base` sees it: the base path moves from `path` to `root_path`."""
+
+    @abstractmethod
+    def rebuild(self, forwarded: Forwarded) -> Request:
+        """The request that the app shall see: a new native in which path, query, headers, length and body agree."""
 
     # What follows from it.
 
@@ -311,6 +321,31 @@ class Response:
         if self.filters is None:
             self.filters = []
         self.filters.append(body_filter)
+
+    def feed(self, chunk: bytes) -> bytes:
+        """Pass a chunk through the filters."""
+        for body_filter in self.filters or ():
+            if not chunk:
+                break
+            chunk = body_filter.feed(chunk)
+        return chunk
+
+    def end(self, chunk: bytes = b"") -> bytes:
+        """Pass the last chunk through, then end every filter in turn; what one gives at its end passes those behind it."""
+        chunk = self.feed(chunk)
+        filters, self.filters = self.filters or [], None
+        for index, body_filter in enumerate(filters):
+            tail = body_filter.end()
+            for later in filters[index + 1 :]:
+                tail = later.feed(tail) if tail else tail
+            chunk += tail
+        return chunk
+
+    def abort(self) -> None:
+        """Tell the filters that no clean end will come."""
+        filters, self.filters = self.filters or [], None
+        for body_filter in filters:
+            body_filter.abort()
 
     def __repr__(self) -> str:
         return f"<Response {self.status}>"

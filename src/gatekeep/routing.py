@@ -15,7 +15,21 @@ from .component import Spec, caller
 from .errors import ConfigurationError
 from .message import Request
 
-__all__ = ["Endpoint", "Found", "Params", "Resolver", "Route", "Segment", "SegmentTrie", "Template", "ambiguity"]
+__all__ = [
+    "Endpoint",
+    "Found",
+    "Match",
+    "Params",
+    "Resolver",
+    "Route",
+    "RouteTable",
+    "Segment",
+    "SegmentTrie",
+    "Template",
+    "ambiguity",
+    "covers",
+    "may_meet",
+]
 
 T = TypeVar("T")
 
@@ -31,7 +45,7 @@ class Endpoint:
     `key` is what the guard compares for equality with the framework's own match. `handshake` marks WebSocket routes.
     """
 
-    __slots__ = ("handshake", "id", "key", "methods", "template", "view")
+    __slots__ = ("handshake", "id", "key", "methods", "segments", "template", "view")
 
     def __init__(
         self,
@@ -42,8 +56,11 @@ class Endpoint:
         key: object,
         handshake: bool = False,
         name: str | None = None,
+        segments: Sequence[Segment] = (...,),
     ) -> None:
         self.template = template
+        self.segments = segments
+        """As the trie has them, mounts included: every path of the endpoint fits them."""
         self.methods = frozenset(methods) if methods is not None else None
         self.view = view
         self.key = key
@@ -157,7 +174,7 @@ class Template:
     Raises ValueError for a pattern that is not one.
     """
 
-    __slots__ = ("_converters", "_match", "segments", "text")
+    __slots__ = ("_converters", "_forgiving", "_match", "exact", "segments", "text")
 
     def __init__(self, text: str) -> None:
         if not text.startswith("/"):
@@ -184,6 +201,15 @@ class Template:
             name: _CONVERTERS[kind][1] for name, kind in zip(names, kinds, strict=True) if kind in ("int", "float")
         }
         self._match = re.compile(pattern, re.DOTALL).fullmatch
+        self._forgiving = re.compile(pattern.removesuffix("/") + "/*", re.DOTALL | re.IGNORECASE).fullmatch
+        self.exact = (
+            set(kinds) <= {"str", "path"}
+            and all(literal.endswith("/") for literal, kind in zip(literals, kinds, strict=False) if kind is not None)
+            and all(literal.startswith("/") or not literal for literal in literals[1:])
+            and "path" not in kinds[:-1]
+            and ("path" not in kinds or not literals[-1])
+        )
+        """Whether the segments alone say what matches: parameters fill whole segments and take any text."""
 
     def match(self, path: str) -> Mapping[str, Any] | None:
         """The parameters, converted, or None. Matches the whole path, a newline included."""
@@ -195,8 +221,37 @@ class Template:
             params[name] = convert(params[name])
         return params
 
+    def nearly_matches(self, path: str) -> bool:
+        """Whether the path matches but for letter case and trailing slashes."""
+        return self._forgiving(path) is not None
+
     def __repr__(self) -> str:
         return f"Template({self.text!r})"
+
+
+def covers(template: Template, segments: Sequence[Segment]) -> bool:
+    """Whether every path that fits these segments surely matches the template; False where that can't be told."""
+    if not template.exact:
+        return False
+    for position, own in enumerate(template.segments):
+        if own is ...:
+            return len(segments) > position
+        other = segments[position] if position < len(segments) else ...
+        if other is ... or (other != own and own is not None) or (own is None and other == ""):
+            return False
+    return len(segments) == len(template.segments)
+
+
+def may_meet(one: Sequence[Segment], other: Sequence[Segment]) -> bool:
+    """Whether some path may fit both; letter case and trailing slashes are left open."""
+    for left, right in zip(one, other, strict=False):
+        if left is ... or right is ...:
+            return True
+        if left is not None and right is not None and left.lower() != right.lower():
+            return False
+    longer = one if len(one) > len(other) else other
+    rest = longer[min(len(one), len(other)) :]
+    return all(segment == "" or segment is ... for segment in rest[:1])
 
 
 class Route:
@@ -233,8 +288,63 @@ class Route:
         self.methods = None if verbs is None else frozenset(verbs)
         self.allow_ambiguous_paths = allow_ambiguous_paths
 
+    def allows(self, method: str) -> bool:
+        """Whether the policy is meant for this method (upper case)."""
+        return self.methods is None or method in self.methods
+
     def __repr__(self) -> str:
         return f"Route({self.path!r})"
+
+
+class Match(NamedTuple):
+    """A Route that holds for a request."""
+
+    number: int
+    route: Route
+    params: Mapping[str, Any]
+
+
+class RouteTable:
+    """The Routes of a gateway. A path that fits one only but for letter case or trailing slashes is ambiguous: an app that
+
+    reads it the other way must not be reached around the policy.
+    """
+
+    def __init__(self, routes: Sequence[Route]) -> None:
+        self.routes = routes
+        self._exactly: SegmentTrie[tuple[int, Route]] = SegmentTrie()
+        self._nearly: SegmentTrie[Route] = SegmentTrie()
+        for index, route in enumerate(routes):
+            segments = route.template.segments
+            self._exactly.add(segments, (index, route))
+            folded = [segment.lower() if isinstance(segment, str) else segment for segment in segments]
+            self._nearly.add(folded[:-1] if folded[-1] == "" else folded, route)
+
+    def matching(self, request: Request) -> list[Match] | None:
+        """The Routes that hold, in order; None where the path can be read in more than one way and no Route allows that."""
+        path, method = request.path, request.method.upper()
+        found = []
+        for index, route in self._exactly.candidates(path):
+            if route.allows(method):
+                params = route.template.match(path)
+                if params is not None:
+                    found.append(Match(index, route, params))
+        if any(match.route.allow_ambiguous_paths for match in found):
+            return found
+        if ambiguity(request) is not None or self._is_near(path, method, {id(match.route) for match in found}):
+            return None
+        return found
+
+    def _is_near(self, path: str, method: str, exact: Collection[int]) -> bool:
+        bare = path.rstrip("/").lower()
+        return any(
+            id(route) not in exact
+            and not route.allow_ambiguous_paths
+            and route.allows(method)
+            and route.template.match(path) is None
+            and route.template.nearly_matches(path)
+            for route in self._nearly.candidates(bare)
+        )
 
 
 _SUSPICIOUS = re.compile(r"%2f|%5c|%00|%25|%2e|%3b", re.IGNORECASE)

@@ -1,0 +1,101 @@
+"""Answers: how a refusal is put to the client, as application/problem+json (RFC 9457) or as AWS API Gateway words it."""
+
+from __future__ import annotations
+
+import json
+from functools import lru_cache
+from typing import Any, Literal, NamedTuple
+
+from .errors import Denied
+from .message import Response
+
+__all__ = ["ErrorStyle", "aws", "problem"]
+
+ErrorStyle = Literal["problem", "aws"]
+
+_JSON = "application/json"
+_PROBLEM = "application/problem+json"
+
+
+def problem(denied: Denied, request_id: str) -> Response:
+    """`type`, `title`, `status`, `detail`, `code`, `request_id`, and `errors` where there are some."""
+    head = _problem_head(denied.status, denied.title, denied.detail, denied.code)
+    if denied.errors:
+        errors = json.dumps(list(denied.errors), ensure_ascii=False, separators=(",", ":"))
+        body = f'{head}"request_id":"{request_id}","errors":{errors}}}'.encode()
+    else:
+        body = f'{head}"request_id":"{request_id}"}}'.encode()
+    return _answer(denied, _PROBLEM, body)
+
+
+@lru_cache(maxsize=1024)
+def _problem_head(status: int, title: str, detail: str, code: str) -> str:
+    members: dict[str, Any] = {"type": "about:blank", "title": title, "status": status, "detail": detail, "code": code}
+    if not detail:
+        del members["detail"]
+    return json.dumps(members, separators=(",", ":"))[:-1] + ","
+
+
+def _answer(denied: Denied, content_type: str, body: bytes) -> Response:
+    return Response(denied.status, [("content-type", content_type), ("content-length", str(len(body))), *denied.headers], body)
+
+
+class _Wording(NamedTuple):
+    status: int
+    error_type: str
+    message: str
+    key: str = "message"
+
+
+_AWS_BY_CODE = {
+    "api_key_invalid": _Wording(403, "ForbiddenException", "Forbidden"),
+    "api_key_missing": _Wording(403, "ForbiddenException", "Forbidden"),
+    "not_found": _Wording(403, "MissingAuthenticationTokenException", "Missing Authentication Token"),
+    "quota_exceeded": _Wording(429, "LimitExceededException", "Limit Exceeded"),
+    "token_expired": _Wording(401, "UnauthorizedException", "The incoming token has expired"),
+}
+_AWS_BY_STATUS = {
+    400: _Wording(400, "BadRequestException", "Bad Request"),
+    401: _Wording(401, "UnauthorizedException", "Unauthorized"),
+    403: _Wording(403, "AccessDeniedException", "User is not authorized to access this resource", "Message"),
+    409: _Wording(409, "ConflictException", "Conflict"),
+    413: _Wording(413, "RequestTooLargeException", "Request Too Long"),
+    415: _Wording(415, "BadRequestException", "Unsupported Media Type"),
+    429: _Wording(429, "TooManyRequestsException", "Too Many Requests"),
+    503: _Wording(503, "ServiceUnavailableException", "Service Unavailable"),
+}
+_AWS_FAULT = _Wording(500, "InternalServerErrorException", "Internal server error")
+
+
+def aws(denied: Denied, request_id: str) -> Response:
+    """`{"message": …}` with `x-amzn-ErrorType` and `x-amzn-RequestId`; texts as API Gateway's REST APIs send them.
+
+    No `WWW-Authenticate`: REST APIs send none.
+    """
+    wording = _AWS_BY_CODE.get(denied.code) or _AWS_BY_STATUS.get(denied.status, _AWS_FAULT)
+    message = _invalid(denied) if denied.code == "invalid_request" else wording.message
+    body = json.dumps({wording.key: message}, separators=(",", ":")).encode()
+    headers = [header for header in denied.headers if header[0].lower() != "www-authenticate"]
+    return Response(
+        wording.status,
+        [
+            ("content-type", _JSON),
+            ("content-length", str(len(body))),
+            ("x-amzn-requestid", request_id),
+            ("x-amzn-errortype", wording.error_type),
+            *headers,
+        ],
+        body,
+    )
+
+
+def _invalid(denied: Denied) -> str:
+    # Parameter errors beat body errors, as recorded of REST APIs.
+    missing = [
+        str(error.get("pointer", "")).lstrip("/") or str(error.get("name", ""))
+        for error in denied.errors
+        if error.get("in") in ("query", "header", "path")
+    ]
+    if missing:
+        return f"Missing required request parameters: [{', '.join(missing)}]"
+    return "Invalid request body"

@@ -1,0 +1,328 @@
+"""The ASGI driver: carries one exchange through its pipeline, in this protocol's colour. No policy."""
+
+from __future__ import annotations
+
+import asyncio
+from types import GeneratorType
+from typing import Any, cast
+
+from .effects import arun
+from .errors import Denied, InternalError, PayloadTooLarge
+from .exchange import ZERO_COPY, Exchange, _current
+from .front import Front
+from .lifespan import serve_lifespan
+from .message import RawHeaders, Response
+from .requests import AsgiRequest, Message, Receive, Scope, Send
+
+__all__ = ["AsgiDriver", "refuse_handshake", "send_response"]
+
+_BODILESS = frozenset({204, 304})
+
+
+class AsgiDriver:
+    """A gateway in front of an ASGI app; itself an ASGI app. The wrapped app is at `.app`."""
+
+    def __init__(self, front: Front) -> None:
+        self._front = front
+        self.app = front.app
+
+    @property
+    def gateway(self) -> Any:
+        return self._front.gateway
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        kind = scope["type"]
+        if kind == "http":
+            serve = _http
+        elif kind == "websocket":
+            serve = _websocket
+        elif kind == "lifespan":
+            await serve_lifespan(self._front, scope, receive, send)
+            return
+        else:
+            raise ValueError(f"gatekeep does not know the scope type {kind!r}, and lets nothing through that it does not know")
+        front = self._front
+        gateway = front.gateway
+        outer = scope.get("gatekeep")
+        if outer is not None and outer.site.gateway is gateway:
+            await front.app(scope, receive, send)  # wrapped twice: it has passed already
+            return
+        if not gateway.started:
+            await arun(gateway.start())
+        elif gateway.runner.restless:
+            gateway.runner.start()  # this loop may be another one
+        exchange = front.open(AsgiRequest(scope, receive))
+        token = _current.set(exchange)
+        try:
+            pipeline = exchange.pipeline
+            if pipeline.plain and gateway.max_stream is None:
+                exchange.request.native["gatekeep"] = exchange
+                exchange.admitted = pipeline.key
+                await exchange.site.app(exchange.request.native, receive, send)
+            else:
+                await serve(exchange, send)
+        finally:
+            _current.reset(token)
+
+
+async def _http(exchange: Exchange, send: Send) -> None:
+    sender = _Sender(exchange, send)
+    try:
+        answer = exchange.pipeline.before(exchange)
+        if type(answer) is GeneratorType:
+            answer = await arun(answer)
+        if answer is not None:
+            exchange.response = cast(Response, answer)
+            await sender.answer()
+            return
+        request = cast(AsgiRequest, exchange.admit())
+        limit = exchange.site.max_stream
+        receive = request.receive
+        if limit is not None and request.body is None:
+            receive = sender.bounded(request, limit)
+        await exchange.site.app(request.native, receive, sender)
+        await sender.complete()
+    except BaseException as error:
+        if await sender.overflowed(error):
+            return
+        sender.abort(error)
+        raise
+    finally:
+        sender.finish()
+
+
+class _Sender:
+    """Stands in for `send`: runs the response phase at the head, filters the body, and knows when the last byte is through."""
+
+    __slots__ = ("_buffer", "_exchange", "_finished", "_head", "_limit", "_send", "_state", "_trailers", "overflow")
+
+    # States: nothing sent; head kept back until the body is whole; head sent; answered in the app's stead; all sent.
+    IDLE, BUFFERING, STREAMING, REPLACED, DONE = range(5)
+
+    def __init__(self, exchange: Exchange, send: Send) -> None:
+        self._exchange = exchange
+        self._send = send
+        self._state = self.IDLE
+        self._finished = False
+        self._trailers = False
+        self._head: Message = {}
+        self._buffer: list[bytes] = []
+        self._limit = 0
+        self.overflow: PayloadTooLarge | None = None
+
+    async def __call__(self, message: Message) -> None:
+        kind = message["type"]
+        state = self._state
+        if state == self.REPLACED:
+            return
+        if kind == "http.response.body":
+            if state == self.STREAMING:
+                await self._stream(message)
+                return
+            if state == self.BUFFERING:
+                await self._collect(message)
+                return
+        elif kind == "http.response.start" and state == self.IDLE:
+            await self._start(message)
+            return
+        elif kind in ZERO_COPY and state == self.STREAMING:
+            await self._send(message)
+            if not message.get("more_body", False) and not self._trailers:
+                self._last()
+            return
+        elif kind == "http.response.trailers":
+            await self._send(message)
+            if not message.get("more_trailers", False):
+                self._last()
+            return
+        await self._send(message)  # hints, pushes, debug: and what is out of order, for the server to refuse
+
+    async def _start(self, message: Message) -> None:
+        exchange = self._exchange
+        if self.overflow is not None:
+            await self._replace(self.overflow)
+            return
+        response = Response(message["status"], RawHeaders.adopt(list(message.get("headers", ()))), None)
+        exchange.response = response
+        self._trailers = bool(message.get("trailers", False))
+        self._head = message
+        for need in exchange.pipeline.needs:
+            if need(exchange):
+                self._state = self.BUFFERING
+                self._limit = exchange.site.max_body
+                return
+        await self._respond()
+
+    async def _respond(self) -> None:
+        """Run the response phase and send the head, and the body too where it is at hand."""
+        exchange = self._exchange
+        flow = exchange.pipeline.after(exchange)
+        if flow is not None:
+            await arun(flow)
+        response = exchange.response
+        assert response is not None
+        if not exchange.pipeline.plain:
+            response.headers.set("x-request-id", exchange.request_id)
+        body = response.body
+        if body is None:
+            self._state = self.STREAMING
+            await self._send({**self._head, "status": response.status, "headers": response.headers.raw()})
+            return
+        self._state = self.REPLACED
+        response.body = response.end(body)
+        await send_response(self._send, response, exchange.request.method)
+        self._finish("completed")
+
+    async def _stream(self, message: Message) -> None:
+        response = self._exchange.response
+        assert response is not None
+        last = not message.get("more_body", False)
+        if response.filters is not None:
+            body = message.get("body", b"")
+            body = response.end(body) if last else response.feed(body)
+            if not body and not last:
+                return
+            message = {**message, "body": body}
+        await self._send(message)
+        if last and not self._trailers:
+            self._last()
+
+    def _last(self) -> None:
+        self._state = self.DONE
+        self._finish("completed")
+
+    async def _collect(self, message: Message) -> None:
+        chunk = message.get("body", b"")
+        self._limit -= len(chunk)
+        if self._limit < 0:
+            self._buffer.clear()
+            await self._replace(InternalError("The answer is larger than the gateway may hold.", code="response_too_large"))
+            return
+        self._buffer.append(chunk)
+        if not message.get("more_body", False):
+            response = self._exchange.response
+            assert response is not None
+            response.body = b"".join(self._buffer)
+            await self._respond()
+
+    async def _replace(self, denied: Denied) -> None:
+        """Answer with a refusal instead of what the app sends."""
+        exchange = self._exchange
+        exchange.note("body", denied.code)
+        exchange.error = denied
+        exchange.response = exchange.site.render(exchange, denied)
+        await self._respond()
+
+    async def answer(self) -> None:
+        await self._respond()
+
+    def bounded(self, request: AsgiRequest, limit: int) -> Receive:
+        """A receive that counts: over `limit` bytes the client gets 413, whatever the app makes of it."""
+        receive = request.receive
+        left = limit
+        declared = request.header("content-length")
+        if declared is not None and declared.isdecimal() and int(declared) > limit:
+            left = -1
+
+        async def count() -> Message:
+            nonlocal left
+            if left >= 0:
+                message = await receive()
+                left -= len(message.get("body", b""))
+                if left >= 0:
+                    return message
+            self.overflow = self.overflow or PayloadTooLarge(f"The body is larger than {limit} bytes.")
+            raise self.overflow
+
+        return count
+
+    async def overflowed(self, error: BaseException) -> bool:
+        """Whether the exception is our own refusal of a long body; then it is answered, where that is still possible."""
+        if error is not self.overflow or self.overflow is None or self._state not in (self.IDLE, self.REPLACED):
+            return False
+        if self._state == self.IDLE:
+            await self._replace(self.overflow)
+        return True
+
+    async def complete(self) -> None:
+        """The app returned; an answer that it left incomplete is the server's to notice."""
+        if self._state == self.BUFFERING:
+            self._exchange.response = None
+        if self._state in (self.IDLE, self.BUFFERING, self.STREAMING):
+            self.abort(None)
+
+    def abort(self, error: BaseException | None) -> None:
+        exchange = self._exchange
+        if self._state == self.STREAMING and exchange.response is not None:
+            exchange.response.abort()
+        if error is not None:
+            exchange.error = error
+        self._finish("disconnected" if error is None or isinstance(error, asyncio.CancelledError) else "failed")
+
+    def finish(self) -> None:
+        self._finish("completed")
+
+    def _finish(self, outcome: str) -> None:
+        if not self._finished:
+            self._finished = True
+            self._exchange.outcome = outcome
+            self._exchange.pipeline.finish(self._exchange)
+
+
+async def send_response(send: Send, response: Response, method: str) -> None:
+    """Send a whole answer; to HEAD without its body (RFC 9110 §9.3.2)."""
+    body = response.body or b""
+    headers = response.headers.raw()
+    if response.status not in _BODILESS and "content-length" not in response.headers:
+        headers = [*headers, (b"content-length", b"%d" % len(body))]
+    await send({"type": "http.response.start", "status": response.status, "headers": headers})
+    await send({"type": "http.response.body", "body": b"" if method == "HEAD" or response.status in _BODILESS else body})
+
+
+async def _websocket(exchange: Exchange, send: Send) -> None:
+    outcome = "completed"
+
+    async def watch(message: Message) -> None:
+        kind = message["type"]
+        if kind == "websocket.accept":
+            exchange.response = Response(101, body=None)
+        elif kind == "websocket.http.response.start":
+            exchange.response = Response(message["status"], body=None)
+        elif kind == "websocket.close" and exchange.response is None:
+            exchange.response = Response(403, body=None)
+        await send(message)
+
+    try:
+        answer = exchange.pipeline.before(exchange)
+        if type(answer) is GeneratorType:
+            answer = await arun(answer)
+        if answer is None:
+            request = cast(AsgiRequest, exchange.admit())
+            await exchange.site.app(request.native, request.receive, watch)
+            return
+        exchange.response = cast(Response, answer)
+        flow = exchange.pipeline.after(exchange)
+        if flow is not None:
+            await arun(flow)
+        exchange.response.headers.set("x-request-id", exchange.request_id)
+        await refuse_handshake(exchange.request.native, cast(AsgiRequest, exchange.request).receive, send, exchange.response)
+    except BaseException as error:
+        exchange.error = error
+        outcome = "disconnected" if isinstance(error, asyncio.CancelledError) else "failed"
+        raise
+    finally:
+        exchange.outcome = outcome
+        exchange.pipeline.finish(exchange)
+
+
+async def refuse_handshake(scope: Scope, receive: Receive, send: Send, response: Response) -> None:
+    """Refuse a WebSocket by the HTTP denial extension, or by a close before accept, which servers answer with 403."""
+    message = await receive()
+    if message["type"] != "websocket.connect":
+        return
+    if "websocket.http.response" in (scope.get("extensions") or {}):
+        body = response.body or b""
+        await send({"type": "websocket.http.response.start", "status": response.status, "headers": response.headers.raw()})
+        await send({"type": "websocket.http.response.body", "body": body})
+    else:
+        await send({"type": "websocket.close", "code": 1008, "reason": ""})

@@ -1,0 +1,57 @@
+"""Stage: an app under a base path, host or header, with variables and specs of its own."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping
+from typing import Any
+
+from ...component import Spec, caller
+from ...errors import ConfigurationError
+
+__all__ = ["Stage"]
+
+_NAME = re.compile(r"[A-Za-z0-9_$-]{1,128}")
+
+
+class Stage:
+    """One deployment behind the gateway, picked by all of the selectors it names; one that names none takes what is left.
+
+    `path` is a base path ("/v1"), taken off the path that the app sees (it moves to root_path or SCRIPT_NAME). `host` is a
+    Host without port, or "*.example.com". `header` is a (name, value) pair. `app` None means the app that the gateway wraps.
+    """
+
+    def __init__(
+        self,
+        name: str,
+        *specs: Spec,
+        app: Any = None,
+        path: str = "",
+        host: str | None = None,
+        header: tuple[str, str] | None = None,
+        variables: Mapping[str, str] | None = None,
+    ) -> None:
+        self.origin = caller()
+        self.name = name
+        self.specs = specs
+        self.app = app
+        self.path = path.rstrip("/")
+        self.host = host.lower() if host is not None else None
+        self.header = (header[0].lower(), header[1]) if header is not None else None
+        self.variables = dict(variables or {})
+        if not _NAME.fullmatch(name):
+            raise self._mistake(f"{name!r} is not a stage name", fix="letters, digits, _, - and $")
+        if self.path and (not self.path.startswith("/") or "//" in self.path or "{" in self.path):
+            raise self._mistake(f"path={path!r} is not a base path", fix='such as "/v1"')
+        for spec in specs:
+            if not isinstance(spec, Spec):
+                raise self._mistake(f"{spec!r} is not a spec")
+        for key, value in self.variables.items():
+            if not isinstance(value, str):
+                raise self._mistake(f"the variable {key!r} is not a string")
+
+    def _mistake(self, message: str, fix: str = "") -> ConfigurationError:
+        return ConfigurationError(f"Stage: {message}", origin=self.origin, fix=fix)
+
+    def __repr__(self) -> str:
+        return f"Stage({self.name!r})"

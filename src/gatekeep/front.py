@@ -1,0 +1,169 @@
+"""Front: what stands before one wrapped app. Picks stage and route of each request, and compiles when that is due."""
+
+from __future__ import annotations
+
+import inspect
+import logging
+import threading
+from typing import TYPE_CHECKING, Any
+
+from .component import caller
+from .components import Stage, StageRouter
+from .effects import Flow
+from .effects import Protocol as Wire
+from .errors import ConfigurationError
+from .exchange import Exchange
+from .frameworks import Adapter, adapter_for
+from .message import Request
+from .site import Site
+
+if TYPE_CHECKING:
+    from .gateway import Gateway
+
+__all__ = ["Front", "protocol_of"]
+
+_log = logging.getLogger("gatekeep")
+
+
+class Front:
+    """One wrapped app: picks stage and route of each request, and compiles when it has to."""
+
+    __slots__ = ("_default", "_gateway", "_lock", "_retry", "_router", "app", "clock", "protocol", "sites", "stale")
+
+    def __init__(self, gateway: Gateway, inner: Any, app: Any, protocol: Wire, adapter: Adapter | None) -> None:
+        self._gateway = gateway
+        self._lock = threading.RLock()
+        self._retry = 0.0
+        self._router: StageRouter[Site] | None = None
+        self.app = inner
+        self.protocol = protocol
+        self.clock = gateway.clock.monotonic
+        self.sites: list[Site] = []
+        self.stale = True
+        """The table is not compiled yet, or was found not to know an endpoint."""
+        if gateway.stages:
+            self._router = StageRouter([(stage, self._stage_site(stage, inner, app, adapter)) for stage in gateway.stages])
+        elif app is None:
+            raise ConfigurationError("there is no app to serve", origin=caller(), fix="pass one, or Stage(app=...)")
+        self._default = self._site(inner, app, adapter)
+        if self._router is None:
+            self.sites.append(self._default)
+        for site in {*self.sites, self._default}:
+            site.compile()  # what is there already; again when the app is complete
+
+    def _stage_site(self, stage: Stage, inner: Any, app: Any, adapter: Adapter | None) -> Site:
+        if stage.app is not None:
+            inner = app = stage.app
+            adapter = adapter_for(app)
+            protocol = adapter.protocol if adapter is not None else protocol_of(app)
+            if protocol != self.protocol:
+                raise ConfigurationError(
+                    f"Stage: {stage.name!r} has a {protocol.upper()} app beside {self.protocol.upper()} ones", origin=stage.origin
+                )
+        elif app is None:
+            raise ConfigurationError(f"Stage: {stage.name!r} has no app", origin=stage.origin, fix="Stage(..., app=...)")
+        site = self._site(inner, app, adapter, stage)
+        self.sites.append(site)
+        return site
+
+    def _site(self, inner: Any, app: Any, adapter: Adapter | None, stage: Stage | None = None) -> Site:
+        guard = self._gateway.guard_for(app, adapter) if adapter is not None else None
+        site = Site(
+            self._gateway,
+            inner,
+            app,
+            self.protocol,
+            adapter,
+            guard,
+            stage=stage.name if stage is not None else None,
+            variables=stage.variables if stage is not None else None,
+            specs=stage.specs if stage is not None else (),
+        )
+        if guard is not None:
+            guard.fronts.append(self)
+        return site
+
+    def prepare(self) -> None:
+        """Compile every site. Raises ConfigurationError; a table that was compiled before then stays as it was."""
+        with self._lock:
+            first = not all(site.complete for site in self.sites)
+            for site in self.sites:
+                site.compile()
+            if first:
+                self._gateway.verify_reach()
+            for site in self.sites:
+                site.complete = True
+            self.stale = False
+
+    def refresh(self) -> None:
+        """Compile where that is due: before the first request, and when an unknown endpoint was met, at most once a second."""
+        with self._lock:
+            if not self.stale:
+                return
+            if not all(site.complete for site in self.sites):
+                self.prepare()
+                return
+            if self.clock() < self._retry:
+                return
+            self._retry = self.clock() + 1.0
+            try:
+                self.prepare()
+            except ConfigurationError:
+                # The endpoints known so far go on; those that are not stay refused by the guard.
+                self.stale = False
+                _log.exception("the app has changed, and the change does not compile")
+
+    def open(self, request: Request) -> Exchange:
+        """The exchange for a request: its stage, route and pipeline."""
+        if self.stale:
+            self.refresh()
+        site = self._default
+        if self._router is not None:
+            picked = self._router.pick(request)
+            if picked is None:
+                pipeline, endpoint, params = site.refused(request)
+                return Exchange(request, site, pipeline, endpoint, params, self.clock())
+            stage, site = picked
+            if stage.path:
+                request = request.under(stage.path)
+        pipeline, endpoint, params = site.find(request)
+        return Exchange(request, site, pipeline, endpoint, params, self.clock())
+
+    def start(self) -> Flow[None] | None:
+        """What there is to do before the first request of this process."""
+        gateway = self._gateway
+        if gateway.started:
+            return None
+        return gateway.start()
+
+    @property
+    def gateway(self) -> Gateway:
+        return self._gateway
+
+    def apps(self) -> list[Any]:
+        """The distinct callables behind it, the wrapped app first."""
+        distinct: list[Any] = []
+        for site in self.sites:
+            if all(site.app is not app for app in distinct):
+                distinct.append(site.app)
+        return distinct
+
+
+def protocol_of(app: Any) -> Wire:
+    """Tell an opaque app's protocol by its signature: (environ, start_response), or async (scope, receive, send)."""
+    call = app if inspect.isroutine(app) else getattr(app, "__call__", None)  # noqa: B004
+    if call is None:
+        raise ConfigurationError(f"{app!r} is not callable", origin=caller())
+    if inspect.iscoroutinefunction(call):
+        return "asgi"
+    try:
+        count = len(inspect.signature(call).parameters)
+    except (TypeError, ValueError):
+        count = 0
+    if count == 2:
+        return "wsgi"
+    if count == 3:
+        return "asgi"
+    raise ConfigurationError(
+        f"can't tell whether {app!r} is WSGI or ASGI", origin=caller(), fix="say so: gateway.wsgi(app) or gateway.asgi(app)"
+    )

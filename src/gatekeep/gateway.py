@@ -1,0 +1,281 @@
+"""Gateway: specs, components, stages and routes put together; init_app(), wrap(), check(), start(), close()."""
+
+from __future__ import annotations
+
+import logging
+import re
+import threading
+from collections.abc import Callable, Collection, Mapping, Sequence
+from typing import TYPE_CHECKING, Any, Literal, TypeVar
+
+from .answers import ErrorStyle, aws, problem
+from .clock import SYSTEM_CLOCK, Clock
+from .component import Component, Mode, Services, Spec, caller
+from .components import STANDARD, Stage
+from .effects import Flow, arun, run
+from .effects import Protocol as Wire
+from .errors import ConfigurationError, Denied, InternalError, Origin
+from .exchange import Exchange
+from .frameworks import Adapter, adapter_for
+from .front import Front, protocol_of
+from .guard import AppGuard, guarded_apps
+from .lifecycle import Runner
+from .marks import decorated
+from .message import HookResult, Request, Response
+from .orphans import find_orphans, warn_of_unguarded
+from .pipeline import Frame
+from .proxies import TrustedProxies, parse_address
+from .routing import Route
+from .site import Site
+from .stores import open_store
+
+if TYPE_CHECKING:
+    from .stores.base import Store
+
+__all__ = ["Gateway"]
+
+A = TypeVar("A")
+GatewayResponse = Callable[[Denied, Response], Response]
+
+_log = logging.getLogger("gatekeep")
+_REQUEST_ID = re.compile(r"[\w.-]{1,128}", re.ASCII)
+
+
+class Gateway:
+    """An API gateway around apps in this process.
+
+    Positional: the default specs of every route. `store`: a URL ("memory://", "redis://…") or a store. `max_body` bounds, in
+    bytes, a body that a component reads; `max_stream` one that passes through to the app (None: unbounded). `unmatched` says
+    what an app without a route table does with a request that no Route takes: "pass" it on after the defaults, or "refuse" it
+    with 404. `gateway_responses` replaces answers by code ("throttled") or class ("4xx", "5xx"): a function of the Denied and
+    the standard Response. Raises ConfigurationError.
+    """
+
+    def __init__(
+        self,
+        *specs: Spec,
+        routes: Sequence[Route] = (),
+        stages: Sequence[Stage] = (),
+        store: str | Store = "memory://",
+        mode: Mode = "enforce",
+        errors: ErrorStyle = "problem",
+        gateway_responses: Mapping[str, GatewayResponse] | None = None,
+        trusted_proxies: Collection[str] = (),
+        client_ip_header: str = "x-forwarded-for",
+        max_body: int = 10 * 1024 * 1024,
+        max_stream: int | None = None,
+        unmatched: Literal["pass", "refuse"] = "pass",
+        unreached: Literal["error", "warn"] = "error",
+        order: Sequence[type[Component]] = STANDARD,
+        clock: Clock = SYSTEM_CLOCK,
+    ) -> None:
+        origin = caller()
+        for spec in specs:
+            if not isinstance(spec, Spec):
+                raise ConfigurationError(f"Gateway: {spec!r} is not a spec", origin=origin)
+        _choice("mode", mode, ("enforce", "report"), origin)
+        _choice("errors", errors, ("problem", "aws"), origin)
+        _choice("unmatched", unmatched, ("pass", "refuse"), origin)
+        _choice("unreached", unreached, ("error", "warn"), origin)
+        if isinstance(trusted_proxies, str):
+            raise ConfigurationError("Gateway: trusted_proxies is a string", origin=origin, fix="give a list of networks")
+        try:
+            proxies = TrustedProxies(trusted_proxies, client_ip_header)
+        except ValueError as error:
+            raise ConfigurationError(f"Gateway: trusted_proxies: {error}", origin=origin) from None
+        if max_body <= 0 or (max_stream is not None and max_stream <= 0):
+            raise ConfigurationError("Gateway: max_body and max_stream are positive numbers of bytes", origin=origin)
+        self.specs = specs
+        self.routes = tuple(routes)
+        self.stages = tuple(stages)
+        self.max_body = max_body
+        self.max_stream = max_stream
+        self.unmatched = unmatched
+        self.clock = clock
+        self.store = open_store(store, clock)
+        self.runner = Runner(clock)
+        self.services = Services(clock=clock, store=self.store, runner=self.runner, max_body=max_body, mode=mode)
+        self.components = tuple(kind(self.services) for kind in order)
+        self.kinds = frozenset(component.spec for component in self.components)
+        self.client_address = proxies.client
+        self._proxies = proxies
+        self._unreached = unreached
+        self._problem = problem if errors == "problem" else aws
+        self._gateway_responses = dict(gateway_responses or {})
+        self._fronts: list[Front] = []
+        self._guards: dict[int, tuple[Any, AppGuard]] = {}
+        self._lock = threading.RLock()
+        self._started: object = None
+
+    # Putting it in front of an app.
+
+    def init_app(self, app: A) -> A:
+        """Install the gateway in place, outermost, in a FastAPI, Starlette or Flask app: the same object goes on.
+
+        Works in factories and before routes are added. Raises ConfigurationError.
+        """
+        adapter = adapter_for(app)
+        if adapter is None:
+            raise ConfigurationError(
+                f"init_app() does not know {type(app).__name__}", origin=caller(), fix="application = gateway.wrap(app)"
+            )
+        adapter.install(lambda inner: self.front(inner, app, adapter.protocol, adapter))
+        return app
+
+    def wrap(self, app: Any) -> Any:
+        """A callable of the app's own protocol with the gateway in front; the app is at `.app`."""
+        adapter = adapter_for(app)
+        return self.front(app, app, adapter.protocol if adapter is not None else protocol_of(app), adapter)
+
+    def asgi(self, app: Any = None) -> Any:
+        """As wrap(), for an ASGI app; without one, its stages' own apps are served."""
+        return self.front(app, app, "asgi", adapter_for(app) if app is not None else None)
+
+    def wsgi(self, app: Any = None) -> Any:
+        """As wrap(), for a WSGI app; without one, its stages' own apps are served."""
+        return self.front(app, app, "wsgi", adapter_for(app) if app is not None else None)
+
+    def front(self, inner: Any, app: Any, protocol: Wire, adapter: Adapter | None) -> Any:
+        """A driver around `inner`, the callable that runs `app`; what the frameworks' entries use."""
+        from .asgi import AsgiDriver
+        from .wsgi import WsgiDriver
+
+        if adapter is not None and adapter.protocol != protocol:
+            raise ConfigurationError(f"{type(app).__name__} is not a {protocol.upper()} app", origin=caller())
+        front = Front(self, inner, app, protocol, adapter)
+        with self._lock:
+            self._fronts.append(front)
+        return AsgiDriver(front) if protocol == "asgi" else WsgiDriver(front)
+
+    def guard_for(self, app: Any, adapter: Adapter) -> AppGuard:
+        """The guard of a framework's app, armed at once; one app has one gateway."""
+        with self._lock:
+            known = self._guards.get(id(app))
+            if known is None:
+                guard = AppGuard(self)
+                adapter.arm(guard)
+                guarded_apps[app] = guard
+                known = self._guards[id(app)] = (app, guard)
+            return known[1]
+
+    def check(self, app: Any = None) -> list[tuple[str, list[Spec]]]:
+        """Compile every route table now and raise ConfigurationError for what is wrong; for CI.
+
+        Gives the policy table: each endpoint's id and the specs that hold on it, weak to strong. An app that the gateway is
+        not in front of yet is wrapped, and so guarded.
+        """
+        if app is not None and not any(app in (site.framework_app, site.app) for front in self._fronts for site in front.sites):
+            self.wrap(app)
+        table = []
+        for front in self._fronts:
+            front.prepare()
+            for site in front.sites:
+                table += site.describe()
+        return table
+
+    def verify_reach(self) -> None:
+        """Name decorated views that no route reaches, and views with a policy in apps that no gateway is in front of."""
+        sites = [site for front in self._fronts for site in front.sites]
+        reached = frozenset().union(*(site.reached for site in sites))
+        apps = [site.framework_app for site in sites]
+        mine = [(view, spec) for view, spec in decorated() if id(view) in reached]
+        if any(spec.identifies for _, spec in mine):
+            warn_of_unguarded(apps, [view for view, spec in mine if spec.identifies])
+        orphans = find_orphans(reached, apps)
+        if not orphans:
+            return
+        mistakes = [
+            spec.mistake(
+                f"no route reaches {getattr(view, '__qualname__', view)}",
+                fix="register the view; use functools.wraps in decorators between; or Gateway(unreached='warn')",
+            )
+            for view, spec in orphans
+        ]
+        if self._unreached == "error":
+            raise mistakes[0]
+        for mistake in mistakes:
+            _log.warning("%s", mistake)
+
+    # Life.
+
+    def start(self) -> Flow[None]:
+        """Start what runs in this process; once, and again after a fork. The drivers call it before the first request."""
+        if self._started is self.runner.generation:
+            return
+        self._started = self.runner.generation
+        for component in self.components:
+            flow = component.start()
+            if flow is not None:
+                yield from flow
+        self.runner.start()
+
+    @property
+    def started(self) -> bool:
+        return self._started is self.runner.generation
+
+    def close(self) -> None:
+        """Close components, store and runner; blocking. For WSGI, scripts and tests."""
+        run(self._closing())
+        self.runner.close()
+
+    async def aclose(self) -> None:
+        """As close(), on the running loop."""
+        await arun(self._closing())
+        await self.runner.aclose()
+
+    def _closing(self) -> Flow[None]:
+        self._started = None
+        for component in reversed(self.components):
+            flow = component.close()
+            if flow is not None:
+                yield from flow
+        flow = self.store.close()
+        if flow is not None:
+            yield from flow
+
+    # What exchanges ask (see exchange.Site) and pipelines use.
+
+    def render(self, exchange: Exchange | None, denied: Denied) -> Response:
+        """The answer for a refusal, in this gateway's words."""
+        request_id = exchange.request_id if exchange is not None else ""
+        response = self._problem(denied, request_id)
+        if self._gateway_responses:
+            replace = self._gateway_responses.get(denied.code) or self._gateway_responses.get(f"{denied.status // 100}xx")
+            if replace is not None:
+                response = replace(denied, response)
+        return response
+
+    def report(self, exchange: Exchange, component: str, denied: Denied) -> None:
+        exchange.note(component, f"report:{denied.code}")
+        _log.info("report only: %s would refuse %s with %s", component, exchange.route, denied)
+
+    def inbound_request_id(self, request: Request) -> str | None:
+        if not self._proxies.networks:
+            return None
+        sent = request.header("x-request-id")
+        if sent is None or not _REQUEST_ID.fullmatch(sent) or not self._proxies.trusts(parse_address(request.peer)):
+            return None
+        return sent
+
+    def reroute(self, exchange: Exchange) -> HookResult:
+        """Go on at the route that a rewritten path leads to: its request phases, too, must let the request through."""
+        forwarded = exchange.forwarded
+        assert forwarded is not None
+        if exchange.outer is not None:
+            _log.error("%s: the path was rewritten twice, to %r", exchange.route, forwarded.path)
+            exchange.error = InternalError("The gateway could not process this request.")
+            return self.render(exchange, exchange.error)
+        exchange.outer = Frame.of(exchange, inner=False)
+        site = exchange.site
+        assert isinstance(site, Site)
+        exchange.request = exchange.request.rebuild(forwarded)
+        exchange.forwarded = None
+        exchange.state = {}
+        pipeline, exchange.endpoint, exchange._params = site.find(exchange.request)
+        exchange.pipeline = pipeline.as_target()
+        return exchange.pipeline.before(exchange)
+
+
+def _choice(name: str, value: str, allowed: tuple[str, ...], origin: Origin) -> None:
+    if value not in allowed:
+        raise ConfigurationError(f"Gateway: {name}={value!r} is none of {', '.join(map(repr, allowed))}", origin=origin)

@@ -1,0 +1,65 @@
+"""AppGuard: the one that stands at an app's dispatch point and lets an endpoint run only behind its own pipeline."""
+
+from __future__ import annotations
+
+import logging
+import weakref
+from typing import TYPE_CHECKING, Any
+
+from .errors import NotGuarded
+from .exchange import Exchange
+from .message import Response
+
+if TYPE_CHECKING:
+    from .front import Front
+    from .gateway import Gateway
+
+__all__ = ["AppGuard", "guard_of", "guarded_apps"]
+
+_log = logging.getLogger("gatekeep.guard")
+
+guarded_apps: weakref.WeakKeyDictionary[Any, AppGuard] = weakref.WeakKeyDictionary()
+"""Every app of this process that a gateway is in front of, with its guard."""
+
+
+def guard_of(app: Any) -> AppGuard | None:
+    """The guard of an app, or of the app that a driver wraps."""
+    while app is not None:
+        found = guarded_apps.get(app)
+        if found is not None:
+            return found
+        app = getattr(app, "app", None)
+    return None
+
+
+class AppGuard:
+    """One per app. Frameworks' adapters ask `admits` with the key of the endpoint that the framework itself has matched."""
+
+    __slots__ = ("_gateway", "fronts", "lifted")
+
+    def __init__(self, gateway: Gateway) -> None:
+        self._gateway = gateway
+        self.lifted = False
+        self.fronts: list[Front] = []
+        """To be told when an endpoint is met that the table does not have."""
+
+    def admits(self, exchange: Exchange | None, key: object) -> bool:
+        """Whether this gateway's pipeline for exactly this endpoint let the request through."""
+        return exchange is not None and exchange.admitted == key and exchange.guard is self
+
+    def refuse(self, exchange: Exchange | None, what: str) -> Response:
+        """The answer for an endpoint reached around its pipeline. `what` names it, for the log only."""
+        for front in self.fronts:
+            front.stale = True
+        if exchange is None:
+            how = "the request did not pass the gateway"
+        elif exchange.endpoint is None:
+            how = f"the gateway has no route for {exchange.request.method} {exchange.request.path!r}"
+        else:
+            how = f"the gateway let the request through to {exchange.endpoint.id}"
+        _log.error("not_guarded: %s was reached, but %s", what, how)
+        denied = NotGuarded("This endpoint was reached around the gateway.")
+        if exchange is not None:
+            exchange.note("guard", denied.code)
+            exchange.error = denied
+        return self._gateway.render(exchange, denied)

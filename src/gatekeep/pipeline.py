@@ -1,0 +1,282 @@
+"""Pipeline: one route's hooks, bound and sorted at start-up: before(), after(), finish(). It knows no concrete component.
+
+The phases are flat tuples. `before` and `after` are plain functions that return a flow only when a hook really has to wait,
+so that a decision from memory costs no generator and, under ASGI, no coroutine.
+"""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Callable, Sequence
+from types import GeneratorType
+from typing import TYPE_CHECKING, Any, NamedTuple, cast
+
+from .component import Component, FinishHook, Hooks, Need, RequestHook, ResponseHook
+from .effects import Flow
+from .errors import Denied, DependencyError, GatekeepError, InternalError, Unavailable
+from .message import HookResult, Request, Response
+
+if TYPE_CHECKING:
+    from .exchange import Exchange
+    from .routing import Endpoint, Params
+
+__all__ = ["Bound", "Frame", "Pipeline"]
+
+_log = logging.getLogger("gatekeep")
+
+
+class Bound(NamedTuple):
+    """A component's hooks on one route."""
+
+    component: Component
+    hooks: Hooks
+
+
+class Frame(NamedTuple):
+    """One half of a request whose path was rewritten: the one that is not running. The outer goes on after the target's."""
+
+    pipeline: Pipeline
+    state: dict[Any, Any]
+    reached: int
+    request: Request
+    endpoint: Endpoint | None
+    params: Params
+    inner: bool
+
+    @classmethod
+    def of(cls, exchange: Exchange, *, inner: bool) -> Frame:
+        return cls(
+            exchange.pipeline, exchange.state, exchange.reached, exchange.request, exchange.endpoint, exchange._params, inner
+        )
+
+    def resume(self, exchange: Exchange) -> None:
+        exchange.pipeline, exchange.state, exchange.reached = self.pipeline, self.state, self.reached
+        exchange.request, exchange.endpoint, exchange._params = self.request, self.endpoint, self.params
+
+
+class _Step(NamedTuple):
+    position: int
+    hook: RequestHook
+    name: str
+    report: bool
+
+
+Render = Callable[["Exchange", Denied], Response]
+Reroute = Callable[["Exchange"], HookResult]
+
+
+class Pipeline:
+    """What one route's requests pass. Positions count the bound components from the outside, 0, to the app, `depth`."""
+
+    __slots__ = (
+        "_bound",
+        "_finish",
+        "_positions",
+        "_render",
+        "_request",
+        "_reroute",
+        "_response",
+        "_target",
+        "_unwind",
+        "answers_preflights",
+        "depth",
+        "filters",
+        "key",
+        "needs",
+        "plain",
+    )
+
+    def __init__(self, bound: Sequence[Bound], *, key: object, render: Render, reroute: Reroute) -> None:
+        self.key = key
+        """The endpoint's guard key; None where no endpoint may run."""
+        self.depth = len(bound)
+        self.answers_preflights = any(component.answers_preflights for component, _ in bound)
+        self.plain = not bound
+        """Nothing is configured: no header, span or log; the app's bytes are its own."""
+        self._bound = tuple(bound)
+        self._target: Pipeline | None = None
+        self._render = render
+        self._reroute = reroute
+        self._positions = {bound_.component: position for position, bound_ in enumerate(bound)}
+        self._request = tuple(_steps(bound))
+        self._response: tuple[tuple[int, ResponseHook], ...] = tuple(
+            (position, hooks.on_response)
+            for position, (_, hooks) in reversed(list(enumerate(bound)))
+            if hooks.on_response is not None
+        )
+        self._unwind = tuple(tuple(step for step in self._response if step[0] < position) for position in range(self.depth + 1))
+        self._finish: tuple[tuple[int, FinishHook], ...] = tuple(
+            (position, hooks.on_finish)
+            for position, (_, hooks) in reversed(list(enumerate(bound)))
+            if hooks.on_finish is not None
+        )
+        self.needs: tuple[Need, ...] = tuple(
+            hooks.needs_response_body for _, hooks in bound if hooks.needs_response_body is not None
+        )
+        self.filters = bool(self.needs) or any(hooks.filters_response_body for _, hooks in bound)
+        """Whether response bytes may have to pass through here; zero-copy extensions are then not offered to the app."""
+
+    # Phase one.
+
+    def before(self, exchange: Exchange, first: int = 0) -> HookResult:
+        """Run the request phase. None: the app may be called. A Response: the answer, not yet unwound. A flow: drive it."""
+        return self._walk(exchange, self._request if first == 0 else self._inner(first))
+
+    def _inner(self, first: int) -> tuple[_Step, ...]:
+        return tuple(step for step in self._request if step.position >= first)
+
+    def _walk(self, exchange: Exchange, steps: tuple[_Step, ...]) -> HookResult:
+        for index, (position, hook, name, report) in enumerate(steps):
+            try:
+                answer = hook(exchange)
+            except Exception as error:
+                answer = self._refuse(exchange, error, name, report)
+            if answer is not None:
+                if type(answer) is GeneratorType:
+                    return self._wait(exchange, answer, steps[index:])
+                exchange.reached = position
+                return answer
+        exchange.reached = self.depth
+        forwarded = exchange.forwarded
+        if forwarded is not None and forwarded.path != exchange.request.path:
+            return self._reroute(exchange)
+        return None
+
+    def _wait(self, exchange: Exchange, flow: Flow[Response | None], steps: tuple[_Step, ...]) -> Flow[Response | None]:
+        # Go on from a hook that has to wait; what follows may again be plain or wait.
+        position, _, name, report = steps[0]
+        try:
+            answer = yield from flow
+        except Exception as error:
+            answer = self._refuse(exchange, error, name, report)
+        if answer is not None:
+            exchange.reached = position
+            return answer
+        rest = self._walk(exchange, steps[1:])
+        if type(rest) is GeneratorType:
+            rest = yield from rest
+        return cast("Response | None", rest)
+
+    def _refuse(self, exchange: Exchange, error: Exception, name: str, report: bool) -> Response | None:
+        denied = as_denied(error, name)
+        if report and not denied.holds_in_report_mode:
+            exchange.report(name, denied)
+            return None
+        exchange.note(name, denied.code)
+        exchange.error = denied
+        return self._render(exchange, denied)
+
+    # Phase two.
+
+    def after(self, exchange: Exchange, outermost: int = 0) -> Flow[None] | None:
+        """Run the response phase over `exchange.response` for what stands outside the place that answered.
+
+        A hook that fails is answered by an error, which goes on through what stands outside of it.
+        """
+        return self._unwinding(exchange, self._unwind[exchange.reached], outermost)
+
+    def _unwinding(self, exchange: Exchange, steps: tuple[tuple[int, ResponseHook], ...], outermost: int) -> Flow[None] | None:
+        for index, (position, hook) in enumerate(steps):
+            if position < outermost:
+                break
+            try:
+                flow = hook(exchange)
+            except Exception as error:
+                self._fail(exchange, error)
+            else:
+                if flow is not None:
+                    return self._unwinding_slowly(exchange, flow, steps[index + 1 :], outermost)
+        outer = exchange.outer
+        if outer is not None and not outer.inner and outermost == 0:
+            exchange.outer = Frame.of(exchange, inner=True)
+            outer.resume(exchange)
+            return outer.pipeline.after(exchange)
+        return None
+
+    def _unwinding_slowly(
+        self, exchange: Exchange, flow: Flow[None], steps: tuple[tuple[int, ResponseHook], ...], outermost: int
+    ) -> Flow[None]:
+        try:
+            yield from flow
+        except Exception as error:
+            self._fail(exchange, error)
+        rest = self._unwinding(exchange, steps, outermost)
+        if rest is not None:
+            yield from rest
+
+    def _fail(self, exchange: Exchange, error: Exception) -> None:
+        denied = as_denied(error, "response")
+        exchange.note("response", denied.code)
+        exchange.error = denied
+        if exchange.response is not None:
+            exchange.response.abort()
+        exchange.response = self._render(exchange, denied)
+
+    # Phase three.
+
+    def finish(self, exchange: Exchange) -> None:
+        """Run on_finish of every component that the request reached, from the inside out. Never raises."""
+        other = exchange.outer
+        if other is not None:
+            exchange.outer = None
+            current = Frame.of(exchange, inner=False)
+            inner, outer = (other, current) if other.inner else (current, other)
+            for frame in (inner, outer):
+                frame.resume(exchange)
+                frame.pipeline.finish(exchange)
+            return
+        for position, hook in self._finish:
+            if position <= exchange.reached:
+                try:
+                    hook(exchange)
+                except Exception:
+                    _log.exception("on_finish failed")
+
+    # Variants.
+
+    def as_target(self) -> Pipeline:
+        """What a request passes here whose path was rewritten to this route: without what must not run twice."""
+        if self._target is None:
+            bound = [entry for entry in self._bound if entry.component.repeats]
+            self._target = Pipeline(bound, key=self.key, render=self._render, reroute=self._reroute)
+        return self._target
+
+    def position(self, component: object) -> int:
+        """Where a component stands. Raises KeyError for one that has no part in this pipeline."""
+        return self._positions[component]  # type: ignore[index]
+
+
+def _steps(bound: Sequence[Bound]) -> list[_Step]:
+    steps: list[_Step] = []
+    reading = False
+    for position, (component, hooks) in enumerate(bound):
+        if hooks.needs_request_body and not reading:
+            # The body is read on first demand, right before the first hook that needs it.
+            reading = True
+            steps.append(_Step(position, _read_body, component.name, False))
+        if hooks.on_request is not None:
+            steps.append(_Step(position, hooks.on_request, component.name, hooks.report))
+    return steps
+
+
+def _read_body(exchange: Exchange) -> HookResult:
+    return _reading(exchange) if exchange.request.body is None else None
+
+
+def _reading(exchange: Exchange) -> Flow[Response | None]:
+    yield from exchange.read_body()
+    return None
+
+
+def as_denied(error: Exception, name: str) -> Denied:
+    """The refusal that an exception of a hook comes to: a fault of ours or of a back end is never an open door."""
+    if isinstance(error, Denied):
+        return error
+    if isinstance(error, DependencyError):
+        _log.error("%s: %s", name, error)
+        return Unavailable("A back end of the gateway does not answer.")
+    if not isinstance(error, GatekeepError):
+        _log.error("%s failed", name, exc_info=error)
+    else:
+        _log.error("%s: %s", name, error)
+    return InternalError("The gateway could not process this request.")

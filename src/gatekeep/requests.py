@@ -1,0 +1,336 @@
+"""The two views of a request: AsgiRequest over a scope, WsgiRequest over an environ. Nothing is parsed until asked."""
+
+from __future__ import annotations
+
+from collections.abc import Awaitable, Callable, MutableMapping
+from io import BytesIO
+from typing import Any, ClassVar, TypeAlias, cast
+from urllib.parse import quote, unquote_to_bytes
+
+from .effects import Io
+from .errors import BadRequest, PayloadTooLarge
+from .message import Forwarded, Headers, RawHeaders, Request
+
+__all__ = ["AsgiRequest", "Environ", "Message", "Receive", "Scope", "Send", "WsgiRequest"]
+
+Scope: TypeAlias = MutableMapping[str, Any]
+Message: TypeAlias = MutableMapping[str, Any]
+Receive: TypeAlias = Callable[[], Awaitable[Message]]
+Send: TypeAlias = Callable[[Message], Awaitable[None]]
+Environ: TypeAlias = dict[str, Any]
+
+_SAFE = "/:@!$&'()*+,;=~-._"
+"""What RFC 3986 §3.3 allows in a path as it is."""
+
+
+class AsgiRequest(Request):
+    """A view over an ASGI scope; `receive` gives its body."""
+
+    __slots__ = ("_fields", "receive")
+
+    protocol: ClassVar[str] = "asgi"
+    native: Any
+
+    def __init__(self, scope: Scope, receive: Receive) -> None:
+        self.native = scope
+        self.receive = receive
+        self.handshake = scope["type"] == "websocket"
+        self.method = scope.get("method", "GET")
+        path: str = scope["path"]
+        root: str = scope.get("root_path", "")
+        # As Starlette does: root_path is taken off where it is there, on a segment's boundary.
+        if root and path.startswith(root) and (len(path) == len(root) or path[len(root)] == "/"):
+            path = path[len(root) :]
+        self.path = path
+        self.root_path = root
+        self.query_string = scope["query_string"].decode("latin-1") if scope.get("query_string") else ""
+        self.body = None
+        self._query = None
+        self._cookies = None
+        self._fields: dict[bytes, bytes] | None = None
+
+    def header(self, name: str) -> str | None:
+        fields = self._fields
+        if fields is None:
+            pairs = self.native["headers"]
+            fields = dict(pairs)
+            if len(fields) != len(pairs):
+                fields = _joined(pairs)
+            self._fields = fields
+        value = fields.get(name.encode("latin-1"))
+        return None if value is None else value.decode("latin-1")
+
+    def header_lines(self, name: str) -> list[str]:
+        wanted = name.encode("latin-1")
+        return [value.decode("latin-1") for key, value in self.native["headers"] if key == wanted]
+
+    @property
+    def headers(self) -> Headers:
+        return RawHeaders.adopt(list(self.native["headers"]))
+
+    @property
+    def raw_path(self) -> bytes | None:
+        raw: bytes | None = self.native.get("raw_path")
+        return raw
+
+    @property
+    def peer(self) -> str | None:
+        client = self.native.get("client")
+        return client[0] if client else None
+
+    @property
+    def scheme(self) -> str:
+        return cast(str, self.native.get("scheme", "http"))
+
+    @property
+    def http_version(self) -> str:
+        return cast(str, self.native.get("http_version", "1.1"))
+
+    @property
+    def server(self) -> tuple[str, int | None]:
+        server = self.native.get("server")
+        return (server[0], server[1]) if server else ("localhost", None)
+
+    def read(self, limit: int) -> Io[bytes]:
+        return Io(_not_here, lambda: self._read(limit))
+
+    async def _read(self, limit: int) -> bytes:
+        if self.body is not None:
+            return self.body
+        declared = self.header("content-length")
+        if declared is not None and declared.isdecimal() and int(declared) > limit:
+            raise PayloadTooLarge(f"The body is larger than {limit} bytes.")
+        receive = self.receive
+        chunks: list[bytes] = []
+        size = 0
+        while True:
+            message = await receive()
+            if message["type"] == "http.disconnect":
+                raise BadRequest("The client went away before its body was complete.", code="client_disconnected")
+            chunk = message.get("body", b"")
+            size += len(chunk)
+            if size > limit:
+                raise PayloadTooLarge(f"The body is larger than {limit} bytes.")
+            chunks.append(chunk)
+            if not message.get("more_body", False):
+                break
+        self.body = b"".join(chunks)
+        self.receive = _replay(self.body, receive)
+        return self.body
+
+    def under(self, base: str) -> AsgiRequest:
+        scope = dict(self.native)
+        scope["root_path"] = self.root_path + base
+        if scope["path"] != self.root_path + self.path:  # the server had cut off root_path already
+            scope["path"] = self.root_path + self.path
+            scope.pop("raw_path", None)
+        return AsgiRequest(scope, self.receive)
+
+    def rebuild(self, forwarded: Forwarded) -> AsgiRequest:
+        scope = dict(self.native)
+        headers = forwarded.headers
+        receive = self.receive
+        if forwarded.body is not None:
+            headers = headers.copy()
+            headers.set("content-length", str(len(forwarded.body)))
+            headers.remove("transfer-encoding")
+            receive = _replay(forwarded.body, receive)
+        if forwarded.path != self.path:
+            scope["path"] = self.root_path + forwarded.path
+            scope["raw_path"] = quote(scope["path"], safe="/:@!$&'()*+,;=~-._").encode("latin-1")
+        scope["method"] = forwarded.method
+        scope["query_string"] = forwarded.query_string.encode("latin-1")
+        scope["headers"] = headers.raw()
+        request = AsgiRequest(scope, receive)
+        request.body = forwarded.body if forwarded.body is not None else self.body
+        return request
+
+
+def _joined(pairs: list[tuple[bytes, bytes]]) -> dict[bytes, bytes]:
+    fields: dict[bytes, bytes] = {}
+    for name, value in pairs:
+        fields[name] = fields[name] + (b"; " if name == b"cookie" else b", ") + value if name in fields else value
+    return fields
+
+
+def _not_here() -> bytes:
+    raise RuntimeError("an ASGI body can't be read synchronously")
+
+
+def _replay(body: bytes, receive: Receive) -> Receive:
+    done = False
+
+    async def replay() -> Message:
+        nonlocal done
+        if done:
+            return await receive()
+        done = True
+        return {"type": "http.request", "body": body, "more_body": False}
+
+    return replay
+
+
+class WsgiRequest(Request):
+    """A view over a WSGI environ (PEP 3333)."""
+
+    __slots__ = ()
+
+    protocol: ClassVar[str] = "wsgi"
+
+    def __init__(self, environ: Environ) -> None:
+        self.native = environ
+        self.handshake = False
+        self.method = environ["REQUEST_METHOD"]
+        path: str = environ.get("PATH_INFO", "")
+        root: str = environ.get("SCRIPT_NAME", "")
+        # PEP 3333 carries bytes as latin-1 text; they are UTF-8.
+        self.path = path if path.isascii() else path.encode("latin-1").decode("utf-8", "replace")
+        self.root_path = root if root.isascii() else root.encode("latin-1").decode("utf-8", "replace")
+        self.query_string = environ.get("QUERY_STRING", "")
+        self.body = None
+        self._query = None
+        self._cookies = None
+
+    def header(self, name: str) -> str | None:
+        value: str | None = self.native.get(_environ_key(name))
+        return value
+
+    def header_lines(self, name: str) -> list[str]:
+        value = self.header(name)
+        return [] if value is None else [value]
+
+    @property
+    def headers(self) -> Headers:
+        pairs = [
+            (key[5:].replace("_", "-").lower(), value)
+            for key, value in self.native.items()
+            if key.startswith("HTTP_") and isinstance(value, str)
+        ]
+        for key, name in (("CONTENT_TYPE", "content-type"), ("CONTENT_LENGTH", "content-length")):
+            if self.native.get(key):
+                pairs.append((name, self.native[key]))
+        return Headers.adopt(pairs)
+
+    @property
+    def raw_path(self) -> bytes | None:
+        # Servers name it differently, and an outer layer may have moved PATH_INFO since: taken only where it fits.
+        raw = self.native.get("RAW_URI") or self.native.get("REQUEST_URI")
+        if not isinstance(raw, str):
+            return None
+        if raw.startswith(("http://", "https://")):
+            raw = "/" + raw.split("//", 1)[1].partition("/")[2]
+        path = raw.partition("?")[0].encode("latin-1", "replace")
+        decoded = (self.native.get("SCRIPT_NAME", "") + self.native.get("PATH_INFO", "")).encode("latin-1")
+        return path if unquote_to_bytes(path) == decoded else None
+
+    @property
+    def peer(self) -> str | None:
+        return self.native.get("REMOTE_ADDR") or None
+
+    @property
+    def scheme(self) -> str:
+        return cast(str, self.native.get("wsgi.url_scheme", "http"))
+
+    @property
+    def http_version(self) -> str:
+        return str(self.native.get("SERVER_PROTOCOL", "HTTP/1.1")).partition("/")[2]
+
+    @property
+    def server(self) -> tuple[str, int | None]:
+        port = self.native.get("SERVER_PORT", "")
+        return (self.native.get("SERVER_NAME", "localhost"), int(port) if port.isdecimal() else None)
+
+    def read(self, limit: int) -> Io[bytes]:
+        return Io(lambda: self._read(limit), _not_there)
+
+    def _read(self, limit: int) -> bytes:
+        if self.body is not None:
+            return self.body
+        environ = self.native
+        too_large = PayloadTooLarge(f"The body is larger than {limit} bytes.")
+        declared = environ.get("CONTENT_LENGTH") or ""
+        stream = environ["wsgi.input"]
+        if declared.isdecimal():
+            length = int(declared)
+            if length > limit:
+                raise too_large
+            body = _read_fully(stream, length)
+            if len(body) < length:
+                raise BadRequest("The client went away before its body was complete.", code="client_disconnected")
+        elif declared:
+            raise BadRequest("Content-Length is not a number.", code="bad_content_length")
+        elif environ.get("wsgi.input_terminated") or "chunked" in environ.get("HTTP_TRANSFER_ENCODING", "").lower():
+            # The server ends the stream where the chunks end.
+            body = _read_fully(stream, limit + 1)
+            if len(body) > limit:
+                raise too_large
+        else:
+            body = b""
+        self.body = body
+        environ["wsgi.input"] = BytesIO(body)
+        return body
+
+    def under(self, base: str) -> WsgiRequest:
+        environ = dict(self.native)
+        native_base = base.encode().decode("latin-1")
+        environ["SCRIPT_NAME"] = environ.get("SCRIPT_NAME", "") + native_base
+        environ["PATH_INFO"] = environ["PATH_INFO"][len(native_base) :]
+        return WsgiRequest(environ)
+
+    def rebuild(self, forwarded: Forwarded) -> WsgiRequest:
+        environ = {
+            key: value
+            for key, value in self.native.items()
+            if not (key.startswith("HTTP_") or key in ("CONTENT_TYPE", "CONTENT_LENGTH")) or not isinstance(value, str)
+        }
+        headers = forwarded.headers
+        if forwarded.body is not None:
+            headers = headers.copy()
+            headers.set("content-length", str(len(forwarded.body)))
+            headers.remove("transfer-encoding")
+            environ["wsgi.input"] = BytesIO(forwarded.body)
+        for name, value in headers:
+            key = _environ_key(name.lower())
+            joiner = "; " if key == "HTTP_COOKIE" else ", "
+            environ[key] = f"{environ[key]}{joiner}{value}" if key in environ else value
+        if forwarded.path != self.path:
+            environ["PATH_INFO"] = forwarded.path.encode().decode("latin-1")
+            for key in ("RAW_URI", "REQUEST_URI"):
+                if key in environ:
+                    query = f"?{forwarded.query_string}" if forwarded.query_string else ""
+                    environ[key] = quote(self.root_path + forwarded.path, safe=_SAFE) + query
+        environ["REQUEST_METHOD"] = forwarded.method
+        environ["QUERY_STRING"] = forwarded.query_string
+        request = WsgiRequest(environ)
+        request.body = forwarded.body if forwarded.body is not None else self.body
+        return request
+
+
+_KEYS: dict[str, str] = {}
+
+
+def _environ_key(name: str) -> str:
+    key = _KEYS.get(name)
+    if key is None:
+        key = name.upper().replace("-", "_")
+        if key not in ("CONTENT_TYPE", "CONTENT_LENGTH"):
+            key = f"HTTP_{key}"
+        if len(_KEYS) < 1000:  # names come from code, but may be rebuilt from a client's
+            _KEYS[name] = key
+    return key
+
+
+def _read_fully(stream: Any, size: int) -> bytes:
+    # A server's stream may give less than asked before its end.
+    chunks = []
+    while size > 0:
+        chunk = stream.read(size)
+        if not chunk:
+            break
+        chunks.append(chunk)
+        size -= len(chunk)
+    return b"".join(chunks)
+
+
+async def _not_there() -> bytes:
+    raise RuntimeError("a WSGI body can't be awaited")

@@ -1,0 +1,364 @@
+"""Site: one app in one stage, compiled: its route table, the specs that meet on each route, and the pipelines they come to."""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Iterable, Mapping, Sequence
+from typing import TYPE_CHECKING, Any, NamedTuple
+
+from .component import Component, Hooks, Off, Placed, Plan, Spec
+from .effects import Protocol as Wire
+from .errors import BadRequest, Denied, NotFound
+from .exchange import Exchange
+from .exchange import Site as ExchangeSite
+from .marks import ViewMarks, view_marks
+from .message import Request
+from .pipeline import Bound, Pipeline
+from .refetch import refetch
+from .routing import Endpoint, Params, Resolver, Route, RouteTable, covers, may_meet
+
+if TYPE_CHECKING:
+    from .frameworks import Adapter
+    from .gateway import Gateway
+    from .guard import AppGuard
+
+__all__ = ["Site", "merge"]
+
+
+def merge(placed: Iterable[Placed]) -> dict[type[Spec], list[Placed]]:
+    """Specs by kind, weak to strong, without what a stronger `off()` cancels. On and off at one level: ConfigurationError."""
+    kept: dict[type[Spec], list[Placed]] = {}
+    cancelled: dict[type[Spec], tuple[str, Spec]] = {}
+    for entry in placed:
+        spec, level = entry
+        if isinstance(spec, Off):
+            clash = next((other for other in kept.get(spec.kind, ()) if other.level == level), None)
+            if clash is not None:
+                raise spec.mistake(f"{spec!r} stands beside {type(clash.spec).__name__} of {clash.spec.origin}", fix="drop one")
+            kept.pop(spec.kind, None)
+            cancelled[spec.kind] = (level, spec)
+            continue
+        off = cancelled.get(type(spec))
+        if off is not None and off[0] == level:
+            raise spec.mistake(f"stands beside {off[1]!r} of {off[1].origin}", fix="drop one")
+        kept.setdefault(type(spec), []).append(entry)
+    return kept
+
+
+class _Policy:
+    """What an endpoint's requests pass: one pipeline, or one per method and set of Routes where those matter."""
+
+    __slots__ = ("certain", "endpoint", "marks", "methods", "possible", "single", "variants")
+
+    def __init__(self, endpoint: Endpoint, marks: ViewMarks, certain: Sequence[int], possible: Sequence[int]) -> None:
+        self.endpoint = endpoint
+        self.marks = marks
+        self.certain = certain
+        """Indexes of the Routes that hold for every path of the endpoint."""
+        self.possible = possible
+        """Indexes of those that hold for some of its paths."""
+        self.methods: frozenset[str] = frozenset()
+        """The methods whose specs differ from the others'."""
+        self.single: Pipeline | None = None
+        self.variants: dict[tuple[str, tuple[int, ...]], Pipeline] = {}
+
+
+class _Found(NamedTuple):
+    pipeline: Pipeline
+    endpoint: Endpoint | None
+    params: Params
+
+
+class Site(ExchangeSite):
+    """One app in one stage. `compile()` reads the route table; `find()` picks the pipeline of a request."""
+
+    __slots__ = (
+        "_ambiguous",
+        "_combined",
+        "_policies",
+        "_refused",
+        "_resolver",
+        "_routes",
+        "_unmatched",
+        "adapter",
+        "app",
+        "client_address",
+        "complete",
+        "framework_app",
+        "gateway",
+        "guard",
+        "inbound_request_id",
+        "max_body",
+        "max_stream",
+        "name",
+        "protocol",
+        "reached",
+        "refetch",
+        "render",
+        "report",
+        "stage",
+        "stage_specs",
+        "variables",
+    )
+
+    def __init__(
+        self,
+        gateway: Gateway,
+        app: Any,
+        framework_app: Any,
+        protocol: Wire,
+        adapter: Adapter | None,
+        guard: AppGuard | None,
+        stage: str | None = None,
+        variables: Mapping[str, str] | None = None,
+        specs: Sequence[Spec] = (),
+    ) -> None:
+        self.gateway = gateway
+        self.app = app
+        """The callable to call."""
+        self.framework_app = framework_app
+        """The object that the adapter is for; the callable itself where the app is opaque."""
+        self.protocol = protocol
+        self.adapter = adapter
+        self.guard = guard
+        self.stage = stage
+        self.variables = variables or {}
+        self.stage_specs = specs
+        self.max_body = gateway.max_body
+        self.client_address = gateway.client_address
+        self.inbound_request_id = gateway.inbound_request_id
+        self.report = gateway.report
+        self.refetch = refetch
+        self.render = gateway.render
+        self.max_stream = gateway.max_stream
+        self.name = f"{stage}:" if stage is not None else ""
+        self.complete = False
+        """Whether it was compiled with the app complete: at lifespan, first request or check()."""
+        self._resolver: Resolver | None = None
+        self._policies: dict[Endpoint, _Policy] = {}
+        self._combined: dict[tuple[tuple[int, ...], bool], tuple[Endpoint, Pipeline]] = {}
+        self.reached: frozenset[int] = frozenset()
+        """The id() of every object that carries marks and that some route of this site leads to."""
+
+    # Start-up.
+
+    def compile(self) -> None:
+        """Read the route table and bind every pipeline. Raises ConfigurationError; what was compiled before then stays."""
+        self._routes = RouteTable(self.gateway.routes)
+        self._combined = {}
+        resolver = self.adapter.read() if self.adapter is not None else None
+        policies: dict[Endpoint, _Policy] = {}
+        reached: set[int] = set()
+        for endpoint in resolver.endpoints if resolver is not None else ():
+            marks = view_marks(endpoint.view)
+            reached |= marks.reached
+            if marks.overridden:
+                decorated, override = marks.overridden[0]
+                spec = vars(decorated)["__gatekeep__"][0]
+                raise spec.mistake(
+                    f"its method is overridden by {getattr(override, '__qualname__', override)} on {endpoint.template}, "
+                    "which does not carry it",
+                    fix="decorate the overriding method too, or the class",
+                )
+            policies[endpoint] = self._policy(endpoint, marks)
+        if resolver is None:  # every Route alone, and all together: what is wrong with one shows now
+            count = len(self._routes.routes)
+            for indexes in {*((index,) for index in range(count)), tuple(range(count))} - {()}:
+                self._opaque(indexes, handshake=False)
+        nowhere = NotFound("There is no such route.")
+        unclear = BadRequest("The path can be read in more than one way.", code="ambiguous_path")
+        kinds = (False, True) if self.protocol == "asgi" else (False,)
+        unmatched = {handshake: self._pipeline(None, (), (), handshake=handshake) for handshake in kinds}
+        self._refused = {handshake: self._pipeline(None, (), (), nowhere, handshake=handshake) for handshake in kinds}
+        self._ambiguous = {handshake: self._pipeline(None, (), (), unclear, handshake=handshake) for handshake in kinds}
+        self._resolver, self._policies, self._unmatched = resolver, policies, unmatched
+        self.reached = frozenset(reached)
+
+    def _policy(self, endpoint: Endpoint, marks: ViewMarks) -> _Policy:
+        routes = self._routes.routes
+        certain, possible = [], []
+        for index, route in enumerate(routes):
+            if endpoint.methods is not None and route.methods is not None and not endpoint.methods & route.methods:
+                continue
+            if covers(route.template, endpoint.segments):
+                certain.append(index)
+            elif may_meet(route.template.segments, endpoint.segments):
+                possible.append(index)
+        policy = _Policy(endpoint, marks, certain, possible)
+        special = set(marks.by_method)
+        for index in (*certain, *possible):
+            special |= routes[index].methods or set()
+        if endpoint.methods is not None:
+            special &= endpoint.methods
+        policy.methods = frozenset(special)
+        if not special and not possible:
+            policy.single = self._endpoint_pipeline(policy, "*", ())
+            return policy
+        for method in (*sorted(special), "*"):
+            for extra in ((), tuple(possible)):
+                self._variant(policy, method, extra)
+        return policy
+
+    def _variant(self, policy: _Policy, method: str, extra: tuple[int, ...]) -> Pipeline:
+        pipeline = policy.variants.get((method, extra))
+        if pipeline is None:
+            pipeline = policy.variants[method, extra] = self._endpoint_pipeline(policy, method, extra)
+        return pipeline
+
+    def _endpoint_pipeline(self, policy: _Policy, method: str, extra: tuple[int, ...]) -> Pipeline:
+        endpoint, marks, routes = policy.endpoint, policy.marks, self._routes.routes
+        indexes = sorted({*policy.certain, *extra})
+        layers = [(_level(routes[i]), routes[i].specs) for i in indexes if routes[i].allows(method)]
+        view = f"view:{self.name}{endpoint.id}"
+        own = "GET" if method == "HEAD" and marks.by_method.get("HEAD") is marks.by_method.get("GET") else method
+        layers.append((view, marks.common))
+        layers.append((f"{view}#{own}", marks.by_method.get(method, ())))
+        methods = frozenset({method}) if method != "*" else endpoint.methods
+        return self._pipeline(endpoint, layers, methods, handshake=endpoint.handshake)
+
+    def _opaque(self, indexes: tuple[int, ...], *, handshake: bool) -> tuple[Endpoint, Pipeline]:
+        """The endpoint that some Routes together stand for in an app without a table of its own."""
+        known = self._combined.get((indexes, handshake))
+        if known is None:
+            chosen = [self._routes.routes[index] for index in indexes]
+            last = chosen[-1]
+            endpoint = Endpoint(template=last.path, methods=last.methods, view=None, key=indexes, handshake=handshake)
+            layers = [(_level(route), route.specs) for route in chosen]
+            pipeline = self._pipeline(endpoint, layers, last.methods, handshake=handshake)
+            known = self._combined[indexes, handshake] = (endpoint, pipeline)
+        return known
+
+    def _pipeline(
+        self,
+        endpoint: Endpoint | None,
+        layers: Sequence[tuple[str, Sequence[Spec]]],
+        methods: Collection[str] | None,
+        refusal: Denied | None = None,
+        *,
+        handshake: bool = False,
+    ) -> Pipeline:
+        gateway = self.gateway
+        weakest = [("gateway", gateway.specs), (f"stage:{self.stage}", self.stage_specs)]
+        merged = merge(Placed(spec, level) for level, specs in (*weakest, *layers) for spec in specs)
+        every = [placed.spec for specs in merged.values() for placed in specs]
+        unknown = next((spec for spec in every if type(spec) not in gateway.kinds), None)
+        if unknown is not None:
+            raise unknown.mistake("no component of this gateway runs it", fix="Gateway(..., order=[*STANDARD, <its component>])")
+        plan = Plan(
+            id=self.name + (endpoint.id if endpoint is not None else "__unmatched__"),
+            template=endpoint.template if endpoint is not None else None,
+            methods=frozenset(methods) if methods else None,
+            protocol=self.protocol,
+            handshake=handshake,
+            specs=(),
+            identified=any(spec.identifies for spec in every),
+            personal=any(spec.reads_principal for spec in every),
+            stage=self.stage,
+            variables=self.variables,
+        )
+        bound = []
+        for component in gateway.components:
+            if handshake and not component.handshakes:
+                continue
+            hooks = component.bind(plan._replace(specs=merged.get(component.spec, ())))
+            if hooks is not None:
+                bound.append(Bound(component, hooks))
+        if refusal is not None:
+            bound.append(Bound(_Refusal(gateway.services), Hooks(on_request=_raising(refusal))))
+        key = endpoint.key if endpoint is not None else None
+        return Pipeline(bound, key=key, render=gateway.render, reroute=gateway.reroute)
+
+    def describe(self) -> list[tuple[str, list[Spec]]]:
+        """Each endpoint's id and the specs that hold on it, weak to strong: the policy table, for people and for CI."""
+        table = []
+        for endpoint, policy in self._policies.items():
+            gateway = self.gateway
+            specs = [*gateway.specs, *self.stage_specs]
+            for index in policy.certain:
+                specs += self._routes.routes[index].specs
+            specs += [*policy.marks.common, *(spec for own in policy.marks.by_method.values() for spec in own)]
+            table.append((self.name + endpoint.id, specs))
+        return table
+
+    # The request path.
+
+    def find(self, request: Request) -> _Found:
+        """The pipeline for a request, its endpoint and path parameters; never no pipeline."""
+        if request.method == "OPTIONS":
+            wanted = request.header("access-control-request-method")
+            if wanted is not None and request.header("origin") is not None:
+                return self._find_preflight(request, wanted)
+        return self._find(request)
+
+    def _find_preflight(self, request: Request, wanted: str) -> _Found:
+        """A preflight is answered by the policy of the request that it asks for; it never reaches that endpoint itself."""
+        own = self._find(request)
+        request.method = wanted
+        try:
+            asked = self._find(request)
+        finally:
+            request.method = "OPTIONS"
+        if own.endpoint is None and asked.pipeline.answers_preflights:
+            return asked
+        return own
+
+    def _find(self, request: Request) -> _Found:
+        resolver = self._resolver
+        if resolver is None:
+            return self._find_opaque(request)
+        found = resolver.find(request)
+        if found is None:
+            return _Found(self._unmatched[request.handshake], None, None)
+        endpoint, params = found
+        policy = self._policies[endpoint]
+        if policy.single is not None:
+            return _Found(policy.single, endpoint, params)
+        method = request.method.upper()
+        if method not in policy.methods:
+            method = "*"
+        extra: tuple[int, ...] = ()
+        if policy.possible:
+            matching = self._routes.matching(request)
+            if matching is None:
+                return _Found(self._ambiguous[request.handshake], None, None)
+            extra = tuple(match.number for match in matching if match.number in policy.possible)
+        return _Found(self._variant(policy, method, extra), endpoint, params)
+
+    def refused(self, request: Request) -> _Found:
+        """For a request that no stage takes."""
+        return _Found(self._refused[request.handshake], None, None)
+
+    def _find_opaque(self, request: Request) -> _Found:
+        if not self._routes.routes:
+            return _Found(self._unmatched[request.handshake], None, None)
+        matching = self._routes.matching(request)
+        if matching is None:
+            return _Found(self._ambiguous[request.handshake], None, None)
+        if not matching:
+            nobodys = self._refused if self.gateway.unmatched == "refuse" else self._unmatched
+            return _Found(nobodys[request.handshake], None, None)
+        endpoint, pipeline = self._opaque(tuple(match.number for match in matching), handshake=request.handshake)
+        params: dict[str, Any] = {}
+        for match in matching:
+            params.update(match.params)
+        return _Found(pipeline, endpoint, params)
+
+
+def _level(route: Route) -> str:
+    verbs = ",".join(sorted(route.methods)) if route.methods is not None else "*"
+    return f"route:{verbs} {route.path}"
+
+
+class _Refusal(Component):
+    """Stands innermost where no request may pass."""
+
+    spec = Off
+
+    def bind(self, plan: Plan) -> None:
+        return None
+
+
+def _raising(refusal: Denied) -> Any:
+    def refuse(_: Exchange) -> None:
+        raise type(refusal)(refusal.detail, code=refusal.code)
+
+    return refuse

@@ -1,1 +1,68 @@
 """Stores: where components keep what outlives a request. base.py has the protocols, one file each implementation."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+
+from ..clock import SYSTEM_CLOCK, Clock
+from ..errors import ConfigurationError
+from .base import Bucket, BucketStore, KeyValueStore, LocalBucketStore, LocalKeyValueStore, Store, Taken
+from .memory import MemoryStore
+
+__all__ = [
+    "Bucket",
+    "BucketStore",
+    "KeyValueStore",
+    "LocalBucketStore",
+    "LocalKeyValueStore",
+    "MemoryStore",
+    "Store",
+    "Taken",
+    "open_store",
+]
+
+
+def open_store(store: str | Store, clock: Clock = SYSTEM_CLOCK) -> Store:
+    """The store at a URL ("memory://", "redis://…", "rediss://…", "unix://…"), or the Store that is given.
+
+    Connects to nothing yet. Raises ConfigurationError for what is neither, and where the store's extra is not installed.
+    """
+    if isinstance(store, str):
+        scheme, separator, _ = store.partition("://")
+        if not separator or scheme not in _OPENERS:
+            known = ", ".join(f"{known}://" for known in _OPENERS)
+            raise ConfigurationError(f"store={_masked(store)!r} is no store's URL", fix=f"the schemes are {known}")
+        return _OPENERS[scheme](store, clock)
+    if not isinstance(store, Store):
+        raise ConfigurationError(f"store={store!r} is neither a URL nor a store", fix='write store="memory://"')
+    return store
+
+
+def _memory(url: str, clock: Clock) -> Store:
+    if url != "memory://":
+        raise ConfigurationError(f"store={url!r} takes no options", fix="pass a MemoryStore(…) to set them")
+    return MemoryStore(clock)
+
+
+def _redis(url: str, clock: Clock) -> Store:
+    try:
+        from .redis import RedisStore
+    except ModuleNotFoundError as error:
+        if error.name != "redis":
+            raise
+        raise ConfigurationError(f"store={_masked(url)!r} needs redis-py", fix='pip install "gatekeep[redis]"') from None
+    return RedisStore(url, clock=clock)
+
+
+def _masked(url: str) -> str:
+    """The URL without what stands before an @: a password has no place in a message."""
+    scheme, separator, rest = url.partition("://")
+    return f"{scheme}{separator}***@{rest.rpartition('@')[2]}" if "@" in rest else url
+
+
+_OPENERS: Mapping[str, Callable[[str, Clock], Store]] = {
+    "memory": _memory,
+    "redis": _redis,
+    "rediss": _redis,
+    "unix": _redis,
+}

@@ -1,7 +1,7 @@
 """What components ask of a store, by capability: a component names the protocol it needs and fails at start-up without it.
 
 Every operation is an `Io`. A store that answers without waiting says `remote = False` and also offers the plain `…_now`
-methods, which the hot path calls directly.
+methods of the Local protocols, which the hot path calls directly.
 """
 
 from __future__ import annotations
@@ -11,9 +11,10 @@ from typing import ClassVar, NamedTuple, Protocol, runtime_checkable
 
 from ..effects import Flow, Io
 
-__all__ = ["Bucket", "BucketStore", "KeyValueStore", "Store", "Taken"]
+__all__ = ["Bucket", "BucketStore", "KeyValueStore", "LocalBucketStore", "LocalKeyValueStore", "Store", "Taken"]
 
 
+@runtime_checkable
 class Store(Protocol):
     """The least a store is: it can be closed. `remote` says whether its operations wait for a network."""
 
@@ -45,15 +46,37 @@ class Taken(NamedTuple):
 
 @runtime_checkable
 class BucketStore(Store, Protocol):
-    """Token buckets, decided atomically on the store's own clock (a shared store's server time)."""
+    """Token buckets, decided atomically on the store's own clock (a shared store's server time).
 
-    def take(self, buckets: Sequence[Bucket]) -> Io[Taken]: ...
+    A bucket that was never taken from is full. The keys of one call differ from each other. Never more than burst + rate ×
+    elapsed are granted in any window, to within a millionth of a token.
+    """
+
+    def take(self, buckets: Sequence[Bucket]) -> Io[Taken]:
+        """Take from all of the buckets or from none. Raises DependencyError."""
+
+
+@runtime_checkable
+class LocalBucketStore(BucketStore, Protocol):
+    """Token buckets that are decided without waiting."""
+
+    def take_now(self, buckets: Sequence[Bucket], now: float) -> Taken:
+        """As `take`; `now` is the request's reading of the monotonic clock, in seconds."""
 
 
 @runtime_checkable
 class KeyValueStore(Store, Protocol):
-    """Bytes by key with a time to live in seconds."""
+    """Bytes by key with a time to live in seconds. Each operation raises DependencyError."""
 
     def get(self, key: str) -> Io[bytes | None]: ...
     def put(self, key: str, value: bytes, ttl: float) -> Io[None]: ...
     def delete(self, key: str) -> Io[None]: ...
+
+
+@runtime_checkable
+class LocalKeyValueStore(KeyValueStore, Protocol):
+    """Bytes by key, without waiting; `now` is a reading of the monotonic clock, in seconds."""
+
+    def get_now(self, key: str, now: float) -> bytes | None: ...
+    def put_now(self, key: str, value: bytes, ttl: float, now: float) -> None: ...
+    def delete_now(self, key: str) -> None: ...

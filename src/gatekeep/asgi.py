@@ -62,6 +62,7 @@ class AsgiDriver:
             else:
                 await serve(exchange, send)
         finally:
+            exchange.leave()
             _current.reset(token)
 
 

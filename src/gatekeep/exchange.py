@@ -74,6 +74,7 @@ class Exchange:
         "response",
         "site",
         "state",
+        "undo",
     )
 
     def __init__(
@@ -106,6 +107,11 @@ class Exchange:
         """How deep in its pipeline the request came."""
         self.outer: Frame | None = None
         """The other half of a request whose path was rewritten."""
+        self.undo: list[Callable[[], None]] = []
+        """Called, last first, in the frame that ran the request phase, once the app has returned (WSGI: once its body is closed).
+
+        For context variables that a component has set: on_finish may run in a task or context of the app's own.
+        """
         self._client: str | None = None
         self._request_id: str | None = None
 
@@ -170,6 +176,11 @@ class Exchange:
     def read_body(self) -> Io[bytes]:
         """Read the request's body, bounded by the gateway's `max_body`; the app reads it again, untouched."""
         return self.request.read(self.site.max_body)
+
+    def leave(self) -> None:
+        """Put back what components have set around the app's call; the driver's last act."""
+        while self.undo:
+            self.undo.pop()()
 
     def note(self, component: str, outcome: str) -> None:
         """Record a decision for logs, metrics and traces; `outcome` comes from a small fixed set."""

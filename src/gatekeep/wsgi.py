@@ -60,6 +60,7 @@ class WsgiDriver:
                 return cast("Iterable[bytes]", _sized(_Plain, body)(body, previous))
             return _serve(exchange, start_response, previous)
         except BaseException:
+            exchange.leave()
             _current.set(previous)
             raise
 
@@ -313,6 +314,7 @@ class _Body:
                 if response is not None:
                     response.abort()
                 conversation.finish("completed" if self._ended else "disconnected")
+            conversation.exchange.leave()
             _current.set(self._previous)
 
 

@@ -7,7 +7,7 @@ from functools import lru_cache
 from typing import Any, Literal, NamedTuple
 
 from .errors import Denied
-from .message import Response
+from .message import Headers, Response
 
 __all__ = ["ErrorStyle", "aws", "problem"]
 
@@ -37,7 +37,9 @@ def _problem_head(status: int, title: str, detail: str, code: str) -> str:
 
 
 def _answer(denied: Denied, content_type: str, body: bytes) -> Response:
-    return Response(denied.status, [("content-type", content_type), ("content-length", str(len(body))), *denied.headers], body)
+    # Components make these headers, not clients: nothing to check.
+    headers = [("content-type", content_type), ("content-length", str(len(body))), *denied.headers]
+    return Response(denied.status, Headers.adopt(headers), body)
 
 
 class _Wording(NamedTuple):

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from types import GeneratorType
-from typing import Any, cast
+from typing import cast
 
 from .effects import arun
 from .errors import Denied, InternalError, PayloadTooLarge
@@ -24,11 +24,8 @@ class AsgiDriver:
 
     def __init__(self, front: Front) -> None:
         self._front = front
+        self.gateway = front.gateway
         self.app = front.app
-
-    @property
-    def gateway(self) -> Any:
-        return self._front.gateway
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         kind = scope["type"]
@@ -42,15 +39,16 @@ class AsgiDriver:
         else:
             raise ValueError(f"gatekeep does not know the scope type {kind!r}, and lets nothing through that it does not know")
         front = self._front
-        gateway = front.gateway
+        gateway = self.gateway
         outer = scope.get("gatekeep")
         if outer is not None and outer.site.gateway is gateway:
             await front.app(scope, receive, send)  # wrapped twice: it has passed already
             return
-        if not gateway.started:
+        runner = gateway.runner
+        if not runner.started:
             await arun(gateway.start())
-        elif gateway.runner.restless:
-            gateway.runner.start()  # this loop may be another one
+        elif runner.restless:
+            runner.start()  # this loop may be another one
         exchange = front.open(AsgiRequest(scope, receive))
         token = _current.set(exchange)
         try:
@@ -163,7 +161,7 @@ class _Sender:
         response = exchange.response
         assert response is not None
         if not exchange.pipeline.plain:
-            response.headers.set("x-request-id", exchange.request_id)
+            response.headers.stamp("x-request-id", exchange.request_id)
         body = response.body
         if body is None:
             self._state = self.STREAMING

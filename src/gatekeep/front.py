@@ -9,7 +9,6 @@ from typing import TYPE_CHECKING, Any
 
 from .component import caller
 from .components import Stage, StageRouter
-from .effects import Flow
 from .effects import Protocol as Wire
 from .errors import ConfigurationError
 from .exchange import Exchange
@@ -28,10 +27,10 @@ _log = logging.getLogger("gatekeep")
 class Front:
     """One wrapped app: picks stage and route of each request, and compiles when it has to."""
 
-    __slots__ = ("_default", "_gateway", "_lock", "_retry", "_router", "app", "clock", "protocol", "sites", "stale")
+    __slots__ = ("_default", "_lock", "_retry", "_router", "app", "clock", "gateway", "protocol", "sites", "stale")
 
     def __init__(self, gateway: Gateway, inner: Any, app: Any, protocol: Wire, adapter: Adapter | None) -> None:
-        self._gateway = gateway
+        self.gateway = gateway
         self._lock = threading.RLock()
         self._retry = 0.0
         self._router: StageRouter[Site] | None = None
@@ -67,9 +66,9 @@ class Front:
         return site
 
     def _site(self, inner: Any, app: Any, adapter: Adapter | None, stage: Stage | None = None) -> Site:
-        guard = self._gateway.guard_for(app, adapter) if adapter is not None else None
+        guard = self.gateway.guard_for(app, adapter) if adapter is not None else None
         site = Site(
-            self._gateway,
+            self.gateway,
             inner,
             app,
             self.protocol,
@@ -90,7 +89,7 @@ class Front:
             for site in self.sites:
                 site.compile()
             if first:
-                self._gateway.verify_reach()
+                self.gateway.verify_reach()
             for site in self.sites:
                 site.complete = True
             self.stale = False
@@ -128,17 +127,6 @@ class Front:
                 request = request.under(stage.path)
         pipeline, endpoint, params = site.find(request)
         return Exchange(request, site, pipeline, endpoint, params, self.clock())
-
-    def start(self) -> Flow[None] | None:
-        """What there is to do before the first request of this process."""
-        gateway = self._gateway
-        if gateway.started:
-            return None
-        return gateway.start()
-
-    @property
-    def gateway(self) -> Gateway:
-        return self._gateway
 
     def apps(self) -> list[Any]:
         """The distinct callables behind it, the wrapped app first."""

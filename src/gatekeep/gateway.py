@@ -105,7 +105,6 @@ class Gateway:
         self._fronts: list[Front] = []
         self._guards: dict[int, tuple[Any, AppGuard]] = {}
         self._lock = threading.RLock()
-        self._started: object = None
 
     # Putting it in front of an app.
 
@@ -200,18 +199,14 @@ class Gateway:
 
     def start(self) -> Flow[None]:
         """Start what runs in this process; once, and again after a fork. The drivers call it before the first request."""
-        if self._started is self.runner.generation:
+        if self.runner.started:
             return
-        self._started = self.runner.generation
+        self.runner.started = True
         for component in self.components:
             flow = component.start()
             if flow is not None:
                 yield from flow
         self.runner.start()
-
-    @property
-    def started(self) -> bool:
-        return self._started is self.runner.generation
 
     def close(self) -> None:
         """Close components, store and runner; blocking. For WSGI, scripts and tests."""
@@ -224,7 +219,7 @@ class Gateway:
         await self.runner.aclose()
 
     def _closing(self) -> Flow[None]:
-        self._started = None
+        self.runner.started = False
         for component in reversed(self.components):
             flow = component.close()
             if flow is not None:

@@ -38,12 +38,14 @@ class Runner:
         self._clock = clock
         self._limit = limit
         self._periodic: list[Periodic] = []
+        self.restless = False
+        """Whether anything is periodic."""
         self._reset()
         _runners.add(self)
 
     def _reset(self) -> None:
-        self.generation = object()
-        """Another one after a fork: what was started in the parent is not running here."""
+        self.started = False
+        """Whether the gateway's components were started in this process; a fork starts anew."""
         self._lock = threading.Lock()
         self._wake = threading.Condition(self._lock)
         self._thread: threading.Thread | None = None
@@ -95,6 +97,7 @@ class Runner:
         periodic = Periodic(self, seconds, job, name)
         with self._lock:
             self._periodic.append(periodic)
+            self.restless = True
             if self._thread is not None:
                 self._schedule(periodic)
                 self._wake.notify()
@@ -133,15 +136,11 @@ class Runner:
             except Exception:
                 _log.exception("the background job %s failed", periodic.name)
 
-    @property
-    def restless(self) -> bool:
-        """Whether anything is periodic."""
-        return bool(self._periodic)
-
     def forget(self, periodic: Periodic) -> None:
         with self._lock:
             if periodic in self._periodic:
                 self._periodic.remove(periodic)
+                self.restless = bool(self._periodic)
 
     def run_due(self) -> None:
         """Run every periodic job once, now, synchronously: for tests, with a fake clock."""

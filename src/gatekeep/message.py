@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from abc import ABC, abstractmethod
 from collections.abc import Iterable, Iterator, Mapping, Sequence
+from functools import lru_cache
 from typing import Any, ClassVar, Protocol
 from urllib.parse import parse_qsl
 
@@ -16,6 +17,11 @@ __all__ = ["BodyFilter", "Forwarded", "Headers", "RawHeaders", "Request", "Respo
 
 TextPairs = list[tuple[str, str]]
 RawPairs = list[tuple[bytes, bytes]]
+
+
+@lru_cache(maxsize=1024)
+def _raw_name(name: str) -> bytes:
+    return name.lower().encode("latin-1")
 
 
 class Headers:
@@ -46,7 +52,7 @@ class Headers:
 
     def raw(self) -> RawPairs:
         """The fields as (bytes, bytes) with lower-case names, ASGI's form; may be the inner list itself."""
-        return [(name.lower().encode("latin-1"), value.encode("latin-1")) for name, value in self._pairs]
+        return [(_raw_name(name), value.encode("latin-1")) for name, value in self._pairs]
 
     @staticmethod
     def _pair(name: str, value: str) -> tuple[Any, Any]:
@@ -85,6 +91,15 @@ class Headers:
         """Replace every field of that name by one."""
         self.remove(name)
         self.add(name, value)
+
+    def stamp(self, name: str, value: str) -> None:
+        """As set(), for a name and value of our own making, which need no check; the name in lower case."""
+        wanted = self._name(name)
+        for pair in self._pairs:
+            if pair[0] == wanted or pair[0].lower() == wanted:
+                self.remove(name)
+                break
+        self._pairs.append(self._pair(name, value))
 
     def setdefault(self, name: str, value: str) -> None:
         """Add the field unless one of that name is there."""
@@ -138,11 +153,11 @@ class RawHeaders(Headers):
 
     @staticmethod
     def _pair(name: str, value: str) -> tuple[bytes, bytes]:
-        return (name.lower().encode("latin-1"), value.encode("latin-1"))
+        return (_raw_name(name), value.encode("latin-1"))
 
     @staticmethod
     def _name(name: str) -> bytes:
-        return name.lower().encode("latin-1")
+        return _raw_name(name)
 
     @staticmethod
     def _out(value: bytes) -> str:

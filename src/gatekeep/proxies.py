@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import ipaddress
 from collections.abc import Iterable
+from functools import lru_cache
 from typing import TypeAlias
 
 from .message import Request
@@ -30,10 +31,12 @@ class TrustedProxies:
 
     def client(self, request: Request) -> str | None:
         """The client's address in canonical text; None where there is none (a Unix socket)."""
+        if not self.networks:
+            return _canonical(request.peer)
         peer = parse_address(request.peer)
         if peer is None:
             return None
-        if not self.networks or not self.trusts(peer):
+        if not self.trusts(peer):
             return str(peer)
         client = peer
         for hop in reversed(self._hops(request)):
@@ -63,6 +66,13 @@ def _forwarded_for(element: str) -> str:
     return ""
 
 
+@lru_cache(maxsize=4096)
+def _canonical(text: str | None) -> str | None:
+    address = parse_address(text)
+    return None if address is None else str(address)
+
+
+@lru_cache(maxsize=4096)
 def parse_address(text: str | None) -> Address | None:
     """An address from text, with or without a port, IPv6 with or without brackets; IPv4-mapped ones become IPv4."""
     if not text:

@@ -314,9 +314,11 @@ class RouteTable:
         self.routes = routes
         self._exactly: SegmentTrie[tuple[int, Route]] = SegmentTrie()
         self._nearly: SegmentTrie[Route] = SegmentTrie()
+        self._lower = True
         for index, route in enumerate(routes):
             segments = route.template.segments
             self._exactly.add(segments, (index, route))
+            self._lower = self._lower and route.path == route.path.lower()
             folded = [segment.lower() if isinstance(segment, str) else segment for segment in segments]
             self._nearly.add(folded[:-1] if folded[-1] == "" else folded, route)
 
@@ -336,14 +338,16 @@ class RouteTable:
         return found
 
     def _is_near(self, path: str, method: str, exact: Collection[int]) -> bool:
-        bare = path.rstrip("/").lower()
+        lower = path.lower()
+        if self._lower and lower == path and not path.endswith("/"):
+            return False  # nothing to forgive
         return any(
             id(route) not in exact
             and not route.allow_ambiguous_paths
             and route.allows(method)
             and route.template.match(path) is None
             and route.template.nearly_matches(path)
-            for route in self._nearly.candidates(bare)
+            for route in self._nearly.candidates(lower.rstrip("/"))
         )
 
 

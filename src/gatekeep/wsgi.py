@@ -29,19 +29,16 @@ class WsgiDriver:
 
     def __init__(self, front: Front) -> None:
         self._front = front
+        self.gateway = front.gateway
         self.app = front.app
-
-    @property
-    def gateway(self) -> Any:
-        return self._front.gateway
 
     def __call__(self, environ: Environ, start_response: StartResponse) -> Iterable[bytes]:
         front = self._front
-        gateway = front.gateway
+        gateway = self.gateway
         outer = environ.get("gatekeep")
         if outer is not None and outer.site.gateway is gateway:
             return cast("Iterable[bytes]", front.app(environ, start_response))  # wrapped twice: it has passed already
-        if not gateway.started:
+        if not gateway.runner.started:
             run(gateway.start())
         exchange = front.open(WsgiRequest(environ))
         previous = _current.get()
@@ -159,7 +156,7 @@ class _Conversation:
 
     def _send_head(self, response: Response, status_line: str) -> None:
         if not self.exchange.pipeline.plain:
-            response.headers.set("X-Request-Id", self.exchange.request_id)
+            response.headers.stamp("x-request-id", self.exchange.request_id)
         self.sent = True
         headers = list(response.headers.text())
         if self._exc_info is not None:

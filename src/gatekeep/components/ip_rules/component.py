@@ -7,6 +7,7 @@ import ipaddress
 from ...component import Component, Hooks, Placed, Plan, RequestHook
 from ...errors import Forbidden
 from ...exchange import Exchange
+from ...proxies import parse_address
 from .spec import IPRules
 
 __all__ = ["IPFilter"]
@@ -39,7 +40,7 @@ class IPFilter(Component):
 
         def check(exchange: Exchange) -> None:
             client = exchange.client
-            address = None if client is None else ipaddress.ip_address(client)
+            address = parse_address(client)
             if address is None:
                 refused = bool(allow)
             else:

@@ -1,0 +1,69 @@
+# What a developer of gatekeep types. Needs Python 3.11 or later and make; the rest goes into .venv, made on first use.
+#
+#   make demo APP=flask PORT=9000     make test PYTHON=/path/to/python3.12     .venv/bin/python -m pytest tests/stores
+
+APP  ?= fastapi
+PORT ?= 8000
+# The interpreter that .venv is made with; the first of these that will do, when it is not given.
+PYTHON ?=
+
+VENV = .venv
+RUN  = $(VENV)/bin/python -m
+CODE = src tests examples benchmarks
+
+.PHONY: help demo test coverage lint format types docs bench clean
+
+help: ## List the targets
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-10s %s\n", $$1, $$2 }' Makefile
+
+demo: $(VENV)/demo.installed ## Serve an orders API behind the gateway: APP=fastapi, flask or django; PORT=8000
+	@$(RUN) examples.demo --app $(APP) --port $(PORT)
+
+test: $(VENV)/test.installed ## Run every test, and fail under 95 % branch coverage of src/gatekeep
+	@$(RUN) coverage erase
+	$(RUN) coverage run -m pytest
+	@$(RUN) coverage combine --quiet
+	@total=$$($(RUN) coverage report --format=total) || { $(RUN) coverage report; exit 1; }; \
+	echo "$$total % of src/gatekeep covered, branches counted"
+
+coverage: ## Show which lines the last `make test` missed
+	@$(RUN) coverage report
+
+lint: $(VENV)/test.installed ## Check style and formatting
+	$(RUN) ruff check $(CODE)
+	$(RUN) ruff format --check $(CODE)
+
+format: $(VENV)/test.installed ## Put the code in its form
+	$(RUN) ruff check --fix $(CODE)
+	$(RUN) ruff format $(CODE)
+
+types: $(VENV)/test.installed ## Check the types
+	$(RUN) mypy
+
+docs: $(VENV)/test.installed ## Run every example of the guide in docs/
+	$(RUN) pytest -q tests/test_docs.py
+	@echo "The guide starts at docs/index.md"
+
+bench: $(VENV)/test.installed ## Measure what the gateway adds, side by side with the bare apps
+	$(RUN) benchmarks
+
+clean: ## Remove .venv and everything that the tools left behind
+	rm -rf $(VENV) .coverage .coverage.* htmlcov .mypy_cache .ruff_cache .pytest_cache .hypothesis dist build
+	find src tests examples benchmarks -name __pycache__ -type d -prune -exec rm -rf {} +
+
+# One stamp for each set of extras, so that the demo does not wait for the tools of the tests.
+$(VENV)/%.installed: pyproject.toml $(VENV)/made
+	$(RUN) pip install --quiet --disable-pip-version-check --editable ".[$*]"
+	@touch $@
+
+$(VENV)/made:
+	@for python in $(if $(PYTHON),"$(PYTHON)",python3.13 python3.12 python3.11 python3 python); do \
+	  if "$$python" -c 'import sys, ensurepip, venv; sys.exit(sys.version_info < (3, 11))' >/dev/null 2>&1; then \
+	    echo "making $(VENV) with $$("$$python" --version)"; \
+	    "$$python" -m venv $(VENV) && touch $@; exit; \
+	  fi; \
+	done; \
+	echo "gatekeep needs Python 3.11 or later with its venv module$(if $(PYTHON),; $(PYTHON) is not that,; none is on the PATH: name one with PYTHON=)" >&2; \
+	exit 1
+
+.SECONDARY: $(VENV)/made

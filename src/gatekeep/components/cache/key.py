@@ -1,0 +1,91 @@
+"""What makes two requests the same to the cache: the primary key of a route, compiled from its Cache spec."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Hashable
+from typing import Any, TypeAlias
+from urllib.parse import parse_qsl
+
+from ...component import Plan
+from ...exchange import ANONYMOUS, Exchange, Principal
+from .spec import Cache
+
+__all__ = ["Key", "KeyMaker", "identity"]
+
+Key: TypeAlias = tuple[Hashable, ...]
+
+_ADDRESS = ("x-forwarded-host", "x-forwarded-proto", "x-forwarded-port", "x-forwarded-prefix")
+"""Fields that frameworks can be told to take their own address from: one client's must not end up in another's links."""
+
+_TENANT_AND_ACTOR = ("tenant", "tenant_id", "tid", "org_id", "custom:tenant_id", "act")
+"""Claims for whom, or in whose name, somebody acts (`act`: RFC 8693 §4.1); the rest of the identity has its own fields."""
+
+_PROVED_BY_AUTHORIZATION = frozenset({"jwt"})
+"""Kinds of principals that the Authorization field was read for. Beside any other, an app may read more from it than
+gatekeep did (an API key for gatekeep and the user's token for the app), so then the field itself is in the key."""
+
+
+def identity(principal: Principal) -> Hashable:
+    """Everything about a caller that an answer may depend on; None for an anonymous one."""
+    if principal is ANONYMOUS:
+        return None
+    claims = principal.claims
+    return (
+        principal.kind,
+        principal.issuer,
+        principal.id,
+        principal.client_id,
+        principal.scopes,
+        principal.roles,
+        tuple([(name, _hashable(claims[name])) for name in _TENANT_AND_ACTOR if name in claims]) if claims else (),
+    )
+
+
+def _hashable(claim: Any) -> Hashable:
+    return claim if isinstance(claim, str) else (json.dumps(claim, sort_keys=True, default=repr),)
+
+
+class KeyMaker:
+    """A route's key: method class, stage and route, address, path, query, the caller, and what the spec adds to these."""
+
+    __slots__ = ("_authorized", "_cookies", "_headers", "_query", "_route", "_shared")
+
+    def __init__(self, spec: Cache, plan: Plan) -> None:
+        # One route, one protocol: the two keep headers in different forms. GET and HEAD read the same entry.
+        self._route = f"{plan.protocol} {plan.stage or ''} {plan.id}"
+        self._authorized = plan.identified
+        self._shared = spec.shared and not plan.personal
+        self._query = None if spec.query == "all" else tuple(sorted(set(spec.query)))
+        self._headers = tuple(sorted({*(name.lower() for name in spec.headers), *_ADDRESS}))
+        self._cookies = tuple(sorted(set(spec.cookies)))
+
+    def __call__(self, exchange: Exchange) -> Key:
+        request = exchange.request
+        seen = exchange.forwarded or request
+        header = request.header
+        chosen = self._query
+        return (
+            self._route,
+            request.scheme,
+            request.host,
+            request.root_path,
+            seen.path,
+            seen.query_string if chosen is None else _chosen(chosen, seen.query_string),
+            tuple([header(name) for name in self._headers]),
+            tuple([request.cookies.get(name) for name in self._cookies]) if self._cookies else (),
+            None if self._shared else self._caller(exchange),
+        )
+
+    def _caller(self, exchange: Exchange) -> Hashable:
+        principal = exchange.principal
+        if self._authorized and principal.kind not in _PROVED_BY_AUTHORIZATION:
+            credential = exchange.request.header("authorization")
+            if credential is not None:
+                return (identity(principal), credential)
+        return identity(principal)
+
+
+def _chosen(names: tuple[str, ...], query_string: str) -> Hashable:
+    query = parse_qsl(query_string, keep_blank_values=True) if names else []
+    return tuple([tuple([value for key, value in query if key == name]) for name in names])

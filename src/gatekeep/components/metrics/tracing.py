@@ -1,0 +1,144 @@
+"""Tracing: the one span of a request, its place in the trace, its attributes by OpenTelemetry's HTTP conventions."""
+
+from __future__ import annotations
+
+from functools import partial
+from typing import Any
+
+from opentelemetry import context, propagate, trace
+from opentelemetry.context import Context
+from opentelemetry.propagators.textmap import Getter, Setter, TextMapPropagator
+from opentelemetry.trace import INVALID_SPAN, Span, SpanKind, StatusCode, TraceFlags, Tracer
+
+from ...component import Plan
+from ...exchange import Exchange
+from ...message import Headers, Request
+from .redact import SECRET_PARAMETERS, redacted
+from .semantics import OTHER, error_type, known_methods, server_address
+from .spec import Observe
+
+__all__ = ["RouteTracing"]
+
+_NATIVE_OFF = (("fastapi.telemetry", None), ("starlette.opentelemetry", True))
+"""Scope keys by which FastAPI's and Starlette's own telemetry learn that somebody outside makes the span."""
+
+
+class RouteTracing:
+    """One route's spans."""
+
+    __slots__ = ("_asgi", "_fields", "_fixed", "_known", "_names", "_other_name", "_propagator", "_secret")
+
+    def __init__(self, spec: Observe, plan: Plan) -> None:
+        self._known = known_methods()
+        route = f" {plan.template}" if plan.template is not None else ""
+        self._names = {method: f"{method}{route}" for method in self._known}
+        self._other_name = f"HTTP{route}"
+        self._secret = SECRET_PARAMETERS | {name.lower() for name in spec.redact}
+        self._asgi = plan.protocol == "asgi"
+        self._fixed: dict[str, Any] = {}
+        if plan.template is not None:
+            self._fixed["http.route"] = plan.template
+        if plan.stage is not None:
+            self._fixed["gatekeep.stage"] = plan.stage
+        if plan.handshake:
+            self._fixed["network.protocol.name"] = "websocket"
+        self._propagator: TextMapPropagator | None = None
+        self._fields: tuple[str, ...] = ()
+
+    def start(self, tracer: Tracer, exchange: Exchange) -> Span:
+        """Start the request's span, make it the current one until the driver leaves the request, and pass it on to the app."""
+        request = exchange.request
+        surrounding = context.get_current()
+        parent, kind = self._place(request, surrounding)
+        span = tracer.start_span(self._names.get(request.method, self._other_name), parent, kind, self._attributes(exchange))
+        if span.get_span_context().is_valid:
+            own = trace.set_span_in_context(span, parent)
+            exchange.undo.append(partial(context.detach, context.attach(own)))
+            headers = exchange.forward().headers
+            headers.remove("tracestate")  # what belongs to an invalid traceparent is not passed on (W3C Trace Context §3.3.1.1)
+            propagate.inject(headers, own, _SETTER)
+            if self._asgi:
+                request.native.update(_NATIVE_OFF)
+        return span
+
+    def _place(self, request: Request, surrounding: Context) -> tuple[Context, SpanKind]:
+        """Below an instrumentation that stands outside of us an INTERNAL span; else a SERVER span below the caller's."""
+        outer = trace.get_current_span(surrounding)
+        if outer is not INVALID_SPAN:
+            identity = outer.get_span_context()
+            unsampled = not identity.trace_flags & TraceFlags.SAMPLED
+            if identity.is_valid and not identity.is_remote and (outer.is_recording() or unsampled):
+                return surrounding, SpanKind.INTERNAL
+            if identity.is_valid and not identity.is_remote:
+                surrounding = trace.set_span_in_context(INVALID_SPAN, surrounding)  # it has ended; somebody forgot it here
+        propagator = propagate.get_global_textmap()
+        if propagator is not self._propagator:
+            self._fields = tuple(propagator.fields)
+            self._propagator = propagator
+        for name in self._fields:
+            if request.header(name) is not None:
+                return propagator.extract(request, surrounding, _GETTER), SpanKind.SERVER
+        return surrounding, SpanKind.SERVER
+
+    def _attributes(self, exchange: Exchange) -> dict[str, Any]:
+        """What is known at the start: samplers decide by it."""
+        request = exchange.request
+        method, scheme = request.method, request.scheme
+        address, port = server_address(request.host, scheme)
+        attributes = {
+            **self._fixed,
+            "http.request.method": method if method in self._known else OTHER,
+            "url.scheme": scheme,
+            "url.path": request.root_path + request.path,
+            "server.address": address,
+            "network.protocol.version": request.http_version,
+        }
+        if method not in self._known:
+            attributes["http.request.method_original"] = method
+        if port is not None:
+            attributes["server.port"] = port
+        if request.query_string:
+            attributes["url.query"] = redacted(request.query_string, self._secret)
+        client, peer, agent = exchange.client, request.peer, request.header("user-agent")
+        if client is not None:
+            attributes["client.address"] = client
+        if peer is not None:
+            attributes["network.peer.address"] = peer
+        if agent is not None:
+            attributes["user_agent.original"] = agent
+        return attributes
+
+    def end(self, span: Span, exchange: Exchange) -> None:
+        """Say how it ended."""
+        if span.is_recording():
+            attributes: dict[str, Any] = {"gatekeep.request_id": exchange.request_id}
+            if exchange.response is not None:
+                attributes["http.response.status_code"] = exchange.response.status
+            if exchange.decisions:
+                attributes["gatekeep.decisions"] = [f"{component}:{outcome}" for component, outcome in exchange.decisions]
+            problem = error_type(exchange)
+            if problem is not None:
+                attributes["error.type"] = problem
+                if exchange.outcome != "disconnected":  # a client that leaves is no fault of the server's
+                    span.set_status(StatusCode.ERROR)
+                if exchange.outcome == "failed" and exchange.error is not None:
+                    span.record_exception(exchange.error)
+            span.set_attributes(attributes)
+        span.end()
+
+
+class _RequestGetter(Getter[Request]):
+    def get(self, carrier: Request, key: str) -> list[str] | None:
+        return carrier.header_lines(key.lower()) or None
+
+    def keys(self, carrier: Request) -> list[str]:
+        return [name for name, _ in carrier.headers]
+
+
+class _HeadersSetter(Setter[Headers]):
+    def set(self, carrier: Headers, key: str, value: str) -> None:
+        carrier.set(key.lower(), value)
+
+
+_GETTER = _RequestGetter()
+_SETTER = _HeadersSetter()

@@ -11,7 +11,9 @@ from __future__ import annotations
 import contextlib
 import functools
 import inspect
+import itertools
 import re
+import sys
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Any
 
@@ -40,8 +42,10 @@ _EXTENSION = "gatekeep.guard"
 """Where Flask keeps what belongs to an extension: `app.extensions`."""
 
 _PLAIN_CONVERTERS = (UnicodeConverter, PathConverter, AnyConverter, UUIDConverter)
-_FAILING_CONVERTERS = (IntegerConverter, FloatConverter)
-"""Those that may reject a text which fits their pattern; Flask then answers 404, and tries no other rule."""
+_NUMBERS = (IntegerConverter, FloatConverter)
+"""They may reject a text which fits their pattern; Flask then answers 404, and tries no other rule."""
+_MAX_DIGITS = 4_000
+"""Python itself rejects integers from 4,300 digits on."""
 
 _plain_host = re.compile(r"(?:[a-z0-9_-]{1,63}\.){0,20}[a-z0-9_-]{1,63}(?::[0-9]{1,5})?", re.IGNORECASE | re.ASCII).fullmatch
 """Hosts that werkzeug takes as they are; it answers 400 to some others."""
@@ -118,7 +122,7 @@ class FlaskTable:
         converters = (converter for rule in self._rules for converter in _converters(rule).values())
         self._context: Callable[[], Any] = (
             contextlib.nullcontext
-            if all(type(converter) in (*_PLAIN_CONVERTERS, *_FAILING_CONVERTERS) for converter in converters)
+            if all(type(converter) in (*_PLAIN_CONVERTERS, *_NUMBERS) for converter in converters)
             else app.app_context
         )
         """What werkzeug's matcher is asked in: an app's own converters may want its context."""
@@ -147,7 +151,7 @@ class FlaskTable:
             if candidate.methods is None or method in candidate.methods:
                 values = candidate.match(path)
                 if values is not None:
-                    return self._ask(request) if candidate.asks else candidate.found(values)
+                    return self._ask(request) if candidate.asks else candidate.found(path, values)
         return None
 
     def _ask(self, request: Request) -> Found | None:
@@ -205,18 +209,17 @@ def _endpoints(app: flask.Flask, rules: Sequence[Rule]) -> list[Endpoint]:
     taken: set[str] = set()
     for rule in rules:
         domain = (rule.host if app.url_map.host_matching else rule.subdomain) or ""
-        for name in _names(domain, rule.endpoint):
-            endpoint = Endpoint(
-                template=_template(rule),
-                methods=rule.methods,
-                view=app.view_functions.get(rule.endpoint),
-                key=_key(app, rule),
-                handshake=rule.websocket,
-                name=name,
-                segments=_segments(rule._parts[1:]) if hasattr(rule, "_parts") and not domain else (...,),
-            )
-            if endpoint.id not in taken:
-                break
+        make = functools.partial(
+            Endpoint,
+            template=_template(rule),
+            methods=rule.methods,
+            view=app.view_functions.get(rule.endpoint),
+            key=_key(app, rule),
+            handshake=rule.websocket,
+            segments=_segments(rule._parts[1:]) if hasattr(rule, "_parts") and not domain else (...,),
+        )
+        names = _names(domain, rule.endpoint)
+        endpoint = next(made for name in names if (made := make(name=name)).id not in taken)
         taken.add(endpoint.id)
         endpoints.append(endpoint)
     return endpoints
@@ -227,10 +230,7 @@ def _names(domain: str, endpoint: str) -> Iterator[str | None]:
     yield domain or None
     name = f"{domain} {endpoint}".lstrip()
     yield name
-    number = 2
-    while True:
-        yield f"{name} #{number}"
-        number += 1
+    yield from (f"{name} #{number}" for number in itertools.count(2))
 
 
 # Werkzeug's tree. A state holds the rules that end there, and parts that lead on: static ones by text, dynamic ones by weight.
@@ -270,7 +270,7 @@ def _segments(parts: Sequence[Any]) -> list[Segment]:
 class _Candidate:
     """One way in which one rule can match. `match` tests what the trie left open: the dynamic parts."""
 
-    __slots__ = ("_converters", "_defaults", "_fails", "_redirects", "_suffix", "_tests", "asks", "endpoint", "methods")
+    __slots__ = ("_converters", "_defaults", "_redirects", "_suffix", "_sure", "_tests", "asks", "endpoint", "methods")
 
     def __init__(self, endpoint: Endpoint, rule: Rule, parts: Sequence[Any], slash: str, asks: bool) -> None:
         self.endpoint = endpoint
@@ -290,10 +290,13 @@ class _Candidate:
         self._defaults = rule.defaults or {}
         # An app's own converters run in Flask alone: gatekeep runs no code of the app before the pipeline.
         self._converters = {
-            name: converter if type(converter) in (*_PLAIN_CONVERTERS, *_FAILING_CONVERTERS) else None
+            name: converter if type(converter) in (*_PLAIN_CONVERTERS, *_NUMBERS) else None
             for name, converter in _converters(rule).items()
         }
-        self._fails = any(type(converter) in _FAILING_CONVERTERS for converter in self._converters.values())
+        numbers: list[Any] = [converter for converter in self._converters.values() if type(converter) in _NUMBERS]
+        bounded = any(number.fixed_digits or number.min is not None or number.max is not None for number in numbers)
+        self._sure = 0 if bounded else _MAX_DIGITS if numbers else sys.maxsize
+        """In paths shorter than this no converter rejects what fits its pattern, so that converting can wait."""
 
     def match(self, path: str) -> list[str] | None:
         """The texts of the variables, or None."""
@@ -307,12 +310,12 @@ class _Candidate:
                 values += [found[group] for group in groups]
         return values
 
-    def found(self, values: list[str]) -> Found | None:
+    def found(self, path: str, values: list[str]) -> Found | None:
         if self._redirects:
             return None
         if not values and not self._defaults:
             return Found(self.endpoint, None)
-        if not self._fails:
+        if len(path) < self._sure:
             return Found(self.endpoint, functools.partial(self._params, values))
         try:
             return Found(self.endpoint, self._params(values))

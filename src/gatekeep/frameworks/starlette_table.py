@@ -1,0 +1,252 @@
+"""The route table of Starlette apps: a tree of levels, one for each router, that picks the endpoint which Starlette runs.
+
+On each level the first full match in the router's order wins, and what a Mount or Host has taken it keeps, even if nothing
+below matches. A level's trie proposes; each entry then says, by the framework's own compiled pattern or matcher, whether it
+really takes the request. 404, 405 and redirects are the framework's own business: nothing is found.
+"""
+
+from __future__ import annotations
+
+import functools
+from collections.abc import Mapping, Sequence
+from typing import Any, Protocol, TypeAlias
+
+from starlette.routing import Match, Router
+from starlette.types import Scope
+
+from ..message import Request
+from ..routing import Endpoint, Found, Params, Segment, SegmentTrie
+from .starlette_guard import Item, Matches, is_fastapi
+
+__all__ = ["HTTP", "WEBSOCKET", "Asked", "Door", "Entry", "Leaf", "Level", "Pair", "Table"]
+
+Pieces: TypeAlias = tuple[tuple[Any, Mapping[str, Any] | None], ...]
+"""Path parameters on the way: a match with its convertors, or what is converted already with None."""
+Outcome: TypeAlias = Found | Match | None
+"""Found; None: taken, and nothing is there; Match.NONE or Match.PARTIAL (another method): go on."""
+Pair: TypeAlias = dict[str, Endpoint]
+"""By scope type."""
+
+HTTP, WEBSOCKET = "http", "websocket"
+
+
+class Table:
+    """A Starlette or FastAPI app's routes, compiled: finds the endpoint that the app itself will run for a scope."""
+
+    endpoints: Sequence[Endpoint]
+
+    def __init__(self, root: Level, endpoints: Sequence[Endpoint]) -> None:
+        self._root = root
+        self.endpoints = endpoints
+
+    def find(self, request: Request) -> Found | None:
+        scope: Scope = request.native
+        root_path: str = scope.get("root_path", "")
+        own = self._root.own_root_path()
+        if own and own != root_path:
+            # FastAPI puts its own root_path in the server's place once it is called: policies see the path that it will see.
+            root_path = request.root_path = own
+            request.path = relative(scope["path"], own)
+        outer = scope.get("path_params")
+        return self._root.find(Visit(scope, request.method), scope["path"], root_path, ((outer, None),) if outer else ())
+
+
+class Visit:
+    """One request, as far as it is the same on every level."""
+
+    __slots__ = ("kind", "method", "scope")
+
+    def __init__(self, scope: Scope, method: str) -> None:
+        self.scope = scope
+        self.kind: str = scope["type"]
+        self.method = method
+
+
+def relative(path: str, root_path: str) -> str:
+    """A path below `root_path`: as Starlette's own `get_route_path`, the whole path where it does not stand below."""
+    if root_path and path.startswith(root_path):
+        if len(path) == len(root_path):
+            return ""
+        if path[len(root_path)] == "/":
+            return path[len(root_path) :]
+    return path
+
+
+class Entry(Protocol):
+    """One entry of a level."""
+
+    order: int
+
+    def take(self, visit: Visit, path: str, root_path: str, route_path: str, pieces: Pieces) -> Outcome: ...
+
+
+class Leaf:
+    """A Route or WebSocketRoute."""
+
+    def __init__(self, order: int, item: Item, kind: str, endpoint: Endpoint) -> None:
+        route = item.route
+        self.order = order
+        self._kind = kind
+        self._match = route.path_regex.match
+        self._methods = frozenset(route.methods or ()) if kind == HTTP else frozenset()
+        self._convertors = route.param_convertors
+        self._endpoint = endpoint
+        self._bare = Found(endpoint, None)
+
+    def take(self, visit: Visit, path: str, root_path: str, route_path: str, pieces: Pieces) -> Outcome:
+        if visit.kind != self._kind:
+            return Match.NONE
+        match = self._match(route_path)
+        if match is None:
+            return Match.NONE
+        if self._methods and visit.method not in self._methods:
+            return Match.PARTIAL
+        if not self._convertors and not pieces:
+            return self._bare
+        return Found(self._endpoint, _params((*pieces, (match, self._convertors))))
+
+
+class Door:
+    """A Mount: of an app with routes of its own, a level, or of an opaque one, an endpoint."""
+
+    def __init__(self, order: int, item: Item, level: Level | None, endpoints: Pair) -> None:
+        self.order = order
+        self._match = item.route.path_regex.match
+        self._level = level
+        self._endpoints = endpoints
+        self._convertors = dict(item.route.param_convertors)
+        if not endpoints:
+            self._convertors.pop("path")
+
+    def take(self, visit: Visit, path: str, root_path: str, route_path: str, pieces: Pieces) -> Outcome:
+        match = self._match(route_path)
+        if match is None:
+            return Match.NONE
+        if self._convertors:
+            pieces = (*pieces, (match, self._convertors))
+        if self._endpoints:
+            return Found(self._endpoints[visit.kind], _params(pieces))
+        if self._level is None:
+            return None
+        remaining = "/" + match["path"]
+        return self._level.find(visit, path, root_path + route_path[: -len(remaining)], pieces)
+
+
+class Asked:
+    """What only the framework's matcher can say exactly: a Host, or a route with a way to match of its own."""
+
+    def __init__(self, order: int, matches: Matches, level: Level | None, endpoints: Pair) -> None:
+        self.order = order
+        self._matches = matches
+        self._level = level
+        self._endpoints = endpoints
+
+    def take(self, visit: Visit, path: str, root_path: str, route_path: str, pieces: Pieces) -> Outcome:
+        scope = {**visit.scope, "path": path, "root_path": root_path}
+        if visit.kind == HTTP:
+            scope["method"] = visit.method
+        verdict, child = self._matches(scope)
+        if verdict is not Match.FULL:
+            return verdict
+        pieces = (*pieces, (child.get("path_params", {}), None))
+        endpoint = self._endpoints.get(visit.kind)
+        if endpoint is not None:
+            return Found(endpoint, _params(pieces))
+        if self._level is None:
+            return None
+        return self._level.find(visit, child.get("path", path), child.get("root_path", root_path), pieces)
+
+
+class Level:
+    """One router, compiled."""
+
+    def __init__(self, router: Router, app: object) -> None:
+        self._router = router
+        self._app: Any = app if is_fastapi(app) and hasattr(app, "root_path") else None
+        self._trie: SegmentTrie[Entry] = SegmentTrie()
+        self._literal: dict[str, list[Entry]] = {}
+        self.frontends: list[tuple[str, Endpoint]] = []
+        self.default: Pair = {}
+
+    def own_root_path(self) -> str:
+        """The root_path that FastAPI puts in the place of the server's or the mount's; "" where it does not."""
+        return getattr(self._app, "root_path", "")
+
+    def add(self, segments: Sequence[Segment], entry: Entry) -> None:
+        self._trie.add(segments, entry)
+        if all(isinstance(segment, str) for segment in segments):
+            self._literal["/".join(segments)] = []  # type: ignore[arg-type]
+
+    def seal(self) -> None:
+        """Look up the paths without parameters beforehand."""
+        self._literal = {path: self._propose(path) for path in self._literal}
+
+    def _propose(self, path: str) -> list[Entry]:
+        entries = self._trie.candidates(path)
+        if path.endswith("\n"):  # the `$` of a route's pattern also matches before a last line break
+            entries = sorted({*entries, *self._trie.candidates(path[:-1])}, key=lambda entry: entry.order)
+        return entries
+
+    def find(self, visit: Visit, path: str, root_path: str, pieces: Pieces) -> Found | None:
+        if self._app is not None:
+            root_path = self._app.root_path or root_path
+        route_path = relative(path, root_path)
+        partial = False
+        for entry in self._literal.get(route_path) or self._propose(route_path):
+            outcome = entry.take(visit, path, root_path, route_path, pieces)
+            if outcome is Match.NONE:
+                continue
+            if outcome is Match.PARTIAL:
+                partial = True
+                continue
+            return outcome  # type: ignore[return-value]
+        if partial or not (self.frontends or self.default):
+            return None
+        return self._last(visit, path, root_path, route_path, pieces)
+
+    def _last(self, visit: Visit, path: str, root_path: str, route_path: str, pieces: Pieces) -> Found | None:
+        """What is left when no route matches and no redirect is due: the frontend with the longest path, the router's default."""
+        if visit.kind == HTTP:
+            if self._redirects(visit, path, root_path, route_path, pieces):
+                return None
+            best: tuple[int, str, Endpoint] | None = None
+            for prefix, endpoint in self.frontends:
+                rest = _below(route_path, prefix)
+                length = 0 if prefix == "/" else len(prefix)
+                if rest is not None and (best is None or length > best[0]):
+                    best = (length, rest, endpoint)
+            if best is not None:
+                return Found(best[2], _params((*pieces, ({"path": best[1]}, None))))
+        default = self.default.get(visit.kind)
+        return None if default is None else Found(default, _params(pieces))
+
+    def _redirects(self, visit: Visit, path: str, root_path: str, route_path: str, pieces: Pieces) -> bool:
+        if not self._router.redirect_slashes or route_path == "/":
+            return False
+        path = path.rstrip("/") if route_path.endswith("/") else path + "/"
+        route_path = relative(path, root_path)
+        entries = self._propose(route_path)
+        return any(entry.take(visit, path, root_path, route_path, pieces) is not Match.NONE for entry in entries)
+
+
+def _below(path: str, prefix: str) -> str | None:
+    if prefix == "/":
+        return path.lstrip("/")
+    if path == prefix:
+        return ""
+    return path[len(prefix) + 1 :] if path.startswith(prefix + "/") else None
+
+
+def _params(pieces: Pieces) -> Params:
+    return functools.partial(_convert, pieces) if pieces else None
+
+
+def _convert(pieces: Pieces) -> dict[str, Any]:
+    params: dict[str, Any] = {}
+    for values, convertors in pieces:
+        if convertors is None:
+            params.update(values)
+        else:
+            for name, convertor in convertors.items():
+                params[name] = convertor.convert(values[name])
+    return params

@@ -134,6 +134,9 @@ _values = st.recursive(
 )
 
 
+_PIECES = [b"", b'"', b",", b"\\", b'"a":1,', b"[", b"}", b"\xff", b"0", b"e9", b" ", b'"a":1,"a":2,']
+
+
 @st.composite
 def _bodies(draw):
     text = json.dumps(

@@ -1,0 +1,160 @@
+"""Keywords: those that take jsonschema's place, because its own are unbounded on hostile instances, or unstable.
+
+`pattern` and its kin run in linear time, `uniqueItems` compares in linear time, `anyOf` and `oneOf` keep a bounded number of
+errors, references are counted against a budget, names are reported one by one and in the instance's order.
+"""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Callable, Hashable, Iterator, Mapping, Sequence
+from itertools import islice
+from typing import Any, TypeAlias
+
+from jsonschema import ValidationError
+
+from .pattern import compiled
+
+__all__ = ["Exhausted", "budget", "replacements"]
+
+Errors: TypeAlias = Iterator[ValidationError]
+Keyword: TypeAlias = Callable[[Any, Any, Any, Any], Errors]
+
+_BRANCH_ERRORS = 20
+"""Errors kept of one branch of anyOf or oneOf."""
+_UNEVALUATED = 1_000
+"""Members up to which jsonschema, which compares each with each, is asked which of them are unevaluated."""
+
+
+class Exhausted(Exception):
+    """The instance makes the schema follow more references than its size explains."""
+
+
+class _Budget(threading.local):
+    """References that the validation under way in this thread may still follow."""
+
+    left = 0
+
+
+budget = _Budget()
+
+
+def _counted(original: Keyword) -> Keyword:
+    def reference(validator: Any, target: Any, instance: Any, schema: Any) -> Errors:
+        budget.left -= 1
+        if budget.left < 0:
+            raise Exhausted
+        yield from original(validator, target, instance, schema)
+
+    return reference
+
+
+def _bounded(original: Keyword) -> Keyword:
+    def unevaluated(validator: Any, subschema: Any, instance: Any, schema: Any) -> Errors:
+        if isinstance(instance, (list, dict)) and len(instance) > _UNEVALUATED:
+            yield ValidationError("too many members")
+            return
+        yield from original(validator, subschema, instance, schema)
+
+    return unevaluated
+
+
+def _pattern(_validator: Any, source: str, instance: Any, _schema: Any) -> Errors:
+    if isinstance(instance, str) and not compiled(source).search(instance):
+        yield ValidationError("no match")
+
+
+def _pattern_properties(validator: Any, subschemas: Mapping[str, Any], instance: Any, _schema: Any) -> Errors:
+    if not isinstance(instance, dict):
+        return
+    for source, subschema in subschemas.items():
+        search = compiled(source).search
+        for name, value in instance.items():
+            if search(name):
+                yield from validator.descend(value, subschema, path=name, schema_path=source)
+
+
+def _additional_properties(validator: Any, subschema: Any, instance: Any, schema: Mapping[str, Any]) -> Errors:
+    if not isinstance(instance, dict):
+        return
+    known = schema.get("properties", ())
+    searches = [compiled(source).search for source in schema.get("patternProperties", ())]
+    for name, value in instance.items():
+        if name in known or any(search(name) for search in searches):
+            continue
+        if subschema is False:
+            yield ValidationError("additional", path=(name,))
+        else:
+            yield from validator.descend(value, subschema, path=name)
+
+
+def _required(_validator: Any, names: Sequence[str], instance: Any, _schema: Any) -> Errors:
+    if isinstance(instance, dict):
+        for name in names:
+            if name not in instance:
+                yield ValidationError("missing", path=(name,))
+
+
+def _any_of(validator: Any, branches: Sequence[Any], instance: Any, _schema: Any) -> Errors:
+    context: list[ValidationError] = []
+    for index, branch in enumerate(branches):
+        errors = list(islice(validator.descend(instance, branch, schema_path=index), _BRANCH_ERRORS))
+        if not errors:
+            return
+        context += errors
+    yield ValidationError("none", context=context)
+
+
+def _one_of(validator: Any, branches: Sequence[Any], instance: Any, _schema: Any) -> Errors:
+    context: list[ValidationError] = []
+    matching = 0
+    for index, branch in enumerate(branches):
+        errors = list(islice(validator.descend(instance, branch, schema_path=index), _BRANCH_ERRORS))
+        matching += not errors
+        context += errors
+    if matching != 1:
+        yield ValidationError("several" if matching else "none", context=() if matching else context)
+
+
+def _unique_items(_validator: Any, wanted: bool, instance: Any, _schema: Any) -> Errors:
+    if wanted and isinstance(instance, list) and len({_identity(item) for item in instance}) != len(instance):
+        yield ValidationError("not unique")
+
+
+def _identity(value: Any) -> Hashable:
+    """Equal for what JSON Schema calls equal: 1 and 1.0 are, 1 and true are not."""
+    match value:
+        case bool() | str() | None:
+            return (type(value), value)
+        case int() | float():
+            # As text: the hashes of numbers are no secret, and colliding ones would make a set slow.
+            return str(int(value)) if value == int(value) else repr(value)
+        case list():
+            return ("list", *map(_identity, value))
+        case _:
+            return frozenset((name, _identity(member)) for name, member in value.items())
+
+
+_REPLACED: Mapping[str, Keyword] = {
+    "additionalProperties": _additional_properties,
+    "anyOf": _any_of,
+    "oneOf": _one_of,
+    "pattern": _pattern,
+    "patternProperties": _pattern_properties,
+    "required": _required,
+    "uniqueItems": _unique_items,
+}
+_WRAPPED: Mapping[str, Callable[[Keyword], Keyword]] = {
+    "$dynamicRef": _counted,
+    "$recursiveRef": _counted,
+    "$ref": _counted,
+    "unevaluatedItems": _bounded,
+    "unevaluatedProperties": _bounded,
+}
+
+
+def replacements(originals: Mapping[str, Keyword]) -> dict[str, Keyword]:
+    """What to put in place of a draft's own keywords, by name; nothing for what the draft does not have."""
+    replaced = {name: keyword for name, keyword in _REPLACED.items() if name in originals}
+    wrapped = {name: wrap(originals[name]) for name, wrap in _WRAPPED.items() if name in originals}
+    return replaced | wrapped

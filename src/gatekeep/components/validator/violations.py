@@ -1,0 +1,105 @@
+"""Violations: what the client is told, one {"in", "pointer", "keyword", "detail"} each; never a value that was sent."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator, Mapping, Sequence
+from typing import Any, Literal, TypeAlias
+
+from jsonschema import ValidationError
+
+__all__ = ["Part", "Violation", "described", "leaves", "pointer_to", "violation"]
+
+Part: TypeAlias = Literal["path", "query", "header", "body"]
+Violation: TypeAlias = dict[str, str]
+
+_MAX_POINTER = 256
+_MAX_CONSTRAINT = 200
+
+
+def violation(part: Part, pointer: str, keyword: str, detail: str) -> Violation:
+    return {"in": part, "pointer": pointer, "keyword": keyword, "detail": detail}
+
+
+def pointer_to(path: Sequence[str | int]) -> str:
+    """A JSON pointer (RFC 6901). Names of members come from the client, so it is cut to a bounded length."""
+    pointer = "".join(f"/{str(step).replace('~', '~0').replace('/', '~1')}" for step in path)
+    return pointer if len(pointer) <= _MAX_POINTER else f"{pointer[:_MAX_POINTER]}…"
+
+
+def described(part: Part, error: ValidationError) -> Violation:
+    """jsonschema's error in our words: its own repeat the value."""
+    keyword = str(error.validator or "false")  # the schema `false` has no keyword
+    detail = keyword
+    if isinstance(error.schema, Mapping) and error.schema.get(f"exclusive{keyword.capitalize()}") is True:
+        detail = f"exclusive{keyword.capitalize()}"  # draft 4
+    elif keyword == "oneOf" and not error.context:
+        detail = "several"
+    text = _DETAILS.get(detail, "does not match the schema")
+    if "{}" in text:
+        text = text.format(_constraint(keyword, error.validator_value))
+    return violation(part, pointer_to(error.absolute_path), keyword, text)
+
+
+def leaves(part: Part, error: ValidationError) -> Iterator[Violation]:
+    """The violations that an error comes to: those of the one branch of anyOf or oneOf that was meant, where that is clear."""
+    branches: dict[Any, list[ValidationError]] = {}
+    for inner in error.context or ():
+        branches.setdefault(inner.schema_path[0], []).append(inner)
+    meant = [errors for errors in branches.values() if not any(map(_elsewhere, errors))]
+    if len(meant) != 1:
+        yield described(part, error)
+        return
+    for inner in meant[0]:
+        yield from leaves(part, inner)
+
+
+def _elsewhere(error: ValidationError) -> bool:
+    """Whether an error says that its branch is for another kind of value: its type, or a tag in a member, is not this one's."""
+    if error.validator == "type":
+        return not error.path
+    return error.validator in ("const", "enum") and len(error.path) <= 1
+
+
+def _constraint(keyword: str, value: Any) -> str:
+    """What the schema says, in a bounded length."""
+    if keyword == "type":
+        return " or ".join([value] if isinstance(value, str) else value)
+    text = value if keyword == "pattern" else json.dumps(value, ensure_ascii=False)
+    return text if len(text) <= _MAX_CONSTRAINT else f"{text[:_MAX_CONSTRAINT]}…"
+
+
+_DETAILS: Mapping[str, str] = {
+    "additionalItems": "has more items than allowed",
+    "additionalProperties": "is not allowed here",
+    "anyOf": "matches none of the allowed forms",
+    "const": "must be {}",
+    "contains": "lacks an item of the required form",
+    "dependencies": "lacks a member that another one requires",
+    "dependentRequired": "lacks a member that another one requires",
+    "enum": "must be one of {}",
+    "exclusiveMaximum": "must be less than {}",
+    "exclusiveMinimum": "must be greater than {}",
+    "false": "is not allowed here",
+    "items": "has more items than allowed",
+    "maxContains": "must have at most {} items of the required form",
+    "maxItems": "must have at most {} items",
+    "maxLength": "must have at most {} characters",
+    "maxProperties": "must have at most {} members",
+    "maximum": "must be at most {}",
+    "minContains": "must have at least {} items of the required form",
+    "minItems": "must have at least {} items",
+    "minLength": "must have at least {} characters",
+    "minProperties": "must have at least {} members",
+    "minimum": "must be at least {}",
+    "multipleOf": "must be a multiple of {}",
+    "not": "has a form that is not allowed",
+    "oneOf": "matches none of the allowed forms",
+    "pattern": "must match the pattern {}",
+    "required": "is required",
+    "several": "matches more than one of the allowed forms",
+    "type": "must be of type {}",
+    "unevaluatedItems": "has items that are not allowed",
+    "unevaluatedProperties": "has members that are not allowed",
+    "uniqueItems": "has the same item twice",
+}

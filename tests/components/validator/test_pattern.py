@@ -1,0 +1,134 @@
+"""Patterns: as ECMA-262 means them, in linear time, and nothing that could take longer."""
+
+from __future__ import annotations
+
+import re
+import time
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from gatekeep.components.validator.pattern import Pattern, compiled
+
+
+@pytest.mark.parametrize(
+    ("pattern", "matching", "other"),
+    [
+        ("", ["", "x"], []),
+        ("a", ["a", "xay"], ["", "b"]),
+        ("^a", ["ab"], ["ba", ""]),
+        ("a$", ["ba"], ["ab", "a\n"]),
+        ("^$", [""], ["x", "\n"]),
+        ("^a|$", ["", "b", "bb", "a"], []),
+        ("^(a|b)$", ["a", "b"], ["ab", ""]),
+        ("^a{2,3}$", ["aa", "aaa"], ["a", "aaaa"]),
+        ("^a{2}$", ["aa"], ["aaa"]),
+        ("^(?:ab)?c+?$", ["c", "abccc"], ["ab", "bc"]),
+        ("^[a-z0-9]+(?:-[a-z0-9]+)*$", ["a", "a-b-9"], ["-a", "a--b", ""]),
+        ("^[^a-z]$", ["A", "é", "\n"], ["a", ""]),
+        (r"^[^\d\s]$", ["x"], ["1", " ", "\u00a0"]),
+        (r"^\d+$", ["019"], ["٣", ""]),
+        (r"^\D$", ["٣", "x"], ["3"]),
+        (r"^\w+$", ["a_9Z"], ["é", "-"]),
+        (r"^\W$", ["é", "-"], ["_"]),
+        (r"^\s\S$", [" x", "\ufeffx", "\u2028x"], ["xx", "\u0085x"]),
+        ("^.$", ["x", "\x85", "😀"], ["\n", "\r", "\u2028", "", "xy"]),
+        (r"^\u00e9[\u4e00-\u9fff]$", ["é中"], ["éa"]),
+        (r"\Aa\Z", ["a"], ["a\n"]),
+        (r"^\.\/\$$", ["./$"], ["x/$"]),
+        ("(?P<year>[0-9]{4})", ["in 1999"], ["in 199"]),
+        ("x*", ["", "y"], []),
+        ("(a*)*$", ["", "aab"], []),
+        ("^(a*)*$", ["", "aa"], ["aab"]),
+        ("a^b", [], ["ab", "a\nb"]),
+        ("[\x00-\U0010ffff]", ["\x00", "\U0010ffff"], [""]),
+        ("[^\x00-\U0010ffff]", [], ["", "a"]),
+        ("[^x]", ["a"], ["x", ""]),
+    ],
+)
+def test_search(pattern, matching, other):
+    search = Pattern(pattern).search
+    assert [text for text in (*matching, *other) if search(text)] == matching
+
+
+@pytest.mark.parametrize(
+    ("pattern", "reason"),
+    [
+        ("(", "unterminated"),
+        ("a**", "repeat"),
+        (r"(a)\1", "groupref"),
+        ("(?P<x>a)(?P=x)", "groupref"),
+        ("(?=a)b", "assert"),
+        ("(?<!a)b", "assert_not"),
+        (r"\bword\b", "boundaries"),
+        ("(?i)a", "flags"),
+        ("(?i:a)", "flags"),
+        ("a++", "possessive"),
+        ("(?>a)", "atomic"),
+        (r"\p{L}", "bad escape"),
+        ("a{3000}", "too large"),
+        ("((a{100}){100}){100}", "too large"),
+        ("((){10000}){10000}", "too large"),
+        ("(" * 5000 + ")" * 5000, "recursion"),
+    ],
+)
+def test_refused(pattern, reason):
+    with pytest.raises(ValueError, match=reason):
+        Pattern(pattern)
+
+
+@pytest.mark.parametrize(
+    ("pattern", "text"),
+    [
+        ("^(a+)+$", "a" * 200_000 + "b"),
+        ("(a|a)*b", "a" * 200_000),
+        ("(a*)*b", "a" * 200_000),
+        (r"\s+$", " " * 200_000 + "x"),
+        ("^(.*,){20}x", "," * 200_000),
+        ("a.{18}x", "ab" * 5_000 + "aab" * 5_000 + "abbaba" * 5_000),
+        ("(x+x+)+y", "x" * 200_000),
+    ],
+)
+def test_linear(pattern, text):
+    search = Pattern(pattern).search
+    start = time.process_time()
+    assert not search(text)
+    assert time.process_time() - start < 1.5
+
+
+def test_states_are_bounded_and_may_be_forgotten():
+    pattern = Pattern("a[ab]{10}c")
+    bits = [format(number, "012b").translate({48: "a", 49: "b"}) for number in range(2**12)]
+    assert not pattern.search("".join(bits))
+    assert len(pattern._states) <= 1_000
+    assert pattern.search("".join(bits) + "abbbbaaabbac")
+
+
+def test_compiled_once():
+    assert compiled("^once$") is compiled("^once$")
+
+
+# Against Python's own engine, with the meaning made equal: `$` as \Z, ASCII classes, and texts without odd line ends.
+
+_atoms = st.sampled_from(["a", "b", "c", ".", r"\d", r"\w", r"\W", "[ab]", "[^a]", "[a-c1]", r"[^\d]", "^", "$", "1"])
+_patterns = st.recursive(
+    _atoms,
+    lambda inner: st.one_of(
+        st.tuples(inner, inner).map("".join),
+        st.tuples(inner, inner).map(lambda pair: f"(?:{pair[0]}|{pair[1]})"),
+        st.tuples(inner, st.sampled_from(["*", "+", "?", "{2}", "{1,2}", "{2,}", "*?"])).map(
+            lambda pair: f"(?:{pair[0]}){pair[1]}"
+        ),
+    ),
+    max_leaves=6,
+)
+
+
+@settings(max_examples=300, deadline=None)
+@given(_patterns, st.lists(st.text("abc1é-", max_size=7), min_size=1, max_size=6))
+def test_the_same_as_re(pattern, texts):
+    search = Pattern(pattern).search
+    reference = re.compile(pattern.replace("$", r"\Z"), re.ASCII)
+    for text in texts:
+        assert search(text) == bool(reference.search(text)), (pattern, text)

@@ -1,1 +1,59 @@
 """gatekeep: an API gateway inside your app. The public names, sorted, and nothing else."""
+
+from .component import Component, Hooks, Placed, Plan, Services, Spec
+from .components import STANDARD
+from .components.authorizer import ANY, JWT, ApiKey, Authorize, any_of
+from .components.cache import Cache
+from .components.cors import Cors
+from .components.ip_rules import IPRules
+from .components.metrics import Observe
+from .components.stages import Stage
+from .components.throttler import Throttle, claim, header
+from .components.validator import Validate
+from .effects import Flow, Io, blocking, either
+from .errors import ConfigurationError, Denied, DependencyError, GatekeepError
+from .exchange import Exchange, Principal, current, principal
+from .gateway import Gateway
+from .message import Headers, Request, Response
+from .routing import Route
+
+__all__ = [
+    "ANY",
+    "JWT",
+    "STANDARD",
+    "ApiKey",
+    "Authorize",
+    "Cache",
+    "Component",
+    "ConfigurationError",
+    "Cors",
+    "Denied",
+    "DependencyError",
+    "Exchange",
+    "Flow",
+    "GatekeepError",
+    "Gateway",
+    "Headers",
+    "Hooks",
+    "IPRules",
+    "Io",
+    "Observe",
+    "Placed",
+    "Plan",
+    "Principal",
+    "Request",
+    "Response",
+    "Route",
+    "Services",
+    "Spec",
+    "Stage",
+    "Throttle",
+    "Validate",
+    "any_of",
+    "blocking",
+    "claim",
+    "current",
+    "either",
+    "header",
+    "principal",
+]

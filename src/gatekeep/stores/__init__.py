@@ -33,7 +33,7 @@ def open_store(store: str | Store, clock: Clock = SYSTEM_CLOCK) -> Store:
             known = ", ".join(f"{known}://" for known in _OPENERS)
             raise ConfigurationError(f"store={_masked(store)!r} is no store's URL", fix=f"the schemes are {known}")
         return _OPENERS[scheme](store, clock)
-    if not isinstance(store, Store):
+    if isinstance(store, type) or not isinstance(store, Store):
         raise ConfigurationError(f"store={store!r} is neither a URL nor a store", fix='write store="memory://"')
     return store
 

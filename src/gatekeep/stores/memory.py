@@ -80,7 +80,7 @@ class MemoryStore:
                 self._latest = now
             full_at = shard.recent.get(key)
             if full_at is None:
-                full_at = shard.admit(key, now)
+                full_at = shard.promote(key, now)
             missing = (full_at - now) * rate if full_at > now else 0.0
             left = burst - missing - cost
             if left >= -_SLACK:
@@ -96,22 +96,19 @@ class MemoryStore:
             now = self._latest = max(now, self._latest)
             for index, (key, rate, burst, cost) in enumerate(buckets):
                 shard = self._shards[hash(key) & self._mask]
-                full_at = shard.recent.get(key)
-                if full_at is None:
-                    full_at = shard.admit(key, now)
-                    shard.recent[key] = full_at
+                full_at = shard.find(key)
                 missing = (full_at - now) * rate if full_at > now else 0.0
                 left = burst - missing - cost
                 if left < -_SLACK:
                     wait = -left / rate if cost <= burst else inf
                     if wait > longest:
                         refused, longest = index, wait
-                rows.append((shard, key, now + (missing + cost) / rate, left, cost))
-            if refused is None:
-                for shard, key, full_at, _, _ in rows:
-                    shard.recent[key] = full_at
-                return _taken((None, tuple([max(0.0, left) for _, _, _, left, _ in rows]), 0.0))
-        return _taken((refused, tuple([max(0.0, left + cost) for _, _, _, left, cost in rows]), longest))
+                rows.append((shard, key, full_at, now + (missing + cost) / rate, left, cost))
+            for shard, key, before, after, _, _ in rows:
+                shard.put(key, after if refused is None else before, now)
+        if refused is None:
+            return _taken((None, tuple([max(0.0, left) for _, _, _, _, left, _ in rows]), 0.0))
+        return _taken((refused, tuple([max(0.0, left + cost) for _, _, _, _, left, cost in rows]), longest))
 
     def __len__(self) -> int:
         """How many buckets are remembered; some may be full by now."""
@@ -158,8 +155,18 @@ class _Shard:
         self.recent: dict[str, float] = {}
         self.earlier: dict[str, float] = {}
 
-    def admit(self, key: str, now: float) -> float:
-        """When the bucket of a key that is not in `recent` will be full; make room for it there."""
+    def find(self, key: str) -> float:
+        """When the bucket will be full."""
+        full_at = self.recent.get(key)
+        return self.earlier.get(key, -inf) if full_at is None else full_at
+
+    def put(self, key: str, full_at: float, now: float) -> None:
+        if key not in self.recent:
+            self.promote(key, now)
+        self.recent[key] = full_at
+
+    def promote(self, key: str, now: float) -> float:
+        """Make room in `recent` for a key that is not there, and say when its bucket will be full."""
         full_at = self.earlier.pop(key, -inf)
         if len(self.recent) >= self._max_recent:
             kept = {key: at for key, at in self.earlier.items() if at > now}

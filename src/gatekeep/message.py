@@ -5,6 +5,8 @@ A Request is a view over what the server handed over: nothing is parsed until as
 
 from __future__ import annotations
 
+import logging
+import re
 from abc import ABC, abstractmethod
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from functools import lru_cache
@@ -15,8 +17,12 @@ from .effects import Flow, Io
 
 __all__ = ["BodyFilter", "Forwarded", "Headers", "RawHeaders", "Request", "Response"]
 
+_log = logging.getLogger("gatekeep")
+
 TextPairs = list[tuple[str, str]]
 RawPairs = list[tuple[bytes, bytes]]
+
+_is_token = re.compile(r"[!#$%&'*+\-.^_`|~0-9A-Za-z]+").fullmatch  # RFC 9110 §5.6.2
 
 
 @lru_cache(maxsize=1024)
@@ -27,7 +33,8 @@ def _raw_name(name: str) -> bytes:
 class Headers:
     """An ordered multi-map of header fields: two Set-Cookie stay two. Names compare case-insensitively (RFC 9110 §5.1).
 
-    Values are latin-1 text, as both protocols define them. Adding a name or value with CR, LF or NUL raises ValueError.
+    Values are latin-1 text, as both protocols define them. Adding a name that is no token, a value with CR, LF or NUL, or one
+    beyond latin-1 raises ValueError.
     """
 
     __slots__ = ("_pairs",)
@@ -79,18 +86,24 @@ class Headers:
         wanted = self._name(name)
         return [self._out(value) for key, value in self._pairs if key == wanted or key.lower() == wanted]
 
-    def add(self, name: str, value: str) -> None:
-        """Append a field, whatever is there already."""
-        if not name or not name.isascii() or any(c in name for c in " :\r\n\0"):
+    def _checked(self, name: str, value: str) -> tuple[Any, Any]:
+        if _is_token(name) is None:
             raise ValueError(f"not a header name: {name!r}")
         if "\n" in value or "\r" in value or "\0" in value:
             raise ValueError(f"the value of {name} holds a line break or NUL")
-        self._pairs.append(self._pair(name, value))
+        if not value.isascii():
+            value.encode("latin-1")  # UnicodeEncodeError is a ValueError
+        return self._pair(name, value)
+
+    def add(self, name: str, value: str) -> None:
+        """Append a field, whatever is there already."""
+        self._pairs.append(self._checked(name, value))
 
     def set(self, name: str, value: str) -> None:
         """Replace every field of that name by one."""
+        pair = self._checked(name, value)
         self.remove(name)
-        self.add(name, value)
+        self._pairs.append(pair)
 
     def stamp(self, name: str, value: str) -> None:
         """As set(), for a name and value of our own making, which need no check; the name in lower case."""
@@ -111,7 +124,7 @@ class Headers:
         wanted = self._name(name)
         kept = [pair for pair in self._pairs if pair[0].lower() != wanted]
         found = len(kept) != len(self._pairs)
-        if found:  # in place: an app may go on holding the list that it passed
+        if found:
             self._pairs = kept
         return found
 
@@ -267,7 +280,7 @@ class Request(ABC):
         """Cookies by name, as sent (RFC 6265 §5.4); of a repeated name the first, as servers order the specific first."""
         if self._cookies is None:
             found: dict[str, str] = {}
-            for part in (self.header("cookie") or "").replace(",", ";").split(";"):
+            for part in (self.header("cookie") or "").split(";"):
                 name, equals, value = part.strip().partition("=")
                 if equals and name not in found:
                     value = value.strip()
@@ -346,21 +359,24 @@ class Response:
         return chunk
 
     def end(self, chunk: bytes = b"") -> bytes:
-        """Pass the last chunk through, then end every filter in turn; what one gives at its end passes those behind it."""
+        """Pass the last chunk through, then end every filter in turn; what one gives at its end passes those behind it.
+
+        When a filter raises, those that have not ended yet are still there, for abort().
+        """
         chunk = self.feed(chunk)
-        filters, self.filters = self.filters or [], None
-        for index, body_filter in enumerate(filters):
-            tail = body_filter.end()
-            for later in filters[index + 1 :]:
-                tail = later.feed(tail) if tail else tail
-            chunk += tail
+        while self.filters:
+            chunk += self.feed(self.filters.pop(0).end())
+        self.filters = None
         return chunk
 
     def abort(self) -> None:
-        """Tell the filters that no clean end will come."""
+        """Tell the filters that no clean end will come. Never raises."""
         filters, self.filters = self.filters or [], None
         for body_filter in filters:
-            body_filter.abort()
+            try:
+                body_filter.abort()
+            except Exception:
+                _log.exception("a body filter's abort() failed")
 
     def __repr__(self) -> str:
         return f"<Response {self.status}>"

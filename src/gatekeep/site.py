@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Collection, Iterable, Mapping, Sequence
+from itertools import combinations_with_replacement
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from .component import Component, Hooks, Off, Placed, Plan, Spec
@@ -160,10 +161,13 @@ class Site(ExchangeSite):
                     fix="decorate the overriding method too, or the class",
                 )
             policies[endpoint] = self._policy(endpoint, marks)
-        if resolver is None:  # every Route alone, and all together: what is wrong with one shows now
-            count = len(self._routes.routes)
-            for indexes in {*((index,) for index in range(count)), tuple(range(count))} - {()}:
-                self._opaque(indexes, handshake=False)
+        if resolver is None:  # every Route alone, and with each that may hold beside it: what is wrong shows now
+            routes = list(enumerate(self._routes.routes))
+            for (index, route), (other, beside) in combinations_with_replacement(routes, 2):
+                if index == other:
+                    self._opaque((index,), handshake=False)
+                elif may_meet(route.template.segments, beside.template.segments):
+                    self._opaque((index, other), handshake=False)
         nowhere = NotFound("There is no such route.")
         unclear = BadRequest("The path can be read in more than one way.", code="ambiguous_path")
         kinds = (False, True) if self.protocol == "asgi" else (False,)
@@ -194,7 +198,7 @@ class Site(ExchangeSite):
             policy.single = self._endpoint_pipeline(policy, "*", ())
             return policy
         for method in (*sorted(special), "*"):
-            for extra in ((), tuple(possible)):
+            for extra in ((), *((index,) for index in possible)):
                 self._variant(policy, method, extra)
         return policy
 

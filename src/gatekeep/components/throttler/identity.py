@@ -54,7 +54,9 @@ def known(by: object) -> bool:
         return by in _NAMED or by == "route"
     if isinstance(by, tuple):
         return bool(by) and all(known(part) for part in by)
-    return isinstance(by, (_Header, _Claim, Either, Blocking)) or callable(by)
+    if isinstance(by, (_Header, _Claim)):
+        return by.name != ""
+    return isinstance(by, (Either, Blocking)) or callable(by)
 
 
 def needs_principal(by: By) -> bool:

@@ -2,10 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from hashlib import blake2b
 
-from ...component import Placed, Plan, Services
+from ...component import Plan, Services
 from ...effects import Flow
 from ...exchange import Exchange
 from ...stores import Bucket
@@ -41,21 +40,17 @@ class Limit:
 def bind_limits(plan: Plan, services: Services) -> list[Limit]:
     """Every limit of a route, of both phases, weak to strong. Raises ConfigurationError for two that are the same."""
     seen: dict[tuple[str, str], Throttle] = {}
-    names: dict[str, Throttle] = {}
+    names: set[str] = set()
     limits = []
     for placed in plan.specs:
         spec: Throttle = placed.spec
         own = (placed.level, _own_id(spec))
         if own in seen:
-            raise spec.mistake(
-                f"the same limit stands at {seen[own].origin}: the two would share one bucket",
-                fix="drop one, or give each a name=",
-            )
-        if spec.name is not None and spec.name in names:
-            raise spec.mistake(f"the limit at {names[spec.name].origin} has the same name={spec.name!r}", fix="rename one")
+            other = seen[own].origin
+            raise spec.mistake(f"the same limit stands at {other}: they would share one bucket", fix="drop one, or name= each")
         seen[own] = spec
-        name = spec.name or _free_name(spec, names, plan.specs)
-        names[name] = spec
+        name = _free(spec.name or _printable(label(spec.by)), names)
+        names.add(name)
         limits.append(Limit(spec, placed.level, name, plan, services))
     return limits
 
@@ -65,15 +60,18 @@ def _own_id(spec: Throttle) -> str:
     return f"{rate.amount!r}/{rate.period!r} {spec.size!r} {stable_id(spec.by)} {spec.late} {spec.name!r}"
 
 
-def _free_name(spec: Throttle, taken: dict[str, Throttle], every: Sequence[Placed]) -> str:
-    """What it counts by, as text for a header; with a number where there are several."""
-    given = {placed.spec.name for placed in every}
-    word = "".join(c if " " <= c <= "~" and c not in '"\\' else "?" for c in label(spec.by))[:60]
-    name, number = word, 1
-    while name in taken or name in given:
+def _printable(text: str) -> str:
+    """What may stand in a structured field's string."""
+    return "".join(c if " " <= c <= "~" and c not in '"\\' else "?" for c in text)[:60]
+
+
+def _free(name: str, taken: set[str]) -> str:
+    """The name, with a number where it is taken."""
+    free, number = name, 1
+    while free in taken:
         number += 1
-        name = f"{word}-{number}"
-    return name
+        free = f"{name}-{number}"
+    return free
 
 
 def _digest(text: str) -> str:

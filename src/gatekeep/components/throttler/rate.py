@@ -7,8 +7,13 @@ from typing import NamedTuple
 
 __all__ = ["Rate"]
 
-_SECONDS = {"second": 1.0, "minute": 60.0, "hour": 3600.0, "day": 86400.0}
-_SHORT = {"s": "second", "sec": "second", "m": "minute", "min": "minute", "h": "hour", "hr": "hour", "d": "day"}
+_WORDS = {
+    "s sec secs second seconds": 1.0,
+    "m min mins minute minutes": 60.0,
+    "h hr hrs hour hours": 3600.0,
+    "d day days": 86400.0,
+}
+_SECONDS = {word: seconds for words, seconds in _WORDS.items() for word in words.split()}
 _NUMBER = r"([0-9]+(?:\.[0-9]+)?)"
 _parse = re.compile(rf"{_NUMBER}(?:\s*/\s*|\s+per\s+)(?:{_NUMBER}\s*)?([a-z]+)", re.IGNORECASE).fullmatch
 
@@ -34,11 +39,9 @@ class Rate(NamedTuple):
         found = _parse(text.strip())
         if found is None:
             raise ValueError(f"{text!r} is not a rate")
-        amount, times, word = float(found[1]), float(found[2] or 1), found[3].lower()
-        unit = word if word in _SHORT else word.removesuffix("s")
-        seconds = _SECONDS.get(_SHORT.get(unit, unit))
+        amount, times, seconds = float(found[1]), float(found[2] or 1), _SECONDS.get(found[3].lower())
         if seconds is None:
-            raise ValueError(f"{text!r}: the units are {', '.join(_SECONDS)}, not {found[3]}")
+            raise ValueError(f"{text!r}: the units are second, minute, hour and day")
         if amount <= 0 or times <= 0:
             raise ValueError(f"{text!r} lets nothing through")
         rate = cls(amount, times * seconds)

@@ -8,10 +8,12 @@ syntax error, so a component that works under ASGI only can't be written by acci
 from __future__ import annotations
 
 import asyncio
+import contextvars
 import functools
 import inspect
 import os
 import threading
+import weakref
 from collections.abc import Awaitable, Callable, Generator, Hashable
 from concurrent.futures import ThreadPoolExecutor
 from concurrent.futures import TimeoutError as FutureTimeoutError
@@ -94,7 +96,12 @@ class Blocking(Generic[T]):
 
 
 def either(*, sync: Callable[..., T], asynchronous: Callable[..., Awaitable[T]]) -> Either[T]:
-    """A callable for both protocols: `sync` serves WSGI, `asynchronous` serves ASGI."""
+    """A callable for both protocols: `sync` serves WSGI, `asynchronous` serves ASGI. Raises ConfigurationError for two alike."""
+    if _is_async(sync) or not _is_async(asynchronous):
+        raise ConfigurationError(
+            f"either(): {_name(sync)} shall be sync and {_name(asynchronous)} async",
+            fix="either(sync=def, asynchronous=async def)",
+        )
     return Either(sync, asynchronous)
 
 
@@ -104,7 +111,7 @@ def blocking(function: Callable[..., T], *, timeout: float | None = None) -> Blo
     After the timeout the caller gets a DependencyError; the thread itself can't be stopped and keeps its place in the
     pool until the function returns.
     """
-    if inspect.iscoroutinefunction(function):
+    if _is_async(function):
         raise ConfigurationError("blocking() takes a sync function", fix="pass the async function as it is")
     return Blocking(function, timeout)
 
@@ -166,22 +173,25 @@ def _forget_pool() -> None:
 
 
 def _in_pool(call: Blocking[T], *args: Any) -> Io[T]:
+    # Calls share nothing but the pool; each sees the context of the request that it is for.
     def wait() -> T:
-        future = _thread_pool().submit(call.function, *args)
+        future = _thread_pool().submit(contextvars.copy_context().run, call.function, *args)
         try:
             return future.result(call.timeout)
         except FutureTimeoutError:
-            if future.done():  # the function's own TimeoutError
-                raise
+            if future.done():  # just in time, or the function's own TimeoutError
+                return future.result()
             future.cancel()
             raise DependencyError(f"{_name(call.function)} took longer than {call.timeout} s") from None
 
     async def await_() -> T:
         loop = asyncio.get_running_loop()
-        future = loop.run_in_executor(_thread_pool(), functools.partial(call.function, *args))
-        done, _ = await asyncio.wait((future,), timeout=call.timeout)
-        if not done:
-            future.cancel()
+        future = loop.run_in_executor(_thread_pool(), contextvars.copy_context().run, call.function, *args)
+        try:
+            await asyncio.wait((future,), timeout=call.timeout)
+        finally:
+            late = future.cancel()
+        if late:
             raise DependencyError(f"{_name(call.function)} took longer than {call.timeout} s")
         return future.result()
 
@@ -196,6 +206,11 @@ class SingleFlight(Generic[T]):
     """
 
     def __init__(self) -> None:
+        self.after_fork()
+        _flights.add(self)
+
+    def after_fork(self) -> None:
+        """Forget the flights of the parent: nobody here will ever land them."""
         self._lock = threading.Lock()
         self._threads: dict[Hashable, _Landing] = {}
         self._tasks: dict[tuple[int, Hashable], asyncio.Task[T]] = {}
@@ -212,11 +227,14 @@ class SingleFlight(Generic[T]):
             if mine:
                 try:
                     landing.value = run(start())
-                except BaseException as error:
+                except Exception as error:
                     landing.error = error
+                except BaseException:  # this thread is told to stop; that is not the others' business
+                    landing.error = DependencyError("the request that was looking this up was stopped")
+                    raise
                 finally:
                     with self._lock:
-                        del self._threads[key]
+                        self._threads.pop(key, None)
                     landing.done.set()
             elif not landing.done.wait(timeout):
                 raise DependencyError(f"waited {timeout} s for another request's look-up")
@@ -240,7 +258,7 @@ class SingleFlight(Generic[T]):
         return Io(wait, await_)
 
     def _landed(self, slot: tuple[int, Hashable], task: asyncio.Task[T]) -> None:
-        del self._tasks[slot]
+        self._tasks.pop(slot, None)
         if not task.cancelled():
             task.exception()  # retrieved, so that a flight everybody has left is not reported as lost
 
@@ -254,5 +272,14 @@ class _Landing:
         self.value: object = None
 
 
+_flights: weakref.WeakSet[SingleFlight[Any]] = weakref.WeakSet()
+
+
+def _after_fork() -> None:
+    _forget_pool()
+    for flight in list(_flights):
+        flight.after_fork()
+
+
 if hasattr(os, "register_at_fork"):  # pragma: no branch
-    os.register_at_fork(after_in_child=_forget_pool)
+    os.register_at_fork(after_in_child=_after_fork)

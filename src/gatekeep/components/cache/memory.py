@@ -79,7 +79,7 @@ class Memory:
 
     def __init__(self, max_bytes: int = 64 * 1024 * 1024) -> None:
         self.max_bytes = max_bytes
-        self.max_record = max_bytes // 4
+        self.max_record = max_bytes // 8
         self.generation = 0
         """Counts the clearings: an answer that was on its way during one is not stored."""
         self._kept = _Shelf()
@@ -103,8 +103,7 @@ class Memory:
             record = self._probation.take(key)
             if record is not None:
                 kept.add(key, record)
-                while kept.size > self.max_bytes * 4 // 5:
-                    self._probation.add(*kept.take_oldest())
+                self._make_room()
             return record
 
     def put(self, key: Key, vary: tuple[str, ...], header: Callable[[str], str | None], entry: Entry, generation: int) -> None:
@@ -122,8 +121,14 @@ class Memory:
                 record = Record(names, _weight(key) + _PER_RECORD)
             record.put(tuple([header(name) for name in record.names]), entry, self.max_record)
             shelf.add(key, record)
-            while self._kept.size + self._probation.size > self.max_bytes:
-                (self._probation if self._probation.records else self._kept).take_oldest()
+            self._make_room()
+
+    def _make_room(self) -> None:
+        # Four fifths are for what is kept: what is new always finds a place.
+        while self._kept.size > self.max_bytes * 4 // 5:
+            self._probation.add(*self._kept.take_oldest())
+        while self._kept.size + self._probation.size > self.max_bytes:
+            self._probation.take_oldest()
 
     def clear(self) -> None:
         """Forget everything, and what is on its way here."""
@@ -135,7 +140,7 @@ class Memory:
     def borrow(self, size: int) -> bool:
         """Room in bytes for the copy of an answer that is on its way; False when too many are."""
         with self._lock:
-            if self._copying + size > self.max_record:
+            if self._copying + size > self.max_bytes // 4:
                 return False
             self._copying += size
             return True

@@ -112,55 +112,53 @@ class _Sender:
     async def __call__(self, message: Message) -> None:
         kind = message["type"]
         state = self._state
-        if state == self.REPLACED:
-            return
-        if kind == "http.response.body":
-            if state == self.STREAMING:
-                await self._stream(message)
-                return
-            if state == self.BUFFERING:
-                await self._collect(message)
-                return
-        elif kind == "http.response.start" and state == self.IDLE:
-            await self._start(message)
-            return
-        elif kind in ZERO_COPY and state == self.STREAMING:
+        if kind == "http.response.body" and state == self.STREAMING:
+            last = not message.get("more_body", False)
+            response = self._exchange.response
+            if response is not None and response.filters is not None:
+                body = message.get("body", b"")
+                body = response.end(body) if last else response.feed(body)
+                if not body and not last:
+                    return
+                message = {**message, "body": body}
             await self._send(message)
-            if not message.get("more_body", False) and not self._trailers:
+            if last and not self._trailers:
                 self._last()
-            return
-        elif kind == "http.response.trailers":
-            await self._send(message)
-            if not message.get("more_trailers", False):
-                self._last()
-            return
-        await self._send(message)  # hints, pushes, debug: and what is out of order, for the server to refuse
-
-    async def _start(self, message: Message) -> None:
-        exchange = self._exchange
-        if self.overflow is not None:
-            await self._replace(self.overflow)
-            return
-        response = Response(message["status"], RawHeaders.adopt(list(message.get("headers", ()))), None)
-        exchange.response = response
-        self._trailers = bool(message.get("trailers", False))
-        self._head = message
-        for need in exchange.pipeline.needs:
-            if need(exchange):
+        elif kind == "http.response.start" and state == self.IDLE and self.overflow is None:
+            exchange = self._exchange
+            exchange.response = Response(message["status"], RawHeaders.adopt(list(message.get("headers", ()))), None)
+            self._head = message
+            self._trailers = bool(message.get("trailers", False))
+            needs = exchange.pipeline.needs
+            if needs and any(need(exchange) for need in needs):
                 self._state = self.BUFFERING
                 self._limit = exchange.site.max_body
                 return
-        await self._respond()
+            await self._respond()
+        elif state != self.REPLACED:
+            await self._rarely(kind, message)
+
+    async def _rarely(self, kind: str, message: Message) -> None:
+        if self._state == self.BUFFERING and kind == "http.response.body":
+            await self._collect(message)
+        elif self.overflow is not None and kind == "http.response.start" and self._state == self.IDLE:
+            await self._replace(self.overflow)
+        else:
+            await self._send(message)  # hints, pushes, debug: and what is out of order, for the server to refuse
+            zero_copy = kind in ZERO_COPY and not message.get("more_body", False) and not self._trailers
+            if zero_copy or (kind == "http.response.trailers" and not message.get("more_trailers", False)):
+                self._last()
 
     async def _respond(self) -> None:
         """Run the response phase and send the head, and the body too where it is at hand."""
         exchange = self._exchange
-        flow = exchange.pipeline.after(exchange)
+        pipeline = exchange.pipeline
+        flow = pipeline.after(exchange)
         if flow is not None:
             await arun(flow)
         response = exchange.response
         assert response is not None
-        if not exchange.pipeline.plain:
+        if not pipeline.plain:
             response.headers.stamp("x-request-id", exchange.request_id)
         body = response.body
         if body is None:
@@ -171,20 +169,6 @@ class _Sender:
         response.body = response.end(body)
         await send_response(self._send, response, exchange.request.method)
         self._finish("completed")
-
-    async def _stream(self, message: Message) -> None:
-        response = self._exchange.response
-        assert response is not None
-        last = not message.get("more_body", False)
-        if response.filters is not None:
-            body = message.get("body", b"")
-            body = response.end(body) if last else response.feed(body)
-            if not body and not last:
-                return
-            message = {**message, "body": body}
-        await self._send(message)
-        if last and not self._trailers:
-            self._last()
 
     def _last(self) -> None:
         self._state = self.DONE

@@ -58,6 +58,7 @@ class Exchange:
         "_client",
         "_params",
         "_request_id",
+        "_undo",
         "admitted",
         "decisions",
         "endpoint",
@@ -74,7 +75,6 @@ class Exchange:
         "response",
         "site",
         "state",
-        "undo",
     )
 
     def __init__(
@@ -107,11 +107,7 @@ class Exchange:
         """How deep in its pipeline the request came."""
         self.outer: Frame | None = None
         """The other half of a request whose path was rewritten."""
-        self.undo: list[Callable[[], None]] = []
-        """Called, last first, in the frame that ran the request phase, once the app has returned (WSGI: once its body is closed).
-
-        For context variables that a component has set: on_finish may run in a task or context of the app's own.
-        """
+        self._undo: list[Callable[[], None]] | None = None
         self._client: str | None = None
         self._request_id: str | None = None
 
@@ -177,10 +173,18 @@ class Exchange:
         """Read the request's body, bounded by the gateway's `max_body`; the app reads it again, untouched."""
         return self.request.read(self.site.max_body)
 
+    def on_leave(self, action: Callable[[], None]) -> None:
+        """Call this in the frame that ran the request phase, once the app has returned (WSGI: once its body is closed).
+
+        For context variables that a component has set: on_finish may run in a task or context of the app's own.
+        """
+        self._undo = [*(self._undo or ()), action]
+
     def leave(self) -> None:
-        """Put back what components have set around the app's call; the driver's last act."""
-        while self.undo:
-            self.undo.pop()()
+        """Put back what components have set around the app's call, last first; the driver's last act."""
+        if self._undo is not None:
+            for action in reversed(self._undo):
+                action()
 
     def note(self, component: str, outcome: str) -> None:
         """Record a decision for logs, metrics and traces; `outcome` comes from a small fixed set."""

@@ -22,12 +22,17 @@ _log = logging.getLogger("gatekeep")
 TextPairs = list[tuple[str, str]]
 RawPairs = list[tuple[bytes, bytes]]
 
-_is_token = re.compile(r"[!#$%&'*+\-.^_`|~0-9A-Za-z]+").fullmatch  # RFC 9110 §5.6.2
+_TOKEN = re.compile(r"[!#$%&'*+\-.^_`|~0-9A-Za-z]+")  # RFC 9110 §5.6.2
 
 
 @lru_cache(maxsize=1024)
 def _raw_name(name: str) -> bytes:
     return name.lower().encode("latin-1")
+
+
+@lru_cache(maxsize=1024)
+def _is_token(name: str) -> bool:
+    return _TOKEN.fullmatch(name) is not None
 
 
 class Headers:
@@ -76,8 +81,9 @@ class Headers:
     def get(self, name: str, default: str | None = None) -> str | None:
         """The first value of a field, or the default."""
         wanted = self._name(name)
+        length = len(wanted)
         for key, value in self._pairs:
-            if key == wanted or key.lower() == wanted:
+            if len(key) == length and key.lower() == wanted:
                 return self._out(value)
         return default
 
@@ -87,7 +93,7 @@ class Headers:
         return [self._out(value) for key, value in self._pairs if key == wanted or key.lower() == wanted]
 
     def _checked(self, name: str, value: str) -> tuple[Any, Any]:
-        if _is_token(name) is None:
+        if not _is_token(name):
             raise ValueError(f"not a header name: {name!r}")
         if "\n" in value or "\r" in value or "\0" in value:
             raise ValueError(f"the value of {name} holds a line break or NUL")
@@ -107,11 +113,7 @@ class Headers:
 
     def stamp(self, name: str, value: str) -> None:
         """As set(), for a name and value of our own making, which need no check; the name in lower case."""
-        wanted = self._name(name)
-        for pair in self._pairs:
-            if pair[0] == wanted or pair[0].lower() == wanted:
-                self.remove(name)
-                break
+        self.remove(name)
         self._pairs.append(self._pair(name, value))
 
     def setdefault(self, name: str, value: str) -> None:
@@ -122,11 +124,12 @@ class Headers:
     def remove(self, name: str) -> bool:
         """Drop every field of that name; says whether there was one."""
         wanted = self._name(name)
-        kept = [pair for pair in self._pairs if pair[0].lower() != wanted]
-        found = len(kept) != len(self._pairs)
-        if found:
-            self._pairs = kept
-        return found
+        length = len(wanted)
+        for key, _ in self._pairs:
+            if len(key) == length and key.lower() == wanted:
+                self._pairs = [pair for pair in self._pairs if pair[0].lower() != wanted]
+                return True
+        return False
 
     def extend(self, pairs: Iterable[tuple[str, str]]) -> None:
         for name, value in pairs:

@@ -45,21 +45,23 @@ class RouteTracing:
         self._propagator: TextMapPropagator | None = None
         self._fields: tuple[str, ...] = ()
 
-    def start(self, tracer: Tracer, exchange: Exchange) -> Span:
-        """Start the request's span, make it the current one until the driver leaves the request, and pass it on to the app."""
-        request = exchange.request
-        surrounding = context.get_current()
-        parent, kind = self._place(request, surrounding)
-        span = tracer.start_span(self._names.get(request.method, self._other_name), parent, kind, self._attributes(exchange))
-        if span.get_span_context().is_valid:
-            own = trace.set_span_in_context(span, parent)
-            exchange.undo.append(partial(context.detach, context.attach(own)))
-            headers = exchange.forward().headers
-            headers.remove("tracestate")  # what belongs to an invalid traceparent is not passed on (W3C Trace Context §3.3.1.1)
-            propagate.inject(headers, own, _SETTER)
-            if self._asgi:
-                request.native.update(_NATIVE_OFF)
-        return span
+    def start(self, tracer: Tracer, exchange: Exchange) -> tuple[Span, Context]:
+        """Start the request's span; gives it and the context that it stands in."""
+        parent, kind = self._place(exchange.request, context.get_current())
+        name = self._names.get(exchange.request.method, self._other_name)
+        return tracer.start_span(name, parent, kind, self._attributes(exchange)), parent
+
+    def enter(self, span: Span, parent: Context, exchange: Exchange) -> None:
+        """Make a span the current one until the driver leaves the request, and pass it on to the app."""
+        if not span.get_span_context().is_valid:
+            return
+        own = trace.set_span_in_context(span, parent)
+        exchange.undo = [*(exchange.undo or ()), partial(context.detach, context.attach(own))]
+        headers = exchange.forward().headers
+        headers.remove("tracestate")  # what came with an invalid traceparent is not passed on (W3C Trace Context §3.3.1.1)
+        propagate.inject(headers, own, _SETTER)
+        if self._asgi:
+            exchange.request.native.update(_NATIVE_OFF)
 
     def _place(self, request: Request, surrounding: Context) -> tuple[Context, SpanKind]:
         """Below an instrumentation that stands outside of us an INTERNAL span; else a SERVER span below the caller's."""

@@ -74,7 +74,7 @@ def test_notation(text: str, amount: float, period: float) -> None:
     ],
 )
 def test_mistakes(text: str) -> None:
-    with pytest.raises(ValueError, match="rate|units|through|between"):
+    with pytest.raises(ValueError, match=r"rate|units|through|between"):
         Rate.parse(text)
 
 

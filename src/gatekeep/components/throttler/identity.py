@@ -8,6 +8,7 @@ anonymous callers the address), so leaving it out gives neither an unlimited nor
 from __future__ import annotations
 
 import functools
+import re
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 from hashlib import blake2b
@@ -20,6 +21,10 @@ from ...errors import Origin
 from ...exchange import Exchange
 
 __all__ = ["By", "Identity", "bounded", "claim", "compile_identity", "header", "known", "label", "needs_principal", "stable_id"]
+
+
+_is_token = re.compile(r"[!#$%&'*+\-.^_`|~0-9a-z]+").fullmatch
+"""A field name in lower case (RFC 9110 §5.6.2)."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -54,7 +59,9 @@ def known(by: object) -> bool:
         return by in _NAMED or by == "route"
     if isinstance(by, tuple):
         return bool(by) and all(known(part) for part in by)
-    if isinstance(by, (_Header, _Claim)):
+    if isinstance(by, _Header):
+        return _is_token(by.name) is not None
+    if isinstance(by, _Claim):
         return by.name != ""
     return isinstance(by, (Either, Blocking)) or callable(by)
 

@@ -148,8 +148,10 @@ class Post:
         """Guard everything that the router dispatches to as it is now."""
         router = self.router
         self._routes = router.routes = Routes(router.routes, self.enlist)
-        if custom_default(router) is not None and not hasattr(router.default, MARK):
-            router.default = self.guarded(router.default, self._default_place, lambda: "the router's default")
+        default = custom_default(router)
+        if default is not None and not hasattr(router.default, MARK):
+            what = f"{name_of(default)}, the default of a router"
+            router.default = self.guarded(router.default, self._default_place, lambda: what)
         self._default = router.default
 
     def _watch(self, stack: ASGIApp) -> ASGIApp:
@@ -321,9 +323,12 @@ def is_fastapi(thing: object) -> bool:
 
 def describe(route: BaseRoute) -> str:
     """A route for the log."""
-    view = getattr(route, "endpoint", None) or getattr(route, "app", route)
-    name = getattr(view, "__qualname__", None) or type(view).__name__
-    return f"{name} at {getattr(route, 'path', getattr(route, 'host', ''))!r}"
+    view = getattr(route, "endpoint", None) or base_app(route) or route
+    return f"{name_of(view)} at {getattr(route, 'path', None) or getattr(route, 'host', '')!r}"
+
+
+def name_of(view: object) -> str:
+    return getattr(view, "__qualname__", None) or type(view).__name__
 
 
 def _harmless(route: BaseRoute | None) -> Callable[[Scope], bool]:

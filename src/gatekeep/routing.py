@@ -121,9 +121,26 @@ class SegmentTrie(Generic[T]):
         node.ends.append(entry)
 
     def candidates(self, path: str) -> list[T]:
-        nodes = [self._root]
+        # Nearly always one node leads to one node; only where text and a parameter both fit does the walk fork.
+        node = self._root
         found: list[tuple[int, T]] = []
-        for segment in path.split("/"):
+        parts = path.split("/")
+        for position, segment in enumerate(parts):
+            if node.rest:
+                found += node.rest
+            child, parameter = node.static.get(segment), node.any
+            if parameter is None:
+                if child is None:
+                    return self._values(found)
+                node = child
+            elif child is None:
+                node = parameter
+            else:
+                return self._fork(found, [child, parameter], parts[position + 1 :])
+        return self._values(found + node.ends + node.rest)
+
+    def _fork(self, found: list[tuple[int, T]], nodes: list[_Node[T]], parts: Sequence[str]) -> list[T]:
+        for segment in parts:
             following = []
             for node in nodes:
                 if node.rest:
@@ -133,15 +150,17 @@ class SegmentTrie(Generic[T]):
                     following.append(child)
                 if node.any is not None:
                     following.append(node.any)
-            if not following:
-                nodes = following
-                break
             nodes = following
         for node in nodes:
             found += node.ends
             found += node.rest
-        if len(found) > 1:
-            found.sort(key=_by_order)
+        return self._values(found)
+
+    @staticmethod
+    def _values(found: list[tuple[int, T]]) -> list[T]:
+        if len(found) == 1:
+            return [found[0][1]]
+        found.sort(key=_by_order)
         return [value for _, value in found]
 
 
@@ -149,10 +168,15 @@ def _by_order(entry: tuple[int, Any]) -> int:
     return entry[0]
 
 
+def _integer(text: str) -> int | str:
+    # int() refuses what is too long for it (CPython: 4,300 digits); the path matches nevertheless.
+    return int(text) if len(text) <= 1000 else text
+
+
 _CONVERTERS: Mapping[str, tuple[str, Callable[[str], Any]]] = {
     "str": (r"[^/]+", str),
     "path": (r".*", str),
-    "int": (r"[0-9]+", int),
+    "int": (r"[0-9]+", _integer),
     "float": (r"[0-9]+(?:\.[0-9]+)?", float),
     "uuid": (r"[0-9a-fA-F]{8}-?(?:[0-9a-fA-F]{4}-?){3}[0-9a-fA-F]{12}", str),
 }
@@ -174,7 +198,7 @@ class Template:
     Raises ValueError for a pattern that is not one.
     """
 
-    __slots__ = ("_converters", "_forgiving", "_match", "exact", "segments", "text")
+    __slots__ = ("_converters", "_forgiving", "_match", "bare", "exact", "segments", "text")
 
     def __init__(self, text: str) -> None:
         if not text.startswith("/"):
@@ -196,6 +220,9 @@ class Template:
                 pattern += f"(?P<{name}>{_CONVERTERS[kind][0]})"
                 shape += _REST if kind == "path" else _ONE
         self.text = text
+        bare = _PARAMETER.sub(lambda found: f"{{{found[2] or 'str'}}}", text).lower()
+        self.bare = bare.removesuffix("{path}").rstrip("/") if bare.endswith("/{path}") else bare.rstrip("/")
+        """What templates have in common that differ in letter case, names, a trailing slash or rest only."""
         self.segments = list(_segments(shape))
         self._converters = {
             name: _CONVERTERS[kind][1] for name, kind in zip(names, kinds, strict=True) if kind in ("int", "float")
@@ -222,15 +249,18 @@ class Template:
         return params
 
     def nearly_matches(self, path: str) -> bool:
-        """Whether the path matches but for letter case and trailing slashes."""
-        return self._forgiving(path) is not None
+        """Whether the path matches but for letter case and trailing slashes, one too many or one too few."""
+        return self._forgiving(path) is not None or self._forgiving(f"{path}/") is not None
 
     def __repr__(self) -> str:
         return f"Template({self.text!r})"
 
 
 def covers(template: Template, segments: Sequence[Segment]) -> bool:
-    """Whether every path that fits these segments surely matches the template; False where that can't be told."""
+    """Whether every path that fits these segments surely matches the template; False where that can't be told.
+
+    Of segments that stand for any one or any rest it is known that the one is not empty, and that the rest is at least there.
+    """
     if not template.exact:
         return False
     for position, own in enumerate(template.segments):
@@ -307,24 +337,27 @@ class Match(NamedTuple):
 class RouteTable:
     """The Routes of a gateway. A path that fits one only but for letter case or trailing slashes is ambiguous: an app that
 
-    reads it the other way must not be reached around the policy.
+    reads it the other way must not be reached around the policy. A Route that names that way itself settles it.
     """
 
     def __init__(self, routes: Sequence[Route]) -> None:
         self.routes = routes
         self._exactly: SegmentTrie[tuple[int, Route]] = SegmentTrie()
         self._nearly: SegmentTrie[Route] = SegmentTrie()
-        self._lower = True
+        self._slashed: SegmentTrie[Route] = SegmentTrie()
+        """The routes that a trailing slash would lead to, by what stands before it."""
+        self._lower = all(route.path == route.path.lower() for route in routes)
         for index, route in enumerate(routes):
             segments = route.template.segments
             self._exactly.add(segments, (index, route))
-            self._lower = self._lower and route.path == route.path.lower()
             folded = [segment.lower() if isinstance(segment, str) else segment for segment in segments]
             self._nearly.add(folded[:-1] if folded[-1] == "" else folded, route)
+            if folded[-1] in ("", ...):
+                self._slashed.add(folded[:-1], route)
 
     def matching(self, request: Request) -> list[Match] | None:
         """The Routes that hold, in order; None where the path can be read in more than one way and no Route allows that."""
-        path, method = request.path, request.method.upper()
+        path, method = request.path or "/", request.method.upper()  # an app takes an empty path for its root
         found = []
         for index, route in self._exactly.candidates(path):
             if route.allows(method):
@@ -333,41 +366,50 @@ class RouteTable:
                     found.append(Match(index, route, params))
         if any(match.route.allow_ambiguous_paths for match in found):
             return found
-        if ambiguity(request) is not None or self._is_near(path, method, {id(match.route) for match in found}):
+        if ambiguity(request) is not None or self._is_near(path, method, found):
             return None
         return found
 
-    def _is_near(self, path: str, method: str, exact: Collection[int]) -> bool:
+    def _is_near(self, path: str, method: str, found: Sequence[Match]) -> bool:
         lower = path.lower()
         if self._lower and lower == path and not path.endswith("/"):
-            return False  # nothing to forgive
+            candidates = self._slashed.candidates(path)
+        else:
+            candidates = self._nearly.candidates(lower.rstrip("/"))
+        if not candidates:
+            return False
+        settled = {match.route.template.bare for match in found}
         return any(
-            id(route) not in exact
+            route.template.bare not in settled
             and not route.allow_ambiguous_paths
             and route.allows(method)
             and route.template.match(path) is None
             and route.template.nearly_matches(path)
-            for route in self._nearly.candidates(lower.rstrip("/"))
+            for route in candidates
         )
 
 
-_SUSPICIOUS = re.compile(r"%2f|%5c|%00|%25|%2e|%3b", re.IGNORECASE)
+_DOUBLY = re.compile(r"%2f|%5c|%00|%25|%2e|%3b", re.IGNORECASE)
+_ODD = re.compile(r"[\\;\x00-\x1f\x7f\ufffd]")
 
 
 def ambiguity(request: Request) -> str | None:
-    """Why two readers may take this path differently, or None: dot or empty segments, backslash, `;`, NUL, encoded separators."""
+    """Why two readers may take this path differently, or None: dot or empty segments, backslash, `;`, control characters,
+
+    bytes that are no UTF-8, encoded separators, and a path that does not start at the root.
+    """
     path = request.path
+    if path and path[0] != "/":
+        return "a path without a leading slash"
     if "//" in path:
         return "an empty path segment"
     if "/." in path and any(part in (".", "..") for part in path.split("/")):
         return "a dot segment"
-    if "\\" in path or "\0" in path or ";" in path:
-        return "a backslash, NUL or semicolon in the path"
-    if "%" in path and _SUSPICIOUS.search(path):
+    if _ODD.search(path) is not None:
+        return "a backslash, semicolon, control character or invalid UTF-8 in the path"
+    if "%" in path and _DOUBLY.search(path) is not None:
         return "a doubly encoded separator in the path"
     raw = request.raw_path
-    if raw is not None and b"%" in raw:
-        found = _SUSPICIOUS.search(raw.decode("latin-1"))
-        if found is not None and found[0].lower() not in ("%25", "%2e"):
-            return "an encoded separator in the path"
+    if raw is not None and b"%" in raw and b"%2f" in raw.lower():
+        return "an encoded separator in the path"
     return None

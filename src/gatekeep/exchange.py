@@ -158,7 +158,9 @@ class Exchange:
     def request_id(self) -> str:
         """128 random bits in hex, or a trusted proxy's own `X-Request-Id`."""
         if self._request_id is None:
-            self._request_id = self.site.inbound_request_id(self.request) or f"{getrandbits(128):032x}"
+            inbound = self.site.inbound_request_id
+            sent = inbound(self.request) if inbound is not None else None
+            self._request_id = sent or f"{getrandbits(128):032x}"
         return self._request_id
 
     # What a hook does.
@@ -231,7 +233,7 @@ class Site:
     max_stream: int | None
     render: Callable[[Exchange | None, Denied], Response]
     client_address: Callable[[Request], str | None]
-    inbound_request_id: Callable[[Request], str | None]
+    inbound_request_id: Callable[[Request], str | None] | None
     report: Callable[[Exchange, str, Denied], None]
     refetch: Callable[[Exchange, object], Io[Response]]
 

@@ -244,9 +244,11 @@ class Gateway:
         exchange.note(component, f"report:{denied.code}")
         _log.info("report only: %s would refuse %s with %s", component, exchange.route, denied)
 
+    @property
+    def trusts_proxies(self) -> bool:
+        return bool(self._proxies.networks)
+
     def inbound_request_id(self, request: Request) -> str | None:
-        if not self._proxies.networks:
-            return None
         sent = request.header("x-request-id")
         if sent is None or not _REQUEST_ID.fullmatch(sent) or not self._proxies.trusts(parse_address(request.peer)):
             return None

@@ -340,10 +340,10 @@ class Response:
         headers: Headers | Sequence[tuple[str, str]] | Mapping[str, str] = (),
         body: bytes | None = b"",
     ) -> None:
-        if isinstance(headers, Mapping):
-            headers = list(headers.items())
+        if not isinstance(headers, Headers):
+            headers = Headers(headers.items() if isinstance(headers, Mapping) else headers)
         self.status = status
-        self.headers = headers if isinstance(headers, Headers) else Headers(headers)
+        self.headers = headers
         self.body = body
         self.filters: list[BodyFilter] | None = None
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Collection, Iterable, Mapping, Sequence
 from itertools import combinations_with_replacement
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import TYPE_CHECKING, Any, TypeAlias
 
 from .component import Component, Hooks, Off, Placed, Plan, Spec
 from .effects import Protocol as Wire
@@ -63,10 +63,7 @@ class _Policy:
         self.variants: dict[tuple[str, tuple[int, ...]], Pipeline] = {}
 
 
-class _Found(NamedTuple):
-    pipeline: Pipeline
-    endpoint: Endpoint | None
-    params: Params
+_Found: TypeAlias = tuple[Pipeline, Endpoint | None, Params]
 
 
 class Site(ExchangeSite):
@@ -126,7 +123,7 @@ class Site(ExchangeSite):
         self.stage_specs = specs
         self.max_body = gateway.max_body
         self.client_address = gateway.client_address
-        self.inbound_request_id = gateway.inbound_request_id
+        self.inbound_request_id = gateway.inbound_request_id if gateway.trusts_proxies else None
         self.report = gateway.report
         self.refetch = refetch
         self.render = gateway.render
@@ -301,7 +298,7 @@ class Site(ExchangeSite):
             asked = self._find(request)
         finally:
             request.method = "OPTIONS"
-        if own.endpoint is None and asked.pipeline.answers_preflights:
+        if own[1] is None and asked[0].answers_preflights:
             return asked
         return own
 
@@ -311,11 +308,11 @@ class Site(ExchangeSite):
             return self._find_opaque(request)
         found = resolver.find(request)
         if found is None:
-            return _Found(self._unmatched[request.handshake], None, None)
+            return self._unmatched[request.handshake], None, None
         endpoint, params = found
         policy = self._policies[endpoint]
         if policy.single is not None:
-            return _Found(policy.single, endpoint, params)
+            return policy.single, endpoint, params
         method = request.method.upper()
         if method not in policy.methods:
             method = "*"
@@ -323,28 +320,28 @@ class Site(ExchangeSite):
         if policy.possible:
             matching = self._routes.matching(request)
             if matching is None:
-                return _Found(self._ambiguous[request.handshake], None, None)
+                return self._ambiguous[request.handshake], None, None
             extra = tuple(match.number for match in matching if match.number in policy.possible)
-        return _Found(self._variant(policy, method, extra), endpoint, params)
+        return self._variant(policy, method, extra), endpoint, params
 
     def refused(self, request: Request) -> _Found:
         """For a request that no stage takes."""
-        return _Found(self._refused[request.handshake], None, None)
+        return self._refused[request.handshake], None, None
 
     def _find_opaque(self, request: Request) -> _Found:
         if not self._routes.routes:
-            return _Found(self._unmatched[request.handshake], None, None)
+            return self._unmatched[request.handshake], None, None
         matching = self._routes.matching(request)
         if matching is None:
-            return _Found(self._ambiguous[request.handshake], None, None)
+            return self._ambiguous[request.handshake], None, None
         if not matching:
             nobodys = self._refused if self.gateway.unmatched == "refuse" else self._unmatched
-            return _Found(nobodys[request.handshake], None, None)
-        endpoint, pipeline = self._opaque(tuple(match.number for match in matching), handshake=request.handshake)
-        params: dict[str, Any] = {}
-        for match in matching:
-            params.update(match.params)
-        return _Found(pipeline, endpoint, params)
+            return nobodys[request.handshake], None, None
+        endpoint, pipeline = self._opaque(tuple([match.number for match in matching]), handshake=request.handshake)
+        params = matching[0].params
+        for match in matching[1:]:
+            params = {**params, **match.params}
+        return pipeline, endpoint, params
 
 
 def _level(route: Route) -> str:

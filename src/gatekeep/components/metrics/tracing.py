@@ -56,7 +56,7 @@ class RouteTracing:
         if not span.get_span_context().is_valid:
             return
         own = trace.set_span_in_context(span, parent)
-        exchange.undo = [*(exchange.undo or ()), partial(context.detach, context.attach(own))]
+        exchange.on_leave(partial(context.detach, context.attach(own)))
         headers = exchange.forward().headers
         headers.remove("tracestate")  # what came with an invalid traceparent is not passed on (W3C Trace Context §3.3.1.1)
         propagate.inject(headers, own, _SETTER)

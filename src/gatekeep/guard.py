@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 import weakref
+from collections.abc import Iterator
 from typing import TYPE_CHECKING, Any
 
 from .errors import NotGuarded
@@ -18,8 +19,30 @@ __all__ = ["AppGuard", "guard_of", "guarded_apps"]
 
 _log = logging.getLogger("gatekeep.guard")
 
-guarded_apps: weakref.WeakKeyDictionary[Any, AppGuard] = weakref.WeakKeyDictionary()
-"""Every app of this process that a gateway is in front of, with its guard."""
+
+class _GuardedApps:
+    """Apps with their guards. It keeps neither alive: a guard leads back to its app."""
+
+    def __init__(self) -> None:
+        self._guards: weakref.WeakKeyDictionary[Any, weakref.ref[AppGuard]] = weakref.WeakKeyDictionary()
+
+    def __setitem__(self, app: Any, guard: AppGuard) -> None:
+        self._guards[app] = weakref.ref(guard)
+
+    def setdefault(self, app: Any, guard: AppGuard) -> None:
+        if self.get(app) is None:
+            self[app] = guard
+
+    def get(self, app: Any) -> AppGuard | None:
+        guard = self._guards.get(app)
+        return None if guard is None else guard()
+
+    def __iter__(self) -> Iterator[Any]:
+        return iter(list(self._guards))
+
+
+guarded_apps = _GuardedApps()
+"""Every app of this process that a gateway is in front of, also those mounted in one, with its guard."""
 
 
 def guard_of(app: Any) -> AppGuard | None:
@@ -35,7 +58,7 @@ def guard_of(app: Any) -> AppGuard | None:
 class AppGuard:
     """One per app. Frameworks' adapters ask `admits` with the key of the endpoint that the framework itself has matched."""
 
-    __slots__ = ("_gateway", "fronts", "lifted")
+    __slots__ = ("__weakref__", "_gateway", "fronts", "lifted")
 
     def __init__(self, gateway: Gateway) -> None:
         self._gateway = gateway

@@ -178,8 +178,8 @@ class RedisStore:
         loop = asyncio.get_running_loop()
         here = self._by_loop.get(loop)
         if here is None:
-            for ended in [other for other in self._by_loop if other.is_closed()]:
-                del self._by_loop[ended]
+            for ended in [other for other in list(self._by_loop) if other.is_closed()]:
+                self._by_loop.pop(ended, None)
             client = redis.asyncio.Redis.from_url(self._url, **self._options(AsyncRetry(NoBackoff(), 0)))
             here = _OnLoop(client, asyncio.Semaphore(self._max_connections), self._keep(loop, client))
             self._by_loop[loop] = here

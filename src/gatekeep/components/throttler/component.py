@@ -133,19 +133,25 @@ class _Gate:
 
     def _several(self, store: LocalBucketStore) -> RequestHook:
         panel, note_of, decide = self._panel, self._component, self._decide
-        rows = [(x.prefix, x.identity.now, x.rate, x.burst, x.cost) for x in self._enforced if x.identity.now is not None]
+        # Limits that count by the same find it once.
+        found_by = [limit.identity.now for limit in self._enforced if limit.identity.now is not None]
+        finders = list(dict.fromkeys(found_by))
+        rows = [
+            (finders.index(find), limit.prefix, limit.rate, limit.burst, limit.cost)
+            for find, limit in zip(found_by, self._enforced, strict=True)
+        ]
         take_now = store.take_now
 
         def on_request(exchange: Exchange) -> Flow[None] | None:
             if exchange.outer is not None:
                 return decide(exchange)
-            buckets = [
-                _bucket((prefix + bounded(identify(exchange)), rate, burst, cost)) for prefix, identify, rate, burst, cost in rows
-            ]
+            found = [bounded(find(exchange)) for find in finders]
+            keys = [prefix + found[which] for which, prefix, _, _, _ in rows]
+            buckets = [_bucket((key, rate, burst, cost)) for key, (_, _, rate, burst, cost) in zip(keys, rows, strict=True)]
             taken = take_now(buckets, exchange.monotonic)
             if taken.refused is not None:
                 raise panel.refusal(taken)
-            exchange.state[note_of] = (panel, taken.remaining, [bucket.key for bucket in buckets])
+            exchange.state[note_of] = (panel, taken.remaining, keys)
             return None
 
         return on_request

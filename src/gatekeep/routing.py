@@ -360,12 +360,13 @@ class RouteTable:
         path, method = request.path or "/", request.method.upper()  # an app takes an empty path for its root
         found = []
         for index, route in self._exactly.candidates(path):
-            if route.allows(method):
+            if route.methods is None or method in route.methods:
                 params = route.template.match(path)
                 if params is not None:
                     found.append(Match(index, route, params))
-        if any(match.route.allow_ambiguous_paths for match in found):
-            return found
+        for match in found:
+            if match.route.allow_ambiguous_paths:
+                return found
         if ambiguity(request) is not None or self._is_near(path, method, found):
             return None
         return found
@@ -389,6 +390,8 @@ class RouteTable:
         )
 
 
+_PLAIN = re.compile(r"(?:/[\w~!$&'()*+,=:@-][\w.~!$&'()*+,=:@-]*)+/?", re.ASCII).fullmatch
+"""What nearly every path looks like, and what nobody can misread."""
 _DOUBLY = re.compile(r"%2f|%5c|%00|%25|%2e|%3b", re.IGNORECASE)
 _ODD = re.compile(r"[\\;\x00-\x1f\x7f\ufffd]")
 
@@ -399,6 +402,9 @@ def ambiguity(request: Request) -> str | None:
     bytes that are no UTF-8, encoded separators, and a path that does not start at the root.
     """
     path = request.path
+    raw = request.raw_path
+    if _PLAIN(path) is not None and (raw is None or b"%" not in raw):
+        return None
     if path and path[0] != "/":
         return "a path without a leading slash"
     if "//" in path:
@@ -409,7 +415,6 @@ def ambiguity(request: Request) -> str | None:
         return "a backslash, semicolon, control character or invalid UTF-8 in the path"
     if "%" in path and _DOUBLY.search(path) is not None:
         return "a doubly encoded separator in the path"
-    raw = request.raw_path
     if raw is not None and b"%" in raw and b"%2f" in raw.lower():
         return "an encoded separator in the path"
     return None

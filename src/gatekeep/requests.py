@@ -70,8 +70,12 @@ class AsgiRequest(Request):
 
     @property
     def raw_path(self) -> bytes | None:
+        # An outer layer may have changed the path since: taken only where it fits.
         raw: bytes | None = self.native.get("raw_path")
-        return raw
+        if raw is None:
+            return None
+        raw = raw.partition(b"?")[0]
+        return raw if unquote_to_bytes(raw).decode("utf-8", "replace") == self.native["path"] else None
 
     @property
     def peer(self) -> str | None:
@@ -97,16 +101,17 @@ class AsgiRequest(Request):
     async def _read(self, limit: int) -> bytes:
         if self.body is not None:
             return self.body
-        declared = self.header("content-length")
-        if declared is not None and declared.isdecimal() and int(declared) > limit:
-            raise PayloadTooLarge(f"The body is larger than {limit} bytes.")
+        if self.handshake:  # RFC 6455 §4.1: a GET without a body; what there is to receive are frames
+            self.body = b""
+            return b""
+        declared_length(self, limit)
         receive = self.receive
         chunks: list[bytes] = []
         size = 0
         while True:
             message = await receive()
             if message["type"] == "http.disconnect":
-                raise BadRequest("The client went away before its body was complete.", code="client_disconnected")
+                raise _gone()
             chunk = message.get("body", b"")
             size += len(chunk)
             if size > limit:
@@ -137,13 +142,35 @@ class AsgiRequest(Request):
             receive = _replay(forwarded.body, receive)
         if forwarded.path != self.path:
             scope["path"] = self.root_path + forwarded.path
-            scope["raw_path"] = quote(scope["path"], safe="/:@!$&'()*+,;=~-._").encode("latin-1")
-        scope["method"] = forwarded.method
+            scope["raw_path"] = quote(scope["path"], safe=_SAFE).encode("latin-1")
+        if not self.handshake:
+            scope["method"] = forwarded.method
         scope["query_string"] = forwarded.query_string.encode("latin-1")
         scope["headers"] = headers.raw()
         request = AsgiRequest(scope, receive)
         request.body = forwarded.body if forwarded.body is not None else self.body
         return request
+
+
+def declared_length(request: Request, limit: int) -> int | None:
+    """The body's Content-Length; None where there is none.
+
+    Raises BadRequest where two readers may see two ends of the body (RFC 9112 §6.3), PayloadTooLarge over `limit` bytes.
+    """
+    declared = request.header("content-length")
+    if declared is None:
+        return None
+    if request.header("transfer-encoding") is not None:
+        raise BadRequest("Content-Length and Transfer-Encoding exclude each other.", code="conflicting_framing")
+    if not declared.isdecimal():
+        raise BadRequest("Content-Length is not one number.", code="bad_content_length")
+    if len(declared) > 18 or int(declared) > limit:
+        raise PayloadTooLarge(f"The body is larger than {limit} bytes.")
+    return int(declared)
+
+
+def _gone() -> BadRequest:
+    return BadRequest("The client went away before its body was complete.", code="client_disconnected")
 
 
 def _joined(pairs: list[tuple[bytes, bytes]]) -> dict[bytes, bytes]:
@@ -193,7 +220,8 @@ class WsgiRequest(Request):
 
     def header(self, name: str) -> str | None:
         value: str | None = self.native.get(_environ_key(name))
-        return value
+        # An absent Content-Type or Content-Length may be an empty string (PEP 3333).
+        return None if value == "" and name in _OWN_KEYS else value
 
     def header_lines(self, name: str) -> list[str]:
         value = self.header(name)
@@ -247,23 +275,19 @@ class WsgiRequest(Request):
         if self.body is not None:
             return self.body
         environ = self.native
-        too_large = PayloadTooLarge(f"The body is larger than {limit} bytes.")
-        declared = environ.get("CONTENT_LENGTH") or ""
         stream = environ["wsgi.input"]
-        if declared.isdecimal():
-            length = int(declared)
-            if length > limit:
-                raise too_large
+        length = declared_length(self, limit)
+        if length is not None:
             body = _read_fully(stream, length)
             if len(body) < length:
-                raise BadRequest("The client went away before its body was complete.", code="client_disconnected")
-        elif declared:
-            raise BadRequest("Content-Length is not a number.", code="bad_content_length")
-        elif environ.get("wsgi.input_terminated") or "chunked" in environ.get("HTTP_TRANSFER_ENCODING", "").lower():
-            # The server ends the stream where the chunks end.
+                raise _gone()
+        elif environ.get("wsgi.input_terminated"):  # the server ends the stream where the body ends
             body = _read_fully(stream, limit + 1)
             if len(body) > limit:
-                raise too_large
+                raise PayloadTooLarge(f"The body is larger than {limit} bytes.")
+        elif environ.get("HTTP_TRANSFER_ENCODING"):
+            # Nobody says where this stream ends: what we could read of it is not what the app might.
+            raise BadRequest("A body of unknown length can't be read here; send Content-Length.", code="length_required")
         else:
             body = b""
         self.body = body
@@ -290,15 +314,18 @@ class WsgiRequest(Request):
             headers.remove("transfer-encoding")
             environ["wsgi.input"] = BytesIO(forwarded.body)
         for name, value in headers:
-            key = _environ_key(name.lower())
+            key = _made_key(name)
             joiner = "; " if key == "HTTP_COOKIE" else ", "
             environ[key] = f"{environ[key]}{joiner}{value}" if key in environ else value
-        if forwarded.path != self.path:
+        moved = forwarded.path != self.path
+        if moved:
             environ["PATH_INFO"] = forwarded.path.encode().decode("latin-1")
+        if moved or forwarded.query_string != self.query_string:
+            query = f"?{forwarded.query_string}" if forwarded.query_string else ""
             for key in ("RAW_URI", "REQUEST_URI"):
                 if key in environ:
-                    query = f"?{forwarded.query_string}" if forwarded.query_string else ""
-                    environ[key] = quote(self.root_path + forwarded.path, safe=_SAFE) + query
+                    path = quote(self.root_path + forwarded.path, safe=_SAFE) if moved else environ[key].partition("?")[0]
+                    environ[key] = path + query
         environ["REQUEST_METHOD"] = forwarded.method
         environ["QUERY_STRING"] = forwarded.query_string
         request = WsgiRequest(environ)
@@ -306,29 +333,38 @@ class WsgiRequest(Request):
         return request
 
 
+_OWN_KEYS = frozenset({"content-type", "content-length"})
+"""The fields that are no HTTP_ variables."""
+
 _KEYS: dict[str, str] = {}
 
 
 def _environ_key(name: str) -> str:
     key = _KEYS.get(name)
     if key is None:
-        key = name.upper().replace("-", "_")
-        if key not in ("CONTENT_TYPE", "CONTENT_LENGTH"):
-            key = f"HTTP_{key}"
-        if len(_KEYS) < 1000:  # names come from code, but may be rebuilt from a client's
+        key = _made_key(name)
+        if len(_KEYS) < 1000:  # names that code asks for; a user's function might ask for a client's
             _KEYS[name] = key
     return key
 
 
+def _made_key(name: str) -> str:
+    key = name.upper().replace("-", "_")
+    return key if key in ("CONTENT_TYPE", "CONTENT_LENGTH") else f"HTTP_{key}"
+
+
 def _read_fully(stream: Any, size: int) -> bytes:
-    # A server's stream may give less than asked before its end.
+    # A server's stream may give less than asked before its end, and raises OSError for a connection that broke off.
     chunks = []
-    while size > 0:
-        chunk = stream.read(size)
-        if not chunk:
-            break
-        chunks.append(chunk)
-        size -= len(chunk)
+    try:
+        while size > 0:
+            chunk = stream.read(size)
+            if not chunk:
+                break
+            chunks.append(chunk)
+            size -= len(chunk)
+    except OSError:
+        raise _gone() from None
     return b"".join(chunks)
 
 

@@ -10,15 +10,18 @@ from ...errors import Unavailable
 from ...stores import Bucket, MemoryStore, Taken
 from .limit import Limit
 
-__all__ = ["Fallback", "Verdict"]
+__all__ = ["NOTHING", "Fallback", "Verdict"]
 
 
 class Verdict(NamedTuple):
-    """The limits that were decided, their buckets and the outcome."""
+    """The limits that were decided, and the outcome."""
 
     limits: Sequence[Limit]
-    buckets: Sequence[Bucket]
     taken: Taken
+
+
+NOTHING = Verdict((), Taken(None, (), 0.0))
+"""There was nothing to decide."""
 
 
 class Fallback:
@@ -31,8 +34,7 @@ class Fallback:
         """Raises Unavailable."""
         if any(limit.spec.on_store_error == "closed" for limit in limits):
             raise Unavailable("The rate limits can't be checked now.", headers=[("Retry-After", "1")])
-        kept = [pair for pair in zip(limits, buckets, strict=True) if pair[0].spec.on_store_error == "local"]
-        if not kept:
-            return Verdict((), (), Taken(None, (), 0.0))
-        here = [bucket for _, bucket in kept]
-        return Verdict([limit for limit, _ in kept], here, self._memory.take_now(here, now))
+        local = [pair for pair in zip(limits, buckets, strict=True) if pair[0].spec.on_store_error == "local"]
+        if not local:
+            return NOTHING
+        return Verdict([limit for limit, _ in local], self._memory.take_now([bucket for _, bucket in local], now))

@@ -180,7 +180,7 @@ class Gateway:
         mine = [(view, spec) for view, spec in decorated() if id(view) in reached]
         if any(spec.identifies for _, spec in mine):
             warn_of_unguarded(apps, [view for view, spec in mine if spec.identifies])
-        orphans = find_orphans(reached, apps)
+        orphans = find_orphans(apps)
         if not orphans:
             return
         mistakes = [

@@ -7,17 +7,28 @@ from __future__ import annotations
 
 import functools
 import weakref
-from collections.abc import Iterator, Mapping
+from collections.abc import Collection, Iterator, Mapping
 from typing import Any, NamedTuple, TypeVar
 
-__all__ = ["ViewMarks", "decorated", "layers", "mark", "marks", "view_marks"]
+__all__ = ["ViewMarks", "decorated", "layers", "mark", "marks", "settle", "strays", "view_marks"]
 
 V = TypeVar("V")
 _MARK = "__gatekeep__"
 _METHODS = ("get", "head", "post", "put", "patch", "delete", "options", "trace")
 
-_decorated: list[tuple[weakref.ref[Any], Any]] = []
-"""Every object that a spec was put on, so that one which no route reaches can be named."""
+
+class _Decorated:
+    """An object that a spec was put on, so that one which no route reaches can be named."""
+
+    __slots__ = ("reached", "spec", "view")
+
+    def __init__(self, view: Any, spec: Any) -> None:
+        self.view = weakref.ref(view)
+        self.spec = spec
+        self.reached = False
+
+
+_decorated: list[_Decorated] = []
 
 
 def mark(view: V, spec: Any) -> V:
@@ -26,7 +37,7 @@ def mark(view: V, spec: Any) -> V:
     try:
         # A new tuple each time: functools.wraps copies the reference to the old one.
         setattr(target, _MARK, (*vars(target).get(_MARK, ()), spec))
-        _decorated.append((weakref.ref(target), spec))
+        _decorated.append(_Decorated(target, spec))
     except AttributeError as error:
         raise TypeError(str(error)) from None
     return view
@@ -43,9 +54,24 @@ def marks(target: object) -> tuple[Any, ...]:
 
 def decorated() -> list[tuple[object, Any]]:
     """Every living object that a spec was put on, with that spec."""
-    pairs = [(reference(), spec) for reference, spec in _decorated]
-    _decorated[:] = [pair for pair, (alive, _) in zip(_decorated, pairs, strict=True) if alive is not None]
-    return [(alive, spec) for alive, spec in pairs if alive is not None]
+    return [(view, entry.spec) for view, entry in _living()]
+
+
+def settle(reached: Collection[int]) -> None:
+    """Remember by id() which objects a route leads to: a framework may hold a view for longer than its app lives."""
+    for view, entry in _living():
+        entry.reached = entry.reached or id(view) in reached
+
+
+def strays() -> list[tuple[object, Any]]:
+    """Every living object with a spec that no route has ever led to."""
+    return [(view, entry.spec) for view, entry in _living() if not entry.reached]
+
+
+def _living() -> list[tuple[object, _Decorated]]:
+    pairs = [(entry.view(), entry) for entry in _decorated]
+    _decorated[:] = [entry for view, entry in pairs if view is not None]
+    return [(view, entry) for view, entry in pairs if view is not None]
 
 
 def layers(view: object) -> Iterator[object]:

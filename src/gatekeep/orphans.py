@@ -5,13 +5,13 @@ from __future__ import annotations
 import gc
 import logging
 import sys
-from collections.abc import Collection, Sequence
+from collections.abc import Sequence
 from typing import Any
 
 from .component import Spec
 from .frameworks import adapter_for
 from .guard import guarded_apps
-from .marks import decorated, layers, view_marks
+from .marks import layers, settle, strays, view_marks
 
 __all__ = ["find_orphans", "warn_of_unguarded"]
 
@@ -19,21 +19,15 @@ _log = logging.getLogger("gatekeep")
 _APPS = (("fastapi", "FastAPI"), ("starlette.applications", "Starlette"), ("flask", "Flask"))
 
 
-def find_orphans(reached: Collection[int], apps: Sequence[Any]) -> list[tuple[object, Spec]]:
-    """The decorated objects that neither these apps' routes nor those of any other app in the process lead to."""
-    orphans = _unreached(reached)
+def find_orphans(apps: Sequence[Any]) -> list[tuple[object, Spec]]:
+    """The decorated objects that no route of any app has ever led to. What these apps lead to is settled already."""
+    orphans = strays()
     if orphans:
         gc.collect()  # views of apps that are gone, held by nothing but cycles
-        elsewhere: set[int] = set(reached)
         for app in (*_other_apps(apps), *guarded_apps):
-            elsewhere |= _reached_by(app)
-        orphans = _unreached(elsewhere)
+            settle(_reached_by(app))
+        orphans = strays()
     return orphans
-
-
-def _unreached(reached: Collection[int]) -> list[tuple[object, Spec]]:
-    """Decorated and in no table: neither itself nor anything that it is a layer of."""
-    return [(view, spec) for view, spec in decorated() if id(view) not in reached]
 
 
 def warn_of_unguarded(apps: Sequence[Any], views: Sequence[object]) -> None:

@@ -11,7 +11,7 @@ from .effects import Protocol as Wire
 from .errors import BadRequest, Denied, NotFound
 from .exchange import Exchange
 from .exchange import Site as ExchangeSite
-from .marks import ViewMarks, view_marks
+from .marks import ViewMarks, settle, view_marks
 from .message import Request
 from .pipeline import Bound, Pipeline
 from .refetch import refetch
@@ -173,6 +173,7 @@ class Site(ExchangeSite):
         self._ambiguous = {handshake: self._pipeline(None, (), (), unclear, handshake=handshake) for handshake in kinds}
         self._resolver, self._policies, self._unmatched = resolver, policies, unmatched
         self.reached = frozenset(reached)
+        settle(reached)
 
     def _policy(self, endpoint: Endpoint, marks: ViewMarks) -> _Policy:
         routes = self._routes.routes

@@ -84,13 +84,24 @@ def bearer(token: str) -> dict[str, str]:
     return {"authorization": f"Bearer {token}"}
 
 
+class _Server(ThreadingHTTPServer):
+    daemon_threads = True
+
+    def handle_error(self, request: Any, client_address: Any) -> None:
+        pass  # a client that hangs up is what some tests are about
+
+
 class KeyServer:
-    """An issuer on loopback that counts what it is asked. `documents`: what it answers, by path; `answer` replaces it all."""
+    """An issuer on loopback that counts what it is asked.
+
+    It answers `documents` by path, or as `answer` does; while `gate` is closed it keeps everybody waiting.
+    """
 
     def __init__(self) -> None:
         self.asked: list[str] = []
         self.documents: dict[str, Any] = {}
         self.answer: Callable[[BaseHTTPRequestHandler], None] | None = None
+        self.reached = threading.Event()
         self.gate = threading.Event()
         self.gate.set()
         server = self
@@ -98,6 +109,7 @@ class KeyServer:
         class Handler(BaseHTTPRequestHandler):
             def do_GET(self) -> None:
                 server.asked.append(self.path)
+                server.reached.set()
                 server.gate.wait(10)
                 if server.answer is not None:
                     server.answer(self)
@@ -109,8 +121,7 @@ class KeyServer:
             def log_message(self, *args: Any) -> None:
                 pass
 
-        self._server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
-        self._server.daemon_threads = True
+        self._server = _Server(("127.0.0.1", 0), Handler)
         self._thread = threading.Thread(target=self._server.serve_forever, args=(0.01,), daemon=True)
         self.url = f"http://127.0.0.1:{self._server.server_port}"
         self.jwks_url = f"{self.url}/jwks"

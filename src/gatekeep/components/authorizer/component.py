@@ -46,7 +46,7 @@ class Authorizer(Component):
             elif enforced and (spec.authenticator is not None or not spec.conditional):
                 raise spec.mistake(
                     f'mode="report" can\'t take back what {enforced[-1].origin} enforces',
-                    fix="report conditions only, or put Authorize.off() on the route first",
+                    fix="over an Authorize that enforces, only conditions can be tried out",
                 )
         authenticator = next((spec.authenticator for spec in reversed(specs) if spec.authenticator is not None), None)
         if authenticator is None:

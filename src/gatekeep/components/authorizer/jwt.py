@@ -11,7 +11,7 @@ from typing import Any, Final, Literal
 from .authenticator import Authenticator, Opening, Verifier
 from .claims import ClaimRules
 from .fetch import safe_url
-from .key_server import FixedKeys, RemoteKeys
+from .key_server import FixedKeys, KeySource, RemoteKeys
 from .keys import ASYMMETRIC, SYMMETRIC, BadKey, KeySet, read_keys
 from .source import field_name
 from .verifier import TokenVerifier
@@ -121,14 +121,16 @@ class JWT(Authenticator):
         audience = None if self.audience is ANY else self._audiences
         services = opening.services
         if self._fixed is not None:
-            source: FixedKeys | RemoteKeys = FixedKeys(self._fixed)
+            algorithms = frozenset[str]().union(*(key.algorithms for key in self._fixed.keys))
+            source: KeySource = FixedKeys(self._fixed)
         else:
+            algorithms = self._accepted & ASYMMETRIC
             source = RemoteKeys(services, url=self.jwks_url, issuer=issuer or "", lifetime=self.lifetime, keep=self.keep)
         return TokenVerifier(
             services,
             header=self.header.lower(),
             keys=source,
-            algorithms=self._accepted,
+            algorithms=algorithms,
             rules=ClaimRules(issuer, audience, self.leeway),
             remember=int(self.remember),
         )

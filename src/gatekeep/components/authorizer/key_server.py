@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import json
 import logging
-import threading
 from functools import partial
 from math import inf
 from typing import Any, Protocol
@@ -77,8 +76,8 @@ class RemoteKeys:
         self._keep = keep
         self._flight: SingleFlight[None] = SingleFlight()
         self._periodic: Periodic | None = None
-        self._lock = threading.Lock()
-        self._read: dict[str, Key | None] = {}  # what the last document's entries were read as; None: of no use
+        self._read: dict[str, Key | None] = {}
+        """What the entries of the last document were read as; None: of no use."""
         self._until = -inf
         self._due = -inf
         self._retry_after = -inf
@@ -100,7 +99,7 @@ class RemoteKeys:
 
     def _wait(self, kid: str | None, alg: str, seen: KeySet) -> Flow[Key | None]:
         try:
-            yield from self._flight.join(None, partial(self._fetch, seen, searching=True), TIMEOUT)
+            yield from self._flight.join(None, partial(self._fetch, seen), TIMEOUT)
         except DependencyError as error:
             _log.debug("no key for key id %r: %s", kid, error)
             raise _unavailable() from error
@@ -112,8 +111,7 @@ class RemoteKeys:
     # What the background does.
 
     def start(self) -> None:
-        """Fetch soon, and from then on in time. Once in each process: what a parent held locked stays behind."""
-        self._lock, self._flight = threading.Lock(), SingleFlight()
+        """Fetch soon, and from then on in time."""
         if self._periodic is None:
             self._periodic = self._runner.every(min(_COOL_DOWN, self._lifetime / 10), self._tick, name="keys")
         self._runner.submit(self._tick)
@@ -128,17 +126,18 @@ class RemoteKeys:
 
     def _refresh(self) -> Flow[None]:
         try:
-            yield from self._flight.join(None, partial(self._fetch, self.keys, searching=False))
+            yield from self._flight.join(None, partial(self._fetch, None))
         except DependencyError:
             pass  # _fetch has logged it; the next tick tries again
 
     # The flight.
 
-    def _fetch(self, seen: KeySet, searching: bool) -> Flow[None]:
+    def _fetch(self, seen: KeySet | None) -> Flow[None]:
+        """Fetch for who found a key missing in `seen`, or, None, because it is time."""
         now = self._clock.monotonic()
         usable = now < self._until
-        if seen is not self.keys:
-            return  # who joins late finds what it wanted
+        if now < self._due if seen is None else seen is not self.keys:
+            return  # another flight has just landed with it
         if not usable and now < self._retry_after:
             raise DependencyError(f"the keys of {self._issuer or self._url} could not be fetched a moment ago")
         try:
@@ -154,7 +153,7 @@ class RemoteKeys:
         else:
             self._reachable = True
         finally:
-            if usable and searching:
+            if usable and seen is not None:
                 self._search_after = now + _COOL_DOWN
 
     def _discover(self) -> Flow[str]:
@@ -168,33 +167,36 @@ class RemoteKeys:
         return url
 
     def _adopt(self, document: dict[str, Any], now: float) -> None:
-        """Replace the set. Keys that stay are the same objects, keys that go are over at once, with all that they proved."""
+        """Replace the set. Keys that stay are the same objects, keys that go are over at once, with all that they proved.
+
+        No lock, though event loops may do this at the same time: `setdefault` gives both the same objects.
+        """
         entries = document.get("keys")
         if not isinstance(entries, list):
             raise DependencyError(f"{self._url} sent no key set")
-        with self._lock:
-            read: dict[str, Key | None] = {}
-            for place, jwk in enumerate(entries):
-                source = json.dumps(jwk, sort_keys=True)
-                read[source] = self._read[source] if source in self._read else self._read_one(jwk, place)
-            keys = [key for key in read.values() if key is not None]
-            if not keys:  # nobody takes all keys back; a half-finished deployment looks like this
-                raise DependencyError(f"{self._url} sent no usable key")
-            gone = set(self.keys.keys).difference(keys)
-            self._read = read
-            self._due = now + 0.8 * self._lifetime
-            self._until = now + self._keep
-            for key in keys:
-                key.until = self._until
-            self.keys = KeySet(keys)
-            for key in gone:
-                key.until = -inf
+        sources = {json.dumps(jwk, sort_keys=True): jwk for jwk in entries}
+        for source, jwk in sources.items():
+            if source not in self._read:
+                self._read.setdefault(source, self._read_one(jwk))
+        keys = [key for source in sources if (key := self._read.get(source)) is not None]
+        if not keys:  # nobody takes all keys back; a half-finished deployment looks like this
+            raise DependencyError(f"{self._url} sent no usable key")
+        self._due = now + 0.8 * self._lifetime
+        self._until = now + self._keep
+        for key in keys:
+            key.until = self._until
+        self.keys = KeySet(keys)
+        for source in self._read.keys() - sources.keys():
+            gone = self._read.pop(source, None)
+            if gone is not None:
+                gone.until = -inf
 
-    def _read_one(self, jwk: object, place: int) -> Key | None:
+    def _read_one(self, jwk: object) -> Key | None:
         try:
             return read_key(jwk, ASYMMETRIC, symmetric=False)
         except BadKey as error:
-            _log.warning("key %d of %s is left out: %s", place, self._url, error)
+            named = jwk.get("kid") if isinstance(jwk, dict) else None
+            _log.warning("key %r of %s is left out: %s", named, self._url, error)
             return None
 
 

@@ -64,6 +64,20 @@ def _pattern(_validator: Any, source: str, instance: Any, _schema: Any) -> Error
         yield ValidationError("no match")
 
 
+def _properties(validator: Any, subschemas: Mapping[str, Any], instance: Any, _schema: Any) -> Errors:
+    if isinstance(instance, dict):
+        for name, subschema in subschemas.items():
+            if name in instance:
+                yield from _member(validator, name, instance[name], subschema)
+
+
+def _member(validator: Any, name: str, value: Any, subschema: Any) -> Errors:
+    if subschema is False:  # jsonschema's own error would not say where
+        yield ValidationError("false", validator="false", path=(name,))
+    else:
+        yield from validator.descend(value, subschema, path=name, schema_path=name)
+
+
 def _pattern_properties(validator: Any, subschemas: Mapping[str, Any], instance: Any, _schema: Any) -> Errors:
     if not isinstance(instance, dict):
         return
@@ -71,7 +85,7 @@ def _pattern_properties(validator: Any, subschemas: Mapping[str, Any], instance:
         search = compiled(source).search
         for name, value in instance.items():
             if search(name):
-                yield from validator.descend(value, subschema, path=name, schema_path=source)
+                yield from _member(validator, name, value, subschema)
 
 
 def _additional_properties(validator: Any, subschema: Any, instance: Any, schema: Mapping[str, Any]) -> Errors:
@@ -141,6 +155,7 @@ _REPLACED: Mapping[str, Keyword] = {
     "oneOf": _one_of,
     "pattern": _pattern,
     "patternProperties": _pattern_properties,
+    "properties": _properties,
     "required": _required,
     "uniqueItems": _unique_items,
 }

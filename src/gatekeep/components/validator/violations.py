@@ -45,7 +45,8 @@ def leaves(part: Part, error: ValidationError) -> Iterator[Violation]:
     """The violations that an error comes to: those of the one branch of anyOf or oneOf that was meant, where that is clear."""
     branches: dict[Any, list[ValidationError]] = {}
     for inner in error.context or ():
-        branches.setdefault(inner.schema_path[0], []).append(inner)
+        if inner.schema_path:  # else the branch is `false`
+            branches.setdefault(inner.schema_path[0], []).append(inner)
     meant = [errors for errors in branches.values() if not any(map(_elsewhere, errors))]
     if len(meant) != 1:
         yield described(part, error)

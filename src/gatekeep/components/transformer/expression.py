@@ -1,0 +1,246 @@
+"""Expressions: `${principal.id}` and its like, parsed at start-up into functions of the exchange.
+
+They read what the tables below name and nothing else: no attribute, no call, no arithmetic, so a template can't reach further
+than its author saw. Request values are those of the request as it came, not as other operations have changed it.
+"""
+
+from __future__ import annotations
+
+import math
+import re
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any, Final, TypeAlias
+
+from ... import strict_json
+from ...exchange import Exchange
+
+__all__ = ["MISSING", "Facts", "Source", "Text", "json_template", "text_template"]
+
+Source: TypeAlias = Callable[[Exchange, Any], Any]
+"""(exchange, the body being mapped) → a JSON value, or MISSING."""
+
+Text: TypeAlias = Callable[[Exchange, Any], str | None]
+"""The same for text; None where something it needs is missing."""
+
+MISSING: Final[Any] = object()
+
+
+@dataclass
+class Facts:
+    """What the expressions of a place may read, and what it turned out that they do read."""
+
+    side: str
+    """ "request" or "response"."""
+    body: bool = False
+    """Whether there is a body to read: inside map_body."""
+    variables: Mapping[str, str] | None = None
+    """The stage's; None where there is no stage, or while only the syntax is checked."""
+    personal: bool = False
+    """Whether something about the principal is read."""
+    headers: set[str] = field(default_factory=set)
+    """The request headers that are read: what comes of them varies with these."""
+    single_use: bool = False
+    """Whether the answer is for this very request, whoever asks: it holds the client's address or the request id."""
+
+
+def _claim(path: str) -> Source:
+    def read(exchange: Exchange, _: Any) -> Any:
+        claims = exchange.principal.claims
+        return claims[path] if path in claims else _walk(claims, path.split("."))
+
+    return read
+
+
+def _walk(value: Any, steps: Sequence[str]) -> Any:
+    for step in steps:
+        if isinstance(value, Mapping) and step in value:
+            value = value[step]
+        elif isinstance(value, list) and step.isdecimal() and step.isascii() and int(step) < len(value):
+            value = value[int(step)]
+        else:
+            return MISSING
+    return value
+
+
+def _or_missing(value: Any) -> Any:
+    return MISSING if value is None or value == "" else value
+
+
+def _header(name: str) -> Source:
+    name = name.lower()
+    return lambda exchange, _: _or_missing(exchange.request.header(name))
+
+
+def _query(name: str) -> Source:
+    def read(exchange: Exchange, _: Any) -> Any:
+        return next((value for key, value in reversed(exchange.request.query) if key == name), MISSING)
+
+    return read
+
+
+def _response_header(name: str) -> Source:
+    return lambda exchange, _: MISSING if exchange.response is None else _or_missing(exchange.response.headers.get(name))
+
+
+def _path(name: str) -> Source:
+    def read(exchange: Exchange, _: Any) -> Any:
+        value = exchange.path_params.get(name, MISSING)
+        # A framework's converter may have made something else of it, a UUID say.
+        return value if value is MISSING or isinstance(value, (str, int, float)) else str(value)
+
+    return read
+
+
+def _body(path: str) -> Source:
+    steps = path.split(".")
+    return lambda _, body: _walk(body, steps)
+
+
+# What stands alone, and what takes a name after its dot.
+_SINGLE: Mapping[str, Source] = {
+    "body": lambda _, body: body,
+    "client": lambda exchange, _: _or_missing(exchange.client),
+    "principal.client_id": lambda exchange, _: _or_missing(exchange.principal.client_id),
+    "principal.id": lambda exchange, _: _or_missing(exchange.principal.id),
+    "principal.issuer": lambda exchange, _: _or_missing(exchange.principal.issuer),
+    "principal.kind": lambda exchange, _: exchange.principal.kind,
+    "principal.roles": lambda exchange, _: _or_missing(" ".join(sorted(exchange.principal.roles))),
+    "principal.scopes": lambda exchange, _: _or_missing(" ".join(sorted(exchange.principal.scopes))),
+    "request.method": lambda exchange, _: exchange.request.method,
+    "request.path": lambda exchange, _: exchange.request.path,
+    "request_id": lambda exchange, _: exchange.request_id,
+    "response.status": lambda exchange, _: MISSING if exchange.response is None else exchange.response.status,
+    "route": lambda exchange, _: _or_missing(exchange.route),
+    "stage.name": lambda exchange, _: _or_missing(exchange.stage),
+}
+_NAMED: Mapping[str, Callable[[str], Source]] = {
+    "body": _body,
+    "path": _path,
+    "principal.claims": _claim,
+    "request.cookie": lambda name: lambda exchange, _: exchange.request.cookies.get(name, MISSING),
+    "request.header": _header,
+    "request.query": _query,
+    "response.header": _response_header,
+}
+
+
+def _source(expression: str, facts: Facts) -> Source:
+    """The function of one expression; what it reads is entered in `facts`. Raises ValueError for one that is in no table."""
+    prefix = next((prefix for prefix in (*_NAMED, "stage.variables") if expression.startswith(f"{prefix}.")), "")
+    name = expression[len(prefix) + 1 :]
+    root = prefix or expression
+    if not (name if prefix else expression in _SINGLE):
+        raise ValueError(f"${{{expression}}} is no expression")
+    if root == "body" and not facts.body:
+        raise ValueError(f"${{{expression}}} can be read in map_body only")
+    if root.startswith("response.") and facts.side != "response":
+        raise ValueError(f"${{{expression}}}: there is no response yet")
+    if root == "stage.variables":
+        if facts.variables is None:
+            return lambda _exchange, _body: MISSING
+        if name not in facts.variables:
+            raise ValueError(f"${{{expression}}}: the stage has no such variable")
+        value = facts.variables[name]
+        return lambda _exchange, _body: value
+    facts.personal |= root.startswith("principal.")
+    facts.single_use |= facts.side == "response" and root in ("client", "request_id")
+    if root == "request.header":
+        facts.headers.add(name.lower())
+    elif root == "request.cookie":
+        facts.headers.add("cookie")
+    return _NAMED[prefix](name) if prefix else _SINGLE[expression]
+
+
+_EXPRESSION = re.compile(r"\$\$(?=\{)|\$\{([^{}]*)\}|\$\{")
+
+
+def _parts(template: str, facts: Facts) -> Iterator[str | Source]:
+    """Literal text and expressions in turn; `$${` is a literal `${`."""
+    position = 0
+    for match in _EXPRESSION.finditer(template):
+        if match.start() > position:
+            yield template[position : match.start()]
+        position = match.end()
+        if match[0] == "$$":
+            yield "$"
+        elif match[1] is None:
+            raise ValueError(f"{template!r} opens an expression that it does not close")
+        else:
+            yield _source(match[1].strip(), facts)
+    if position < len(template):
+        yield template[position:]
+
+
+def text_template(template: str, facts: Facts) -> str | Text:
+    """A text with expressions in it, or the plain text where it has none. Raises ValueError."""
+    parts = list(_parts(template, facts))
+    if all(isinstance(part, str) for part in parts):
+        return "".join(part for part in parts if isinstance(part, str))
+    if len(parts) == 1:
+        only = parts[0]
+        assert not isinstance(only, str)
+        return lambda exchange, body: _as_text(only(exchange, body))
+
+    def fill(exchange: Exchange, body: Any) -> str | None:
+        texts = []
+        for part in parts:
+            text = part if isinstance(part, str) else _as_text(part(exchange, body))
+            if text is None:
+                return None
+            texts.append(text)
+        return "".join(texts)
+
+    return fill
+
+
+def _as_text(value: Any) -> str | None:
+    if isinstance(value, str):
+        return value
+    if value is MISSING or value is None:
+        return None
+    return strict_json.dumps(value).decode()
+
+
+def json_template(template: Any, facts: Facts) -> Source:
+    """A JSON value with expressions in its strings: one alone keeps its type, a missing member is left out. Raises ValueError."""
+    if isinstance(template, dict):
+        return _object_template(template, facts)
+    if isinstance(template, (list, tuple)):
+        items = [json_template(item, facts) for item in template]
+        return lambda exchange, body: [None if value is MISSING else value for value in (item(exchange, body) for item in items)]
+    if isinstance(template, str):
+        return _string_template(template, facts)
+    if template is None or (isinstance(template, (bool, int, float)) and math.isfinite(template)):
+        return lambda _exchange, _body: template
+    raise ValueError(f"{template!r} is not JSON")
+
+
+def _object_template(template: Mapping[Any, Any], facts: Facts) -> Source:
+    for name in template:
+        if not isinstance(name, str) or "${" in name:
+            raise ValueError(f"{name!r} is not the name of a member: it is taken as it is written")
+    members = [(name, json_template(value, facts)) for name, value in template.items()]
+
+    def fill(exchange: Exchange, body: Any) -> dict[str, Any]:
+        filled = ((name, member(exchange, body)) for name, member in members)
+        return {name: value for name, value in filled if value is not MISSING}
+
+    return fill
+
+
+def _string_template(template: str, facts: Facts) -> Source:
+    if template == "$body":
+        template = "${body}"
+    parts = list(_parts(template, facts))
+    if len(parts) == 1 and not isinstance(parts[0], str):
+        return parts[0]
+    text = text_template(template, facts)
+    if isinstance(text, str):
+        return lambda _exchange, _body: text
+
+    def fill(exchange: Exchange, body: Any) -> Any:
+        filled = text(exchange, body)
+        return MISSING if filled is None else filled
+
+    return fill

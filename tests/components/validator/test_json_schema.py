@@ -1,0 +1,405 @@
+"""Schemas: what is refused at start-up, what violations say, and that the fast engine and the reference engine agree."""
+
+from __future__ import annotations
+
+import json
+import time
+
+import pytest
+from hypothesis import assume, given, settings
+from hypothesis import strategies as st
+
+from gatekeep import strict_json
+from gatekeep.components.validator import Validate, fast
+from gatekeep.components.validator.schema import MAX_VIOLATIONS, Schema
+from gatekeep.errors import ConfigurationError
+
+
+def clock():
+    return 0.0
+
+
+def violations(schema, value, draft="2020-12"):
+    return Schema(schema, draft, "body").violations(value, clock)
+
+
+def pairs(schema, value, draft="2020-12"):
+    return [(entry["pointer"], entry["keyword"]) for entry in violations(schema, value, draft)]
+
+
+# Start-up.
+
+
+@pytest.mark.parametrize(
+    ("schema", "reason"),
+    [
+        ({"type": "strin"}, "at /type"),
+        ({"properties": {"a": {"minimum": "1"}}}, "at /properties/a/minimum"),
+        ({"pattern": "("}, "at /pattern"),
+        ({"pattern": r"(a)\1"}, "groupref"),
+        ({"properties": {"a": {"pattern": "(?=x)"}}}, "not usable"),
+        ({"patternProperties": {r"\bx": {}}}, "boundaries"),
+        ({"patternProperties": {"x": {}}, "unevaluatedProperties": False}, "together"),
+        ({"$ref": "https://example.com/schema"}, "nothing is fetched"),
+        ({"$ref": "other.json#/a"}, "nothing is fetched"),
+        ({"$ref": "https://json-schema.org/draft/2020-12/schema"}, "nothing is fetched"),
+        ({"$ref": "#/$defs/none"}, "leads nowhere"),
+        ({"$ref": "#anchor"}, "leads nowhere"),
+        ({"items": [{}], "$ref": "#/items/x"}, "at /items"),
+        ({"allOf": [{}], "$ref": "#/allOf/x"}, "leads nowhere"),
+        ({"$ref": "#/x", "x": {"type": 5}}, "at /type"),
+        ({"$ref": "#/x", "x": {"pattern": "(?!a)"}}, "not usable"),
+        ({"$ref": "#"}, "without end"),
+        ({"allOf": [{"anyOf": [{"$ref": "#"}]}]}, "without end"),
+        ({"properties": {"a": {"if": {"$ref": "#/properties/a"}}}}, "without end"),
+        ({"dependentSchemas": {"a": {"$ref": "#"}}}, "without end"),
+        ({"$schema": "http://json-schema.org/draft-07/schema#"}, "its \\$schema is"),
+        ({"properties": {"a": {"$schema": "urn:x"}}}, "its \\$schema is"),
+        ({"const": float("nan")}, "not JSON"),
+        ({"const": {1, 2}}, "not JSON"),
+        (5, "at its root"),
+    ],
+)
+def test_refused_at_start_up(schema, reason):
+    with pytest.raises(ConfigurationError, match=reason) as caught:
+        Validate(body=schema)
+    assert "test_json_schema.py:" in str(caught.value)
+
+
+@pytest.mark.parametrize(
+    ("schema", "reason"),
+    [
+        ({"properties": {"a": True}}, "at /properties/a"),
+        ({"dependencies": {"b": ["c"], "a": {"$ref": "#/nowhere"}}}, "leads nowhere"),
+        ({"dependencies": {"b": ["c"], "a": {"$ref": "#"}}}, "without end"),
+        ({"$schema": "https://json-schema.org/draft/2020-12/schema"}, "its \\$schema is"),
+    ],
+)
+def test_refused_in_draft_4(schema, reason):
+    with pytest.raises(ConfigurationError, match=reason):
+        Validate(body=schema, draft="4")
+
+
+@pytest.mark.parametrize(
+    ("fields", "reason"),
+    [
+        ({}, "checks nothing"),
+        ({"body": True, "draft": "5"}, "none of 2020-12"),
+        ({"body": True, "content_types": "application/json"}, "is a string"),
+        ({"body": True, "content_types": ["json"]}, "no media type"),
+        ({"body": True, "content_types": []}, "no body could pass"),
+        ({"body": True, "max_depth": 0}, "max_depth"),
+        ({"body": True, "max_depth": 1000}, "max_depth"),
+        ({"body": True, "max_values": 0}, "max_values"),
+        ({"query": ["limit"]}, "query is not a mapping"),
+        ({"query": {"limit": {"type": "int"}}}, "query: at /properties/limit/type"),
+        ({"query": {"filter": {"type": "object"}}}, "filter is of type object"),
+        ({"headers": {"type": "object", "additionalProperties": False}}, "headers: additionalProperties"),
+        ({"body": True, "mode": "off"}, "mode"),
+    ],
+)
+def test_mistakes_in_the_spec(fields, reason):
+    with pytest.raises(ConfigurationError, match=reason) as caught:
+        Validate(**fields)
+    assert "test_json_schema.py:" in str(caught.value)
+
+
+def test_the_schema_is_copied():
+    document = {"type": "object", "$schema": "https://json-schema.org/draft/2020-12/schema"}
+    schema = Schema(document, "2020-12", "body")
+    assert document == {"type": "object", "$schema": "https://json-schema.org/draft/2020-12/schema"}
+    document["type"] = "array"
+    assert schema.violations({}, clock) == []
+
+
+# What violations say.
+
+
+@pytest.mark.parametrize(
+    ("schema", "value", "pointer", "keyword", "detail"),
+    [
+        ({"type": "string"}, 1, "", "type", "must be of type string"),
+        ({"type": ["string", "null"]}, 1, "", "type", "must be of type string or null"),
+        ({"required": ["a"]}, {}, "/a", "required", "is required"),
+        ({"properties": {"a": {"minimum": 2}}}, {"a": 1}, "/a", "minimum", "must be at least 2"),
+        ({"properties": {"a": False}}, {"a": 1}, "/a", "false", "is not allowed here"),
+        ({"additionalProperties": False}, {"a": 1}, "/a", "additionalProperties", "is not allowed here"),
+        ({"additionalProperties": {"type": "null"}}, {"a": 1}, "/a", "type", "must be of type null"),
+        ({"patternProperties": {"^x-": {"type": "null"}}}, {"x-a": 1, "b": 2}, "/x-a", "type", "must be of type null"),
+        ({"patternProperties": {"^x-": False}}, {"x-a": 1}, "/x-a", "false", "is not allowed here"),
+        ({"items": {"maximum": 1}}, [0, 2], "/1", "maximum", "must be at most 1"),
+        ({"exclusiveMinimum": 1}, 1, "", "exclusiveMinimum", "must be greater than 1"),
+        ({"multipleOf": 2}, 3, "", "multipleOf", "must be a multiple of 2"),
+        ({"enum": ["a", 1]}, 2, "", "enum", 'must be one of ["a", 1]'),
+        ({"enum": ["x" * 500]}, 2, "", "enum", 'must be one of ["' + "x" * 198 + "…"),
+        ({"const": "a"}, 2, "", "const", 'must be "a"'),
+        ({"pattern": r"^\d+$"}, "x", "", "pattern", r"must match the pattern ^\d+$"),
+        ({"minLength": 1}, "", "", "minLength", "must have at least 1 characters"),
+        ({"uniqueItems": True}, [1, 1.0], "", "uniqueItems", "has the same item twice"),
+        ({"uniqueItems": True}, [{"a": [1]}, {"a": [1]}], "", "uniqueItems", "has the same item twice"),
+        ({"not": {}}, 1, "", "not", "has a form that is not allowed"),
+        ({"oneOf": [{}, {}]}, 1, "", "oneOf", "matches more than one of the allowed forms"),
+        ({"oneOf": [{"type": "null"}, {"type": "string"}]}, 1, "", "oneOf", "matches none of the allowed forms"),
+        ({"anyOf": [False, {"type": "null"}]}, 1, "", "anyOf", "matches none of the allowed forms"),
+        ({"contains": {"type": "null"}}, [1], "", "contains", "lacks an item of the required form"),
+        ({"minContains": 2, "contains": {"const": 1}}, [1], "", "minContains", "must have at least 2 items of the required form"),
+        ({"dependentRequired": {"a": ["b"]}}, {"a": 1}, "", "dependentRequired", "lacks a member that another one requires"),
+        ({"propertyNames": {"maxLength": 1}}, {"aa": 1}, "", "maxLength", "must have at most 1 characters"),
+        ({"unevaluatedProperties": False}, {"a": 1}, "", "unevaluatedProperties", "has members that are not allowed"),
+        ({"unevaluatedItems": False}, [1], "", "unevaluatedItems", "has items that are not allowed"),
+        ({"unevaluatedItems": True}, [1] * 1001, "", "unevaluatedItems", "has items that are not allowed"),
+        (False, 1, "", "false", "is not allowed here"),
+        ({"properties": {"a/b~c": {"type": "null"}}}, {"a/b~c": 1}, "/a~1b~0c", "type", "must be of type null"),
+    ],
+)
+def test_violation(schema, value, pointer, keyword, detail):
+    assert violations(schema, value) == [{"in": "body", "pointer": pointer, "keyword": keyword, "detail": detail}]
+
+
+def test_draft_4():
+    schema = {"$schema": "http://json-schema.org/draft-04/schema#", "minimum": 1, "exclusiveMinimum": True, "type": "integer"}
+    assert [entry["detail"] for entry in violations(schema, 1, "4")] == ["must be greater than 1"]
+    assert pairs({"type": "integer"}, 1.0, "4") == [("", "type")]
+    assert pairs({"type": "integer"}, 1.0, "6") == []
+    assert pairs({"$ref": "#/definitions/a", "type": "null", "definitions": {"a": {}}}, 1, "4") == []
+
+
+def test_equality_is_that_of_json():
+    assert (
+        pairs({"uniqueItems": True}, [1, True, 0, False, "1", None, [1], [True], {"a": 1}, {"a": True}, 1e300, "", [], {}]) == []
+    )
+    assert pairs({"uniqueItems": False}, [1, 1]) == []
+    assert pairs({"uniqueItems": True}, "aa") == []
+
+
+def test_the_branch_that_was_meant_speaks():
+    optional = {"anyOf": [{"type": "null"}, {"type": "string", "maxLength": 2}]}
+    assert pairs(optional, "abc") == [("", "maxLength")]
+    assert pairs(optional, 1) == [("", "anyOf")]
+    tagged = {
+        "oneOf": [
+            {"properties": {"kind": {"const": "a"}, "x": {"type": "integer"}}, "required": ["kind"]},
+            {"properties": {"kind": {"enum": ["b", "c"]}, "y": {"type": "integer"}}, "required": ["kind"]},
+        ]
+    }
+    assert pairs(tagged, {"kind": "c", "y": "1"}) == [("/y", "type")]
+    assert pairs(tagged, {"kind": "d"}) == [("", "oneOf")]
+    assert pairs({"items": {"anyOf": [{"type": "null"}, {"allOf": [optional, {"type": "string"}]}]}}, ["abc"]) == [
+        ("/0", "maxLength")
+    ]
+
+
+def test_violations_come_in_the_order_of_the_schema_and_the_instance():
+    schema = {"properties": {"b": {"type": "null"}, "a": {"type": "null"}}, "required": ["z", "y"], "additionalProperties": False}
+    value = {"q": 1, "a": 1, "p": 1, "b": 1}
+    assert [pointer for pointer, _ in pairs(schema, value)] == ["/b", "/a", "/z", "/y", "/q", "/p"]
+
+
+# Bounds.
+
+
+def test_violations_are_bounded_in_number():
+    assert len(violations({"items": {"type": "null"}}, [1] * 1000)) == MAX_VIOLATIONS
+    assert len(violations({"anyOf": [{"type": "array", "items": {"type": "null"}}, {"type": "null"}]}, [1] * 100_000)) == 20
+
+
+def test_violations_are_bounded_in_time():
+    readings = iter(range(1000))
+    found = Schema({"items": {"type": "null"}}, "2020-12", "body").violations([1] * 100, lambda: float(next(readings)))
+    assert len(found) == 2
+
+
+def test_pointers_are_bounded():
+    [entry] = violations({"additionalProperties": False}, {"x" * 1000: 1})
+    assert len(entry["pointer"]) == 257
+
+
+TREE = {
+    "$ref": "#/$defs/node",
+    "$defs": {
+        "node": {
+            "oneOf": [
+                {"properties": {"next": {"$ref": "#/$defs/node"}, "kind": {"const": "a"}}, "required": ["kind"]},
+                {"properties": {"next": {"$ref": "#/$defs/node"}, "kind": {"const": "b"}}, "required": ["kind"]},
+            ]
+        }
+    },
+}
+
+
+def test_recursive_schemas_have_a_budget():
+    def chain(length):
+        value = {"kind": "a"}
+        for _ in range(length):
+            value = {"next": value, "kind": "a"}
+        return value
+
+    assert pairs(TREE, chain(4)) == []
+    start = time.process_time()
+    assert pairs(TREE, chain(60)) == [("", "$ref")]
+    assert time.process_time() - start < 2.0
+
+
+def test_nesting_beyond_the_stack_is_a_violation():
+    value = []
+    for _ in range(800):
+        value = [value]
+    assert pairs({"items": {"$ref": "#"}}, value) == [("", "$ref")]
+
+
+@pytest.mark.parametrize(
+    ("schema", "value"),
+    [
+        ({"uniqueItems": True}, [{"a": number} for number in range(50_000)]),
+        ({"uniqueItems": True}, [number * (2**61 - 1) for number in range(50_000)]),
+        ({"items": {"pattern": "^(a+)+$"}}, ["a" * 5_000 + "b"] * 2),
+        ({"unevaluatedProperties": False, "properties": {"a": {}}}, {str(number): 1 for number in range(50_000)}),
+        ({"anyOf": [{"items": {"type": "string"}}, {"type": "null"}]}, [1] * 100_000),
+    ],
+    ids=["unique objects", "colliding numbers", "backtracking", "unevaluated", "branches"],
+)
+def test_costly_instances_are_judged_quickly(schema, value):
+    compiled = Schema(schema, "2020-12", "body")
+    start = time.process_time()
+    compiled.violations(value, clock)
+    assert time.process_time() - start < 2.0
+
+
+# Both engines.
+
+
+def test_which_schemas_the_fast_engine_judges(monkeypatch):
+    def is_fast(schema, draft="2020-12"):
+        return Schema(schema, draft, "body")._fast is not None
+
+    assert is_fast({"$ref": "#/$defs/a", "$defs": {"a": {"type": "object", "properties": {"b": {"format": "email"}}}}})
+    assert is_fast({"items": {"enum": [1, {"a": [2.5]}]}, "minimum": 0.1, "title": "x"})
+    assert is_fast(True)
+    assert not is_fast({"properties": {"a": {"pattern": "x"}}})
+    assert not is_fast({"multipleOf": 0.01})
+    assert not is_fast({"minimum": 2**53})
+    assert not is_fast({"enum": [{"a": [2**53]}]})
+    assert not is_fast({"minLength": 1.0})
+    assert not is_fast({"x-mine": 1})
+    assert not is_fast({"$id": "urn:a", "$ref": "urn:a#/$defs/b", "$defs": {"b": {}}})
+    assert not is_fast({"items": {"$ref": "#"}})
+    assert not is_fast(TREE)
+    assert not is_fast({"const": 1}, "4")
+    monkeypatch.setattr(fast, "jsonschema_rs", None)
+    assert not is_fast(True)
+
+
+def test_a_lone_surrogate_is_left_to_the_reference_engine():
+    schema = Schema({"maxLength": 1}, "2020-12", "query")
+    assert not schema.accepts("\ud800")
+    assert schema.violations("\ud800", clock) == []
+
+
+_numbers = st.integers(-20, 20) | st.sampled_from([0.5, 1.0, -2.5, 1e3, 100000, 10**15 - 1, 0.1])
+_scalars = st.none() | st.booleans() | _numbers | st.text("ab😀é", max_size=3)
+_names = st.sampled_from(["a", "b", "c"])
+_instances = st.recursive(
+    _scalars,
+    lambda inner: st.lists(inner, max_size=3) | st.dictionaries(_names, inner, max_size=3),
+    max_leaves=8,
+)
+_types = st.sampled_from(["null", "boolean", "integer", "number", "string", "array", "object"])
+_small = st.integers(0, 3)
+
+
+def _schemas(inner):
+    children = st.lists(inner, min_size=1, max_size=3)
+    return st.fixed_dictionaries(
+        {},
+        optional={
+            "type": _types | st.lists(_types, min_size=1, max_size=2, unique=True),
+            "enum": st.lists(_scalars, min_size=1, max_size=3, unique_by=repr),
+            "minimum": _numbers,
+            "maximum": _numbers,
+            "minLength": _small,
+            "maxLength": _small,
+            "minItems": _small,
+            "maxItems": _small,
+            "minProperties": _small,
+            "maxProperties": _small,
+            "uniqueItems": st.booleans(),
+            "required": st.lists(_names, min_size=1, max_size=2, unique=True),
+            "properties": st.dictionaries(_names, inner, max_size=3),
+            "additionalProperties": st.booleans() | inner,
+            "items": inner,
+            "allOf": children,
+            "anyOf": children,
+            "oneOf": children,
+            "not": inner,
+        },
+    )
+
+
+_documents = st.recursive(_schemas(st.just({})), _schemas, max_leaves=4)
+
+
+@settings(max_examples=300, deadline=None)
+@given(_documents, st.sampled_from(["4", "6", "7", "2019-09", "2020-12"]), st.lists(_instances, min_size=1, max_size=5))
+def test_both_engines_give_the_same_verdict(document, draft, instances):
+    schema = Schema({"definitions": {"d": document}, "allOf": [{"$ref": "#/definitions/d"}]}, draft, "body")
+    assert schema._fast is not None
+    for instance in instances:
+        document = strict_json.loads(json.dumps(instance).encode())
+        assert document.plain
+        assert schema.accepts(document.value) == (not schema.violations(document.value, clock))
+
+
+# Valid instances pass; a mutated one fails where it was mutated.
+
+
+_leaf_schemas = st.sampled_from(
+    [
+        ({"type": "integer", "minimum": 0}, st.integers(0, 99), "x"),
+        ({"type": "string", "maxLength": 5}, st.text("ab", max_size=5), 7),
+        ({"type": "boolean"}, st.booleans(), None),
+        ({"enum": ["red", "green"]}, st.sampled_from(["red", "green"]), "blue"),
+        ({"type": "string", "pattern": "^[a-z]+$"}, st.text("abc", min_size=1), "A1"),
+        ({"type": "null"}, st.none(), []),
+    ]
+)
+
+
+@st.composite
+def _cases(draw, depth=3):
+    """(schema, a valid value, the same value broken at one place, that place)."""
+    kind = draw(st.sampled_from(["leaf", "object", "array"] if depth else ["leaf"]))
+    if kind == "leaf":
+        schema, values, wrong = draw(_leaf_schemas)
+        return schema, draw(values), wrong, []
+    inner = [draw(_cases(depth - 1)) for _ in range(draw(st.integers(1, 3)))]
+    index = draw(st.integers(0, len(inner) - 1))
+    if kind == "array":
+        schema = {"type": "array", "prefixItems": [case[0] for case in inner]}
+        valid = [case[1] for case in inner]
+        broken = [case[2] if at == index else case[1] for at, case in enumerate(inner)]
+        return schema, valid, broken, [index, *inner[index][3]]
+    names = [f"n{at}" for at in range(len(inner))]
+    schema = {
+        "type": "object",
+        "properties": {name: case[0] for name, case in zip(names, inner, strict=True)},
+        "required": names,
+        "additionalProperties": False,
+    }
+    valid = {name: case[1] for name, case in zip(names, inner, strict=True)}
+    how = draw(st.sampled_from(["inside", "missing", "extra"]))
+    if how == "missing":
+        return schema, valid, {name: value for name, value in valid.items() if name != names[index]}, [names[index]]
+    if how == "extra":
+        return schema, valid, {**valid, "other": 1}, ["other"]
+    return schema, valid, {**valid, names[index]: inner[index][2]}, [names[index], *inner[index][3]]
+
+
+@settings(max_examples=200, deadline=None)
+@given(_cases())
+def test_a_mutation_is_found_where_it_is(case):
+    document, valid, broken, place = case
+    assume(valid != broken)
+    schema = Schema(document, "2020-12", "body")
+    assert schema.violations(valid, clock) == []
+    pointers = {entry["pointer"] for entry in schema.violations(broken, clock)}
+    assert pointers == {"".join(f"/{step}" for step in place)}

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import atexit
 import itertools
 import json
 import re
@@ -15,7 +16,7 @@ from hypothesis import strategies as st
 from starlette.applications import Starlette
 from starlette.endpoints import HTTPEndpoint
 from starlette.responses import JSONResponse
-from starlette.routing import Host, Mount, Route, Router, WebSocketRoute
+from starlette.routing import Host, Mount, Route, WebSocketRoute
 
 from gatekeep.exchange import Exchange
 from gatekeep.message import Response
@@ -121,6 +122,7 @@ async def acall(app: Any, scope: dict[str, Any], body: bytes = b"") -> Answer:
 
 
 _runner = asyncio.Runner()
+atexit.register(_runner.close)
 
 
 def call(app: Any, scope: dict[str, Any], body: bytes = b"") -> Answer:

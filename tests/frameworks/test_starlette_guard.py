@@ -178,7 +178,11 @@ def test_refusals_name_what_was_reached(views: Views, gate: Gate) -> None:
     arm(app, gate)
     for path in ("/async", "/opaque/x", "/nowhere"):
         get(app, path)
-    assert [what.split(".")[-1] for what in gate.whats] == ["view at '/async'", "raw at '/opaque'", "raw, the default of a router"]
+    assert [what.split(".")[-1] for what in gate.whats] == [
+        "view at '/async'",
+        "raw at '/opaque'",
+        "raw, the default of a router",
+    ]
 
 
 def test_a_lifted_guard_lets_everything_through(views: Views, gate: Gate) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import logging
 from types import GeneratorType
 from typing import cast
 
@@ -12,9 +13,12 @@ from .exchange import ZERO_COPY, Exchange, _current
 from .front import Front
 from .lifespan import serve_lifespan
 from .message import RawHeaders, Response
-from .requests import AsgiRequest, Message, Receive, Scope, Send
+from .pipeline import as_denied
+from .requests import AsgiRequest, Message, Receive, Scope, Send, declared_length
 
 __all__ = ["AsgiDriver", "refuse_handshake", "send_response"]
+
+_log = logging.getLogger("gatekeep")
 
 _BODILESS = frozenset({204, 304})
 
@@ -54,9 +58,7 @@ class AsgiDriver:
         try:
             pipeline = exchange.pipeline
             if pipeline.plain and gateway.max_stream is None:
-                exchange.request.native["gatekeep"] = exchange
-                exchange.admitted = pipeline.key
-                await exchange.site.app(exchange.request.native, receive, send)
+                await exchange.site.app(exchange.admit().native, receive, send)
             else:
                 await serve(exchange, send)
         finally:
@@ -82,7 +84,7 @@ async def _http(exchange: Exchange, send: Send) -> None:
         await exchange.site.app(request.native, receive, sender)
         await sender.complete()
     except BaseException as error:
-        if await sender.overflowed(error):
+        if await sender.refused(error):
             return
         sender.abort(error)
         raise
@@ -93,10 +95,10 @@ async def _http(exchange: Exchange, send: Send) -> None:
 class _Sender:
     """Stands in for `send`: runs the response phase at the head, filters the body, and knows when the last byte is through."""
 
-    __slots__ = ("_buffer", "_exchange", "_finished", "_head", "_limit", "_send", "_state", "_trailers", "overflow")
+    __slots__ = ("_buffer", "_exchange", "_fault", "_finished", "_gone", "_head", "_limit", "_send", "_state", "_trailers")
 
-    # States: nothing sent; head kept back until the body is whole; head sent; answered in the app's stead; all sent.
-    IDLE, BUFFERING, STREAMING, REPLACED, DONE = range(5)
+    # States: nothing sent; head kept back until the body is whole; head sent; answered in the app's stead; all sent; torn.
+    IDLE, BUFFERING, STREAMING, REPLACED, DONE, TORN = range(6)
 
     def __init__(self, exchange: Exchange, send: Send) -> None:
         self._exchange = exchange
@@ -107,7 +109,9 @@ class _Sender:
         self._head: Message = {}
         self._buffer: list[bytes] = []
         self._limit = 0
-        self.overflow: PayloadTooLarge | None = None
+        self._gone = False
+        self._fault: Denied | None = None
+        """What the gateway itself raised into the app: the request's body was too long, or a filter of the answer failed."""
 
     async def __call__(self, message: Message) -> None:
         kind = message["type"]
@@ -116,21 +120,24 @@ class _Sender:
             last = not message.get("more_body", False)
             response = self._exchange.response
             if response is not None and response.filters is not None:
-                body = message.get("body", b"")
-                body = response.end(body) if last else response.feed(body)
+                body = self._filtered(response, message.get("body", b""), last)
                 if not body and not last:
                     return
                 message = {**message, "body": body}
-            await self._send(message)
+            try:
+                await self._send(message)
+            except OSError:  # what servers raise when nobody is there any more (ASGI 2.4)
+                self._gone = True
+                raise
             if last and not self._trailers:
                 self._last()
-        elif kind == "http.response.start" and state == self.IDLE and self.overflow is None:
+        elif kind == "http.response.start" and state == self.IDLE and self._fault is None:
             exchange = self._exchange
             exchange.response = Response(message["status"], RawHeaders.adopt(list(message.get("headers", ()))), None)
             self._head = message
             self._trailers = bool(message.get("trailers", False))
-            needs = exchange.pipeline.needs
-            if needs and any(need(exchange) for need in needs):
+            pipeline = exchange.pipeline
+            if (pipeline.needs or exchange.outer is not None) and pipeline.wants_body(exchange):
                 self._state = self.BUFFERING
                 self._limit = exchange.site.max_body
                 return
@@ -141,13 +148,25 @@ class _Sender:
     async def _rarely(self, kind: str, message: Message) -> None:
         if self._state == self.BUFFERING and kind == "http.response.body":
             await self._collect(message)
-        elif self.overflow is not None and kind == "http.response.start" and self._state == self.IDLE:
-            await self._replace(self.overflow)
+        elif self._state == self.IDLE and kind == "http.response.start" and self._fault is not None:
+            await self._replace(self._fault)
+        elif self._state == self.TORN and self._fault is not None:
+            raise self._fault
         else:
             await self._send(message)  # hints, pushes, debug: and what is out of order, for the server to refuse
             zero_copy = kind in ZERO_COPY and not message.get("more_body", False) and not self._trailers
-            if zero_copy or (kind == "http.response.trailers" and not message.get("more_trailers", False)):
+            trailers = kind == "http.response.trailers" and not message.get("more_trailers", False)
+            if self._state == self.STREAMING and (zero_copy or trailers):
                 self._last()
+
+    def _filtered(self, response: Response, chunk: bytes, last: bool) -> bytes:
+        try:
+            return response.end(chunk) if last else response.feed(chunk)
+        except Exception as error:
+            # Too late for an answer: the app can't send on, and the server breaks the connection off.
+            self._state = self.TORN
+            self._fault = as_denied(error, "a body filter")
+            raise self._fault from None
 
     async def _respond(self) -> None:
         """Run the response phase and send the head, and the body too where it is at hand."""
@@ -166,7 +185,8 @@ class _Sender:
             await self._send({**self._head, "status": response.status, "headers": response.headers.raw()})
             return
         self._state = self.REPLACED
-        response.body = response.end(body)
+        if response.filters is not None:
+            response = pipeline.seal(exchange)
         await send_response(self._send, response, exchange.request.method)
         self._finish("completed")
 
@@ -197,15 +217,24 @@ class _Sender:
         await self._respond()
 
     async def answer(self) -> None:
+        """Send the answer that the gateway itself has made."""
+        response = self._exchange.response
+        if response is not None and response.body is None:
+            response.body = b""
         await self._respond()
 
     def bounded(self, request: AsgiRequest, limit: int) -> Receive:
-        """A receive that counts: over `limit` bytes the client gets 413, whatever the app makes of it."""
+        """A receive that counts: over `limit` bytes the client gets 413, whatever the app makes of it.
+
+        Raises BadRequest or PayloadTooLarge at once for what the head says.
+        """
+        try:
+            declared_length(request, limit)
+        except Denied as denied:
+            self._fault = denied
+            raise
         receive = request.receive
         left = limit
-        declared = request.header("content-length")
-        if declared is not None and declared.isdecimal() and int(declared) > limit:
-            left = -1
 
         async def count() -> Message:
             nonlocal left
@@ -214,33 +243,41 @@ class _Sender:
                 left -= len(message.get("body", b""))
                 if left >= 0:
                     return message
-            self.overflow = self.overflow or PayloadTooLarge(f"The body is larger than {limit} bytes.")
-            raise self.overflow
+            self._fault = self._fault or PayloadTooLarge(f"The body is larger than {limit} bytes.")
+            raise self._fault
 
         return count
 
-    async def overflowed(self, error: BaseException) -> bool:
-        """Whether the exception is our own refusal of a long body; then it is answered, where that is still possible."""
-        if error is not self.overflow or self.overflow is None or self._state not in (self.IDLE, self.REPLACED):
+    async def refused(self, error: BaseException) -> bool:
+        """Whether the exception comes of our refusal of a body, maybe in the app's own words; answered where that is possible."""
+        if self._fault is None or self._state not in (self.IDLE, self.REPLACED) or not isinstance(error, Exception):
             return False
+        if error is not self._fault:
+            _log.info("the app could not do without the rest of the body: %r", error)
         if self._state == self.IDLE:
-            await self._replace(self.overflow)
+            await self._replace(self._fault)
         return True
 
     async def complete(self) -> None:
         """The app returned; an answer that it left incomplete is the server's to notice."""
-        if self._state == self.BUFFERING:
-            self._exchange.response = None
-        if self._state in (self.IDLE, self.BUFFERING, self.STREAMING):
+        if self._state == self.IDLE and self._fault is not None:
+            await self._replace(self._fault)
+        elif self._state == self.STREAMING:
+            self._gone = True  # apps stop in the middle, without an error, when they hear of a disconnect
             self.abort(None)
+        elif self._state not in (self.REPLACED, self.DONE):
+            self.abort(self._fault)
 
     def abort(self, error: BaseException | None) -> None:
+        """No clean end will come: the app raised, or returned too early."""
         exchange = self._exchange
-        if self._state == self.STREAMING and exchange.response is not None:
+        if exchange.response is not None:
             exchange.response.abort()
+        if self._state == self.BUFFERING:
+            exchange.response = None
         if error is not None:
             exchange.error = error
-        self._finish("disconnected" if error is None or isinstance(error, asyncio.CancelledError) else "failed")
+        self._finish("disconnected" if self._gone or isinstance(error, asyncio.CancelledError) else "failed")
 
     def finish(self) -> None:
         self._finish("completed")
@@ -256,10 +293,16 @@ async def send_response(send: Send, response: Response, method: str) -> None:
     """Send a whole answer; to HEAD without its body (RFC 9110 §9.3.2)."""
     body = response.body or b""
     headers = response.headers.raw()
-    if response.status not in _BODILESS and "content-length" not in response.headers:
+    if _lacks_length(response, body, method):
         headers = [*headers, (b"content-length", b"%d" % len(body))]
     await send({"type": "http.response.start", "status": response.status, "headers": headers})
     await send({"type": "http.response.body", "body": b"" if method == "HEAD" or response.status in _BODILESS else body})
+
+
+def _lacks_length(response: Response, body: bytes, method: str) -> bool:
+    # To HEAD an app may answer without the body, whose length is then not ours to tell.
+    known = response.status not in _BODILESS and (body != b"" or method != "HEAD")
+    return known and "content-length" not in response.headers
 
 
 async def _websocket(exchange: Exchange, send: Send) -> None:
@@ -287,8 +330,10 @@ async def _websocket(exchange: Exchange, send: Send) -> None:
         flow = exchange.pipeline.after(exchange)
         if flow is not None:
             await arun(flow)
-        exchange.response.headers.set("x-request-id", exchange.request_id)
-        await refuse_handshake(exchange.request.native, cast(AsgiRequest, exchange.request).receive, send, exchange.response)
+        response = exchange.pipeline.seal(exchange)
+        response.headers.stamp("x-request-id", exchange.request_id)
+        request = cast(AsgiRequest, exchange.request)
+        await refuse_handshake(request.native, request.receive, send, response)
     except BaseException as error:
         exchange.error = error
         outcome = "disconnected" if isinstance(error, asyncio.CancelledError) else "failed"

@@ -56,6 +56,7 @@ class Exchange:
 
     __slots__ = (
         "_client",
+        "_native",
         "_params",
         "_request_id",
         "_undo",
@@ -65,6 +66,7 @@ class Exchange:
         "error",
         "forwarded",
         "monotonic",
+        "onward",
         "original",
         "outcome",
         "outer",
@@ -93,6 +95,8 @@ class Exchange:
         self.response: Response | None = None
         """The answer's head, from the moment there is one."""
         self.forwarded: Forwarded | None = None
+        self.onward: Request | None = None
+        """The request as the app will see it, where that differs."""
         self.admitted: object = None
         """The key of the one endpoint that the pipeline let this request through to; the guard compares it."""
         self.error: BaseException | None = None
@@ -107,6 +111,7 @@ class Exchange:
         """How deep in its pipeline the request came."""
         self.outer: Frame | None = None
         """The other half of a request whose path was rewritten."""
+        self._native: dict[str, Any] | None = None
         self._undo: list[Callable[[], None]] | None = None
         self._client: str | None = None
         self._request_id: str | None = None
@@ -184,6 +189,10 @@ class Exchange:
 
     def leave(self) -> None:
         """Put back what components have set around the app's call, last first; the driver's last act."""
+        # Scope and exchange know each other: unhooked here, they are freed at once, and not by the garbage collector.
+        if self._native is not None:
+            self._native.pop("gatekeep", None)
+            self._native = None
         if self._undo is not None:
             for action in reversed(self._undo):
                 action()
@@ -198,12 +207,12 @@ class Exchange:
 
     def admit(self) -> Request:
         """For drivers: the request as the app sees it, from here on allowed to reach its one endpoint and no other."""
-        request = self.request
-        if self.forwarded is not None:
-            request = request.rebuild(self.forwarded)
+        request = self.onward or self.request
         native = request.native
         native["gatekeep"] = self
-        if self.pipeline.filters and native.get("extensions"):
+        self._native = native
+        filters = self.pipeline.filters or (self.outer is not None and self.outer.pipeline.filters)
+        if filters and native.get("extensions"):
             native["extensions"] = {key: value for key, value in native["extensions"].items() if key not in ZERO_COPY}
         self.admitted = self.pipeline.key
         return request

@@ -14,14 +14,14 @@ from .component import Component, Mode, Services, Spec, caller
 from .components import STANDARD, Stage
 from .effects import Flow, arun, run
 from .effects import Protocol as Wire
-from .errors import ConfigurationError, Denied, InternalError, Origin
+from .errors import ConfigurationError, Denied, GatekeepError, Origin
 from .exchange import Exchange
 from .frameworks import Adapter, adapter_for
 from .front import Front, protocol_of
 from .guard import AppGuard, guarded_apps
 from .lifecycle import Runner
 from .marks import decorated
-from .message import HookResult, Request, Response
+from .message import Forwarded, HookResult, Request, Response
 from .orphans import find_orphans, warn_of_unguarded
 from .pipeline import Frame
 from .proxies import TrustedProxies, parse_address
@@ -237,7 +237,10 @@ class Gateway:
         if self._gateway_responses:
             replace = self._gateway_responses.get(denied.code) or self._gateway_responses.get(f"{denied.status // 100}xx")
             if replace is not None:
-                response = replace(denied, response)
+                try:
+                    return replace(denied, response)
+                except Exception:
+                    _log.exception("the gateway response for %s failed; the standard one is sent", denied.code)
         return response
 
     def report(self, exchange: Exchange, component: str, denied: Denied) -> None:
@@ -254,21 +257,18 @@ class Gateway:
             return None
         return sent
 
-    def reroute(self, exchange: Exchange) -> HookResult:
+    def reroute(self, exchange: Exchange, forwarded: Forwarded) -> HookResult:
         """Go on at the route that a rewritten path leads to: its request phases, too, must let the request through."""
-        forwarded = exchange.forwarded
-        assert forwarded is not None
         if exchange.outer is not None:
-            _log.error("%s: the path was rewritten twice, to %r", exchange.route, forwarded.path)
-            exchange.error = InternalError("The gateway could not process this request.")
-            return self.render(exchange, exchange.error)
-        exchange.outer = Frame.of(exchange, inner=False)
+            raise GatekeepError(f"{exchange.route}: the path was rewritten twice, to {forwarded.path!r}")
         site = exchange.site
         assert isinstance(site, Site)
-        exchange.request = exchange.request.rebuild(forwarded)
-        exchange.forwarded = None
-        exchange.state = {}
-        pipeline, exchange.endpoint, exchange._params = site.find(exchange.request)
+        request = exchange.request.rebuild(forwarded)
+        pipeline, endpoint, params = site.find(request)
+        exchange.outer = Frame.of(exchange, inner=False)
+        exchange.request, exchange.forwarded = request, None
+        exchange.endpoint, exchange._params = endpoint, params
+        exchange.state, exchange.reached = {}, 0
         exchange.pipeline = pipeline.as_target()
         return exchange.pipeline.before(exchange)
 

@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple, cast
 from .component import Component, FinishHook, Hooks, Need, RequestHook, ResponseHook
 from .effects import Flow
 from .errors import Denied, DependencyError, GatekeepError, InternalError, Unavailable
-from .message import HookResult, Request, Response
+from .message import Forwarded, HookResult, Request, Response
 
 if TYPE_CHECKING:
     from .exchange import Exchange
@@ -62,7 +62,7 @@ class _Step(NamedTuple):
 
 
 Render = Callable[["Exchange", Denied], Response]
-Reroute = Callable[["Exchange"], HookResult]
+Reroute = Callable[["Exchange", Forwarded], HookResult]
 
 
 class Pipeline:
@@ -131,20 +131,31 @@ class Pipeline:
                 answer = hook(exchange)
             except Exception as error:
                 answer = self._refuse(exchange, error, name, report)
+            except BaseException:
+                exchange.reached = position
+                raise
             if answer is not None:
                 if type(answer) is GeneratorType:
                     return self._wait(exchange, answer, steps[index:])
                 exchange.reached = position
                 return answer
         exchange.reached = self.depth
-        forwarded = exchange.forwarded
-        if forwarded is not None and forwarded.path != exchange.request.path:
-            return self._reroute(exchange)
+        return None if exchange.forwarded is None else self._onward(exchange, exchange.forwarded)
+
+    def _onward(self, exchange: Exchange, forwarded: Forwarded) -> HookResult:
+        # The request was changed: a new path is looked up again, anything else is made what the app will see.
+        try:
+            if forwarded.path != exchange.request.path:
+                return self._reroute(exchange, forwarded)
+            exchange.onward = exchange.request.rebuild(forwarded)
+        except Exception as error:
+            return self._refuse(exchange, error, "forward", report=False)
         return None
 
     def _wait(self, exchange: Exchange, flow: Flow[Response | None], steps: tuple[_Step, ...]) -> Flow[Response | None]:
         # Go on from a hook that has to wait; what follows may again be plain or wait.
         position, _, name, report = steps[0]
+        exchange.reached = position  # should it be cancelled there
         try:
             answer = yield from flow
         except Exception as error:
@@ -159,6 +170,7 @@ class Pipeline:
 
     def _refuse(self, exchange: Exchange, error: Exception, name: str, report: bool) -> Response | None:
         denied = as_denied(error, name)
+        denied.__traceback__ = None  # it holds this frame, and so the exchange that is about to hold it
         if report and not denied.holds_in_report_mode:
             exchange.report(name, denied)
             return None
@@ -167,6 +179,24 @@ class Pipeline:
         return self._render(exchange, denied)
 
     # Phase two.
+
+    def wants_body(self, exchange: Exchange) -> bool:
+        """Whether a component asks for the whole body of the answer whose head is there."""
+        try:
+            if any(need(exchange) for need in self.needs):
+                return True
+            outer = exchange.outer
+            if outer is None or outer.inner or not outer.pipeline.needs:
+                return False
+            here = Frame.of(exchange, inner=True)
+            outer.resume(exchange)
+            try:
+                return any(need(exchange) for need in outer.pipeline.needs)
+            finally:
+                here.resume(exchange)
+        except Exception as error:
+            self._fail(exchange, error)
+            return False
 
     def after(self, exchange: Exchange, outermost: int = 0) -> Flow[None] | None:
         """Run the response phase over `exchange.response` for what stands outside the place that answered.
@@ -204,17 +234,29 @@ class Pipeline:
         if rest is not None:
             yield from rest
 
-    def _fail(self, exchange: Exchange, error: Exception) -> None:
+    def seal(self, exchange: Exchange) -> Response:
+        """Pass the whole body of the answer through its filters; the answer as it is to be sent."""
+        response = exchange.response
+        assert response is not None
+        try:
+            response.body = response.end(response.body or b"")
+        except Exception as error:
+            response = self._fail(exchange, error)
+        return response
+
+    def _fail(self, exchange: Exchange, error: Exception) -> Response:
         denied = as_denied(error, "response")
+        denied.__traceback__ = None
         exchange.note("response", denied.code)
         exchange.error = denied
         if exchange.response is not None:
             exchange.response.abort()
         exchange.response = self._render(exchange, denied)
+        return exchange.response
 
     # Phase three.
 
-    def finish(self, exchange: Exchange) -> None:
+    def finish(self, exchange: Exchange, outermost: int = 0) -> None:
         """Run on_finish of every component that the request reached, from the inside out. Never raises."""
         other = exchange.outer
         if other is not None:
@@ -226,7 +268,7 @@ class Pipeline:
                 frame.pipeline.finish(exchange)
             return
         for position, hook in self._finish:
-            if position <= exchange.reached:
+            if outermost <= position <= exchange.reached:
                 try:
                     hook(exchange)
                 except Exception:

@@ -46,15 +46,14 @@ class WsgiDriver:
         pipeline = exchange.pipeline
         try:
             if pipeline.plain and gateway.max_stream is None:
-                environ = exchange.request.native
-                environ["gatekeep"] = exchange
-                exchange.admitted = pipeline.key
+                environ = exchange.admit().native
                 body = exchange.site.app(environ, start_response)
                 file_wrapper = environ.get("wsgi.file_wrapper")
                 if isinstance(file_wrapper, type) and isinstance(body, file_wrapper):
+                    exchange.leave()
                     _current.set(previous)
                     return cast("Iterable[bytes]", body)  # the server knows a faster way for its own wrapper
-                return cast("Iterable[bytes]", _sized(_Plain, body)(body, previous))
+                return cast("Iterable[bytes]", _sized(_Plain, body)(body, exchange, previous))
             return _serve(exchange, start_response, previous)
         except BaseException:
             exchange.leave()
@@ -280,9 +279,7 @@ class _Body:
                 return tail
             raise
         if not conversation.sent:
-            if not chunk:
-                return chunk  # PEP 3333: the head waits for the first byte
-            conversation.head()
+            conversation.head()  # also before an empty chunk: servers want the head before anything
             if conversation.replaced is not None:
                 self._body, self._chunks = _taken_over(self._body, conversation.replaced)
                 return next(self._chunks, b"")
@@ -318,8 +315,9 @@ class _Body:
 class _Plain:
     """The body of a route with nothing on: only the context is put back at its end."""
 
-    def __init__(self, body: Iterable[bytes], previous: Exchange | None) -> None:
+    def __init__(self, body: Iterable[bytes], exchange: Exchange, previous: Exchange | None) -> None:
         self._body = body
+        self._exchange = exchange
         self._previous = previous
 
     def __iter__(self) -> Iterator[bytes]:
@@ -329,6 +327,7 @@ class _Plain:
         try:
             _close(self._body)
         finally:
+            self._exchange.leave()
             _current.set(self._previous)
 
 

@@ -9,6 +9,19 @@ from .components.ip_rules import IPRules
 from .components.metrics import Observe
 from .components.stages import Stage
 from .components.throttler import Throttle, claim, header
+from .components.transformer import (
+    Transform,
+    add_header,
+    add_query,
+    map_body,
+    remove_header,
+    remove_query,
+    rename_header,
+    rename_query,
+    rewrite_path,
+    set_header,
+    set_query,
+)
 from .components.validator import Validate
 from .effects import Flow, Io, blocking, either
 from .errors import ConfigurationError, Denied, DependencyError, GatekeepError
@@ -48,12 +61,23 @@ __all__ = [
     "Spec",
     "Stage",
     "Throttle",
+    "Transform",
     "Validate",
+    "add_header",
+    "add_query",
     "any_of",
     "blocking",
     "claim",
     "current",
     "either",
     "header",
+    "map_body",
     "principal",
+    "remove_header",
+    "remove_query",
+    "rename_header",
+    "rename_query",
+    "rewrite_path",
+    "set_header",
+    "set_query",
 ]

@@ -1,0 +1,146 @@
+"""The cases: which specs are on, which request is sent, and what the answer must be for the case to count."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from gatekeep import JWT, Authorize, Cache, Cors, IPRules, Observe, Throttle, Transform, Validate, remove_header, set_header
+
+from .tokens import AUDIENCE, ISSUER, jwks, token
+
+ORDER_SCHEMA = {
+    "type": "object",
+    "required": ["customer", "items"],
+    "properties": {
+        "customer": {"type": "string", "maxLength": 100},
+        "items": {
+            "type": "array",
+            "maxItems": 50,
+            "items": {
+                "type": "object",
+                "required": ["sku", "quantity"],
+                "properties": {
+                    "sku": {"type": "string", "maxLength": 40},
+                    "quantity": {"type": "integer", "minimum": 1},
+                    "note": {"type": "string"},
+                },
+            },
+        },
+    },
+}
+
+
+def order_body() -> bytes:
+    """About 1 KB."""
+    import json
+
+    items = [{"sku": f"sku-{n:04}", "quantity": n + 1, "note": "as agreed by telephone, to be sent"} for n in range(11)]
+    return json.dumps({"customer": "alice", "items": items}).encode()
+
+
+def authorize() -> Authorize:
+    return Authorize(JWT(issuer=ISSUER, audience=AUDIENCE, keys=jwks()), scopes={"orders:read"})
+
+
+def throttle() -> Throttle:
+    return Throttle("1000000/second", burst=1_000_000)
+
+
+def transform() -> Transform:
+    return Transform(
+        request=[set_header("x-gateway", "gatekeep")], response=[remove_header("server"), set_header("x-served", "1")]
+    )
+
+
+def everything() -> list[Any]:
+    return [
+        Cors(allow_origins=["https://app.example.com"]),
+        IPRules(deny=["10.0.0.0/8"]),
+        authorize(),
+        throttle(),
+        Validate(query={"page": {"type": "integer", "minimum": 1}}),
+        Cache(ttl=30),
+        transform(),
+        Observe(),
+    ]
+
+
+@dataclass(frozen=True)
+class Case:
+    """`headers` is called for each request, outside of the timed part; `status` and `runs_view` are checked before timing."""
+
+    name: str
+    specs: Callable[[], Sequence[Any]]
+    status: int = 200
+    runs_view: bool = True
+    method: str = "GET"
+    path: str = "/orders/42"
+    body: bytes = b""
+    headers: Callable[[], list[tuple[str, str]]] = list
+    fresh: bool = False
+    """Each request has headers of its own."""
+    vary_path: bool = False
+    """Each request goes to another order, so that no answer comes from the cache."""
+    over: dict[str, float] | None = None
+    """The budget of the design over the bare app, in microseconds, by app."""
+    total: float | None = None
+    """The budget in all."""
+
+
+_known = token()
+KNOWN = [("authorization", f"Bearer {_known}")]
+PAGE = "?page=2"
+
+CASES: tuple[Case, ...] = (
+    Case("nothing on", list, over={"ASGI": 1.5, "FastAPI": 1.5, "WSGI": 1.5, "Flask": 1.5}),
+    Case("Cors", lambda: [Cors(allow_origins=["https://app.example.com"])]),
+    Case("IPRules", lambda: [IPRules(deny=["10.0.0.0/8"])]),
+    Case("Throttle", lambda: [throttle()]),
+    Case("Authorize, token seen before", lambda: [authorize()], headers=lambda: KNOWN),
+    Case(
+        "Authorize, first-seen RS256", lambda: [authorize()], headers=lambda: [("authorization", f"Bearer {token()}")], fresh=True
+    ),
+    Case("Validate query", lambda: [Validate(query={"page": {"type": "integer", "minimum": 1}})], path="/orders/42" + PAGE),
+    Case(
+        "Validate 1 KB body",
+        lambda: [Validate(body=ORDER_SCHEMA)],
+        method="POST",
+        path="/orders",
+        body=order_body(),
+        headers=lambda: [("content-type", "application/json")],
+    ),
+    Case("Transform headers", lambda: [transform()]),
+    Case("Cache, miss and store", lambda: [Cache(ttl=30)], vary_path=True),
+    Case("Observe, no SDK", lambda: [Observe()]),
+    Case(
+        "everything, token seen before",
+        everything,
+        path="/orders/42" + PAGE,
+        headers=lambda: KNOWN,
+        vary_path=True,
+        over={"ASGI": 12, "FastAPI": 27, "WSGI": 12, "Flask": 24},
+    ),
+    Case("everything, cache hit", everything, path="/orders/42" + PAGE, headers=lambda: KNOWN, runs_view=False, total=10),
+    Case(
+        "everything, throttled",
+        lambda: [*everything(), Throttle("1/day", burst=1, by="ip", name="daily")],
+        path="/orders/42" + PAGE,
+        headers=lambda: KNOWN,
+        status=429,
+        runs_view=False,
+        total=6,
+    ),
+    Case("everything, no token", everything, path="/orders/42" + PAGE, status=401, runs_view=False, total=6),
+    Case(
+        "everything, forged token",
+        everything,
+        path="/orders/42" + PAGE,
+        headers=lambda: [("authorization", f"Bearer {token(forged=True)}")],
+        fresh=True,
+        status=401,
+        runs_view=False,
+        total=32,
+    ),
+)

@@ -1,0 +1,195 @@
+"""The harness: builds each case on each app, checks that it does its job, then times all of them interleaved."""
+
+from __future__ import annotations
+
+import asyncio
+import gc
+import statistics
+import time
+from collections.abc import Callable, Iterable
+from io import BytesIO
+from typing import Any, NamedTuple
+
+from gatekeep import Gateway, Route
+from gatekeep.testing import Client
+
+from .apps import APPS, OPAQUE, Views
+from .cases import Case
+
+
+class Subject(NamedTuple):
+    """One case on one app, ready to be timed: `run(n)` gives CPU microseconds a request."""
+
+    app: str
+    case: Case | None
+    run: Callable[[int], float]
+
+
+def build(app_name: str, case: Case | None) -> Subject:
+    """`case` None is the bare app. Raises AssertionError where the case does not do what its name says."""
+    views = Views()
+    make = APPS[app_name]
+    if case is None:
+        bare = make(views, lambda view: view)
+        return Subject(app_name, None, _timer(app_name, bare, Case("bare", list)))
+    specs = list(case.specs())
+    if app_name in OPAQUE:
+        inner = make(views, lambda view: view)
+        gateway = Gateway(routes=[Route("/orders/{order_id}", *specs), Route("/orders", *specs)] if specs else ())
+        app = gateway.wrap(inner)
+    else:
+        app = make(views, _marker(specs))
+        gateway = Gateway()
+        gateway.init_app(app)
+    _check(app, case, views)
+    return Subject(app_name, case, _timer(app_name, app, case))
+
+
+def _marker(specs: Iterable[Any]) -> Callable[[Any], Any]:
+    def mark(view: Any) -> Any:
+        for spec in specs:
+            view = spec(view)
+        return view
+
+    return mark
+
+
+def _check(app: Any, case: Case, views: Views) -> None:
+    with Client(app) as client:
+        for _ in range(2):  # the first fills the cache, or empties the bucket
+            before = views.runs
+            answer = client.request(case.method, case.path, headers=case.headers(), body=case.body)
+        if case.vary_path:
+            before = views.runs
+            answer = client.request(case.method, case.path.replace("42", "43"), headers=case.headers(), body=case.body)
+        if case.status != answer.status or (views.runs > before) != case.runs_view:
+            raise AssertionError(f"{case.name}: {answer!r}, the view ran {views.runs - before} times")
+
+
+def _requests(case: Case, count: int) -> list[tuple[str, str, list[tuple[str, str]]]]:
+    headers = case.headers()
+    path, _, query = case.path.partition("?")
+    return [
+        (
+            path.replace("42", str(100 + next(_order))) if case.vary_path else path,
+            query,
+            case.headers() if case.fresh else headers,
+        )
+        for _ in range(count)
+    ]
+
+
+_order = iter(range(10**9))
+
+
+def _timer(app_name: str, app: Any, case: Case) -> Callable[[int], float]:
+    return _asgi_timer(app, case) if app_name in ("ASGI", "FastAPI") else _wsgi_timer(app, case)
+
+
+_USUAL = [("host", "api.example.com"), ("user-agent", "bench/1"), ("accept", "*/*"), ("accept-encoding", "gzip, br")]
+
+
+def _asgi_timer(app: Any, case: Case) -> Callable[[int], float]:
+    async def go(count: int) -> float:
+        scopes = []
+        for path, query, headers in _requests(case, count):
+            pairs = [(name.encode(), value.encode()) for name, value in (*_USUAL, *headers)]
+            if case.body:
+                pairs.append((b"content-length", str(len(case.body)).encode()))
+            scopes.append(
+                {
+                    "type": "http",
+                    "asgi": {"version": "3.0"},
+                    "http_version": "1.1",
+                    "method": case.method,
+                    "scheme": "http",
+                    "path": path,
+                    "raw_path": path.encode(),
+                    "query_string": query.encode(),
+                    "root_path": "",
+                    "headers": pairs,
+                    "client": ("203.0.113.7", 50000),
+                    "server": ("127.0.0.1", 8000),
+                    "state": {},
+                }
+            )
+        message = {"type": "http.request", "body": case.body, "more_body": False}
+
+        async def receive() -> Any:
+            return message
+
+        async def send(_: Any) -> None:
+            return None
+
+        began = time.process_time()
+        for scope in scopes:
+            await app(scope, receive, send)
+        return (time.process_time() - began) / count * 1e6
+
+    runner = asyncio.Runner()
+    return lambda count: runner.run(go(count))
+
+
+def _wsgi_timer(app: Any, case: Case) -> Callable[[int], float]:
+    def start_response(status: str, headers: Any, exc_info: Any = None) -> Any:
+        return None
+
+    def go(count: int) -> float:
+        environs = []
+        for path, query, headers in _requests(case, count):
+            environ: dict[str, Any] = {
+                "REQUEST_METHOD": case.method,
+                "SCRIPT_NAME": "",
+                "PATH_INFO": path,
+                "QUERY_STRING": query,
+                "SERVER_NAME": "127.0.0.1",
+                "SERVER_PORT": "8000",
+                "SERVER_PROTOCOL": "HTTP/1.1",
+                "REMOTE_ADDR": "203.0.113.7",
+                "wsgi.url_scheme": "http",
+                "wsgi.input": BytesIO(case.body),
+                "wsgi.version": (1, 0),
+                "wsgi.multithread": True,
+                "wsgi.multiprocess": False,
+                "wsgi.run_once": False,
+            }
+            if case.body:
+                environ["CONTENT_LENGTH"] = str(len(case.body))
+            for name, value in (*_USUAL, *headers):
+                key = name.upper().replace("-", "_")
+                environ[key if key == "CONTENT_TYPE" else f"HTTP_{key}"] = value
+            environs.append(environ)
+        began = time.process_time()
+        for environ in environs:
+            body = app(environ, start_response)
+            for _ in body:
+                pass
+            if hasattr(body, "close"):
+                body.close()
+        return (time.process_time() - began) / count * 1e6
+
+    return go
+
+
+class Row(NamedTuple):
+    app: str
+    case: Case | None
+    median: float
+    low: float
+    high: float
+
+
+def measure(subjects: list[Subject], rounds: int, count: int) -> list[Row]:
+    """Every subject once a round, in turn, so that what disturbs the machine disturbs all; medians and quartiles."""
+    samples: list[list[float]] = [[] for _ in subjects]
+    for subject in subjects:
+        subject.run(min(count, 200))
+    for _ in range(rounds):
+        for subject, sample in zip(subjects, samples, strict=True):
+            gc.collect()
+            sample.append(subject.run(count))
+    rows = []
+    for subject, sample in zip(subjects, samples, strict=True):
+        low, median, high = statistics.quantiles(sample, n=4) if len(sample) > 1 else (sample[0],) * 3
+        rows.append(Row(subject.app, subject.case, median, low, high))
+    return rows

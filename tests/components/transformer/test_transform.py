@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-import asyncio
 import json
 
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from frameworks.asgi_kit import call, scope_for
 from gatekeep.clock import SYSTEM_CLOCK
 from gatekeep.component import Placed, Plan, Services
 from gatekeep.components.ip_rules import IPRules
@@ -32,6 +32,7 @@ from gatekeep.components.transformer.expression import Facts
 from gatekeep.effects import Io, blocking, either
 from gatekeep.errors import ConfigurationError, Denied
 from gatekeep.exchange import current
+from gatekeep.gateway import Gateway
 from gatekeep.routing import Route
 
 JSON = {"content-type": "application/json"}
@@ -319,7 +320,7 @@ def test_mapping_a_request_by_function(seen):
 
 
 def test_maps_are_carried_out_one_after_the_other(seen):
-    spec = Transform(request=[map_body(lambda value, exchange: value + ["é"]), map_body({"items": "$body"})])
+    spec = Transform(request=[map_body(lambda value, exchange: [*value, "é"]), map_body({"items": "$body"})])
     got = seen(spec, method="POST", headers={"content-type": "application/vnd.x+json"}, body=[b"[1", b"]"])
     assert got.body == '{"items":[1,"é"]}'.encode()
     assert "transfer-encoding" not in got.headers
@@ -354,7 +355,7 @@ def test_an_async_function_needs_a_twin_under_wsgi(seen, protocol):
     if protocol == "asgi":
         assert seen(spec, method="POST", headers=JSON, body=b"[1]").body == b"[1]"
     else:
-        with pytest.raises(ConfigurationError, match="test_transform.py:.*is async"):
+        with pytest.raises(ConfigurationError, match=r"test_transform.py:.*is async"):
             seen(spec, method="POST", headers=JSON, body=b"[1]")
 
 
@@ -691,8 +692,13 @@ def test_expressions_over_the_principal(expression, value):
             frozenset({"b", "a"}),
             frozenset({"y", "x"}),
             {
-                **{"tenant": "acme", "https://example.com/tier": "gold", "address": {"city": "Rome"}},
-                **{"groups": ["g1", "g2"], "admin": True, "age": 41, "none": None},
+                "tenant": "acme",
+                "https://example.com/tier": "gold",
+                "address": {"city": "Rome"},
+                "groups": ["g1", "g2"],
+                "admin": True,
+                "age": 41,
+                "none": None,
             },
         )
 
@@ -704,8 +710,9 @@ def test_what_is_not_there_yet_is_missing():
     from gatekeep.components.transformer.expression import MISSING, json_template
 
     class Exchange:
-        response = None
-        path_params = {"id": object}
+        def __init__(self):
+            self.response = None
+            self.path_params = {"id": object}
 
     assert json_template("${response.status}", Facts("response"))(Exchange(), None) is MISSING
     assert json_template("${response.header.x}", Facts("response"))(Exchange(), None) is MISSING
@@ -721,7 +728,7 @@ def test_what_is_not_there_yet_is_missing():
     ],
 )
 def test_what_is_no_expression(expression):
-    with pytest.raises(ConfigurationError, match="test_transform.py:.*request: set_header"):
+    with pytest.raises(ConfigurationError, match=r"test_transform.py:.*request: set_header"):
         Transform(request=[set_header("x-a", f"${{{expression}}}")])
 
 
@@ -775,7 +782,7 @@ def test_mistakes(fields, reason):
 
 def test_a_variable_that_the_stage_does_not_have(site, seen):
     spec = Transform(request=[set_header("a", "${stage.variables.none}")])
-    with pytest.raises(ConfigurationError, match="test_transform.py:.*no such variable"):
+    with pytest.raises(ConfigurationError, match=r"test_transform.py:.*no such variable"):
         site(spec, stages=[Stage("prod")])
     assert "a" not in seen(spec, headers={"a": "sent"}).headers  # where there is no stage, it has nothing to say
 
@@ -810,31 +817,10 @@ def test_what_a_route_asks_for():
 
 
 def test_a_handshake_passes_as_it_is():
-    from gatekeep.gateway import Gateway
-
     async def app(scope, receive, send):
         assert b"x-a" not in dict(scope["headers"])
         await receive()
         await send({"type": "websocket.accept"})
 
     wrapped = Gateway(Transform(request=[set_header("x-a", "b")])).asgi(app)
-
-    async def shake():
-        sent = []
-        scope = {
-            **{"type": "websocket", "path": "/", "raw_path": b"/", "root_path": "", "query_string": b"", "headers": []},
-            **{"scheme": "ws", "client": ("127.0.0.1", 1), "server": ("testserver", 80), "subprotocols": [], "state": {}},
-            **{"asgi": {"version": "3.0"}, "http_version": "1.1", "extensions": {}},
-        }
-        inbox = [{"type": "websocket.connect"}, {"type": "websocket.disconnect", "code": 1000}]
-
-        async def receive():
-            return inbox.pop(0)
-
-        async def send(message):
-            sent.append(message["type"])
-
-        await wrapped(scope, receive, send)
-        return sent
-
-    assert asyncio.run(shake())[0] == "websocket.accept"
+    assert call(wrapped, scope_for("/", kind="websocket")).types == ["websocket.accept"]

@@ -6,10 +6,12 @@ import json
 
 import pytest
 
+from frameworks.asgi_kit import call, scope_for
 from gatekeep.clock import SYSTEM_CLOCK
 from gatekeep.component import Placed, Plan, Services
 from gatekeep.components.validator import Validate, Validator
 from gatekeep.exchange import current
+from gatekeep.gateway import Gateway
 from gatekeep.routing import Route
 from gatekeep.testing import FakeClock
 
@@ -229,10 +231,6 @@ def test_a_handshake_has_no_body():
 
 
 def test_the_query_of_a_handshake_is_checked():
-    import asyncio
-
-    from gatekeep.gateway import Gateway
-
     accepted = []
 
     async def app(scope, receive, send):
@@ -242,26 +240,11 @@ def test_the_query_of_a_handshake_is_checked():
 
     wrapped = Gateway(Validate(query={"room": {"type": "integer"}}, body=True)).asgi(app)
 
-    async def shake(query):
-        sent = []
-        scope = {
-            **{"type": "websocket", "path": "/", "raw_path": b"/", "root_path": "", "query_string": query, "headers": []},
-            **{"scheme": "ws", "client": ("127.0.0.1", 1), "server": ("testserver", 80), "subprotocols": [], "state": {}},
-            **{"asgi": {"version": "3.0"}, "http_version": "1.1", "extensions": {"websocket.http.response": {}}},
-        }
-        inbox = [{"type": "websocket.connect"}, {"type": "websocket.disconnect", "code": 1000}]
+    def shake(query):
+        return call(wrapped, scope_for("/", kind="websocket", query_string=query, extensions={"websocket.http.response": {}}))
 
-        async def receive():
-            return inbox.pop(0)
-
-        async def send(message):
-            sent.append(message)
-
-        await wrapped(scope, receive, send)
-        return sent
-
-    assert asyncio.run(shake(b"room=1"))[0]["type"] == "websocket.accept"
-    refused = asyncio.run(shake(b"room=x"))
-    assert (refused[0]["type"], refused[0]["status"]) == ("websocket.http.response.start", 400)
-    assert json.loads(refused[1]["body"])["errors"][0]["pointer"] == "/room"
+    assert shake(b"room=1").types == ["websocket.accept"]
+    start, body = shake(b"room=x").messages[:2]
+    assert (start["type"], start["status"]) == ("websocket.http.response.start", 400)
+    assert json.loads(body["body"])["errors"][0]["pointer"] == "/room"
     assert accepted == [b"room=1"]

@@ -81,8 +81,8 @@ class Schema:
         """Every violation, in the schema's order; MAX_VIOLATIONS at most, and what is found in time. Empty: it is valid."""
         found: list[Violation] = []
         deadline = 0.0
-        budget.left = 1_000 + _REFERENCES_PER_VALUE * _size(value)
         try:
+            budget.left = 1_000 + _REFERENCES_PER_VALUE * _size(value)
             for error in self._engine.iter_errors(value):
                 found += leaves(self._part, error)
                 now = clock()

@@ -6,6 +6,7 @@ import pytest
 
 from components.authorizer.minting import AUDIENCE, ISSUER, KeyServer, bearer, jwks, mint
 from gatekeep.components.authorizer import JWT, ApiKey, Authenticator, Authorize, Verifier, any_of
+from gatekeep.components.authorizer.authenticator import ForeignCredential
 from gatekeep.effects import Io, either
 from gatekeep.errors import ConfigurationError, Unauthorized
 from gatekeep.exchange import Principal, current
@@ -124,6 +125,8 @@ class SlowVerifier(Verifier):
         value = yield from Io(lambda: value, later)
         if value == "bad":
             raise Unauthorized("Bad.", code="slow_invalid", headers=[("www-authenticate", 'Slow error="bad"')])
+        if value == "foreign":
+            raise ForeignCredential("Not ours.", code="slow_foreign", headers=[("www-authenticate", "Slow")])
         return None if value is None else Principal("slow", id=value)
 
     def start(self):
@@ -149,6 +152,8 @@ def test_one_that_has_to_wait(site):
     assert client.get("/", headers=GOOD_KEY).body == b"api_key"
     assert client.get("/", headers={"x-slow": "bad", **GOOD_KEY}).json()["code"] == "slow_invalid"
     assert client.get("/", headers={"x-slow": "bad"}).headers.get_all("www-authenticate") == ['Slow error="bad"', "ApiKey"]
+    assert client.get("/", headers={"x-slow": "foreign", **GOOD_KEY}).body == b"api_key"
+    assert client.get("/", headers={"x-slow": "foreign"}).json()["code"] == "slow_foreign"
     assert client.get("/", headers=BAD_KEY).json()["code"] == "api_key_invalid"
     assert client.get("/").json()["code"] == "credentials_missing"
 

@@ -364,6 +364,16 @@ def test_a_token_that_is_not_valid_yet_is_not_remembered_as_bad(site):
     assert client.get("/", headers=bearer(token)).status == 200
 
 
+def test_what_a_wrong_clock_refused_is_judged_anew(site):
+    clock = FakeClock()
+    client = protected(site, clock)
+    token = mint(exp=NOW + 60)
+    clock.advance(3600)
+    assert code(client.get("/", headers=bearer(token))) == "token_expired"
+    clock._wall -= 3600
+    assert client.get("/", headers=bearer(token)).status == 200
+
+
 def test_bad_tokens_never_push_out_good_ones(monkeypatch):
     monkeypatch.setattr("gatekeep.components.authorizer.verifier._REFUSED", 10)
     verifying, token = verifier(remember=1), mint()

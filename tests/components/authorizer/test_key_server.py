@@ -461,6 +461,24 @@ def test_a_bad_key_does_not_spoil_the_others(setting, caplog):
 # Life.
 
 
+def test_who_looked_just_before_a_fetch_landed_causes_no_other(setting, protocol):
+    old = key_server._EMPTY
+    assert setting.code() == ""
+    authorizer = next(c for c in setting.client.gateway.components if c.name == "authorizer")
+    keys = authorizer.verifier(setting.authenticator, protocol)._keys
+    assert setting.client.run(keys.seek("rsa", "RS256", old)) is keys.keys.find("rsa", "RS256")
+    assert setting.client.run(keys.seek("other", "RS256", old)) is None
+    assert setting.fetches == 1
+
+
+def test_starting_twice_refreshes_once(setting):
+    assert setting.code() == ""
+    gateway = setting.client.gateway
+    setting.client.run(next(c for c in gateway.components if c.name == "authorizer").start())
+    setting.pass_time(250)
+    assert setting.fetches == 2
+
+
 def test_close_ends_the_refreshing(setting):
     assert setting.code() == ""
     gateway = setting.client.gateway

@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from gatekeep.components.authorizer.jws import BadToken, decode_base64url, parse
+from gatekeep.components.authorizer.jws import MAX_TOKEN, BadToken, decode_base64url, parse
 from gatekeep.components.authorizer.keys import ASYMMETRIC, SYMMETRIC, BadKey, read_key
 
 CLAIMS = {"iss": "joe", "exp": 1300819380, "http://example.com/is_root": True}
@@ -76,6 +76,11 @@ def test_the_example_of_rfc_8037():
     assert key.verifies("EdDSA", message, decode_base64url(signature))
     with pytest.raises(BadToken, match="malformed"):  # its payload is prose, no claims
         parse(f"{message.decode()}.{signature.decode()}")
+
+
+def test_what_is_too_long_is_not_read():
+    with pytest.raises(BadToken, match="too long"):
+        parse("a" * (MAX_TOKEN + 1))
 
 
 def test_a_key_for_agreement_verifies_nothing():

@@ -32,12 +32,13 @@ class Known(NamedTuple):
 
 
 class Refused(NamedTuple):
-    """A token that was found bad, and the keys that it was judged by: others may judge otherwise."""
+    """A token that was found bad, by which keys and when (Unix time): others, or a clock set back, may judge otherwise."""
 
     error: type[Unauthorized]
     code: str
     description: str
     keys: KeySet
+    since: float
 
 
 class TokenVerifier(Verifier):
@@ -80,7 +81,7 @@ class TokenVerifier(Verifier):
         digest = sha256(value.encode("latin-1")).digest()
         keys = self._keys.keys
         refused = self._refused.get(digest)
-        if refused is not None and refused.keys is keys:
+        if refused is not None and refused.keys is keys and refused.since <= self._wall():
             raise _refusal(refused.error, refused.code, refused.description)
         try:
             token = self._read(text)
@@ -135,7 +136,7 @@ class TokenVerifier(Verifier):
     def _refuse(self, bad: BadToken, digest: bytes, keys: KeySet) -> Unauthorized:
         error = ForeignCredential if isinstance(bad, ForeignToken) else Unauthorized
         if bad.code not in _PASSING:
-            self._refused.put(digest, Refused(error, bad.code, bad.description, keys))
+            self._refused.put(digest, Refused(error, bad.code, bad.description, keys, self._wall()))
         return _refusal(error, bad.code, bad.description)
 
 

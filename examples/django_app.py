@@ -1,8 +1,8 @@
 """A Django project in one file behind a gateway, for ASGI, for WSGI and for Django's test client.
 
-    uvicorn --app-dir examples django_app:application
-    gunicorn --chdir examples django_app:wsgi_application
-    curl -i http://127.0.0.1:8000/books/1 -H "X-Api-Key: reader-key-0123456789"
+uvicorn --app-dir examples django_app:application
+gunicorn --chdir examples django_app:wsgi_application
+curl -i http://127.0.0.1:8000/books/1 -H "X-Api-Key: reader-key-0123456789"
 """
 
 import json
@@ -69,7 +69,7 @@ gateway = Gateway(
 settings.configure(
     ROOT_URLCONF=__name__,
     ALLOWED_HOSTS=["127.0.0.1", "localhost", "testserver"],
-    MIDDLEWARE=["gatekeep.frameworks.django_middleware.GatekeepMiddleware"],  # for Django's test client
+    MIDDLEWARE=["gatekeep.frameworks.django.GatekeepMiddleware"],  # for Django's test client
     GATEKEEP=gateway,
 )
 django.setup()

@@ -1,7 +1,7 @@
 """A FastAPI app behind a gateway.
 
-    fastapi run examples/fastapi_app.py
-    curl -i http://127.0.0.1:8000/books/1 -H "X-Api-Key: reader-key-0123456789"
+fastapi run examples/fastapi_app.py
+curl -i http://127.0.0.1:8000/books/1 -H "X-Api-Key: reader-key-0123456789"
 """
 
 import os

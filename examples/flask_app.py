@@ -1,7 +1,7 @@
 """A Flask app behind a gateway, made by a factory, with a blueprint.
 
-    flask --app examples/flask_app.py run
-    curl -i http://127.0.0.1:5000/books/1 -H "X-Api-Key: reader-key-0123456789"
+flask --app examples/flask_app.py run
+curl -i http://127.0.0.1:5000/books/1 -H "X-Api-Key: reader-key-0123456789"
 """
 
 import os

@@ -1,4 +1,4 @@
-"""`make demo`, as a person goes through it: start it, copy the lines it prints into a shell, look at the answers, press Ctrl-C."""
+"""`make demo`, as a person goes through it: start it, type the lines it prints, look at the answers, press Ctrl-C."""
 
 from __future__ import annotations
 

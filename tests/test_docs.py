@@ -19,12 +19,13 @@ PAGES = [ROOT / "README.md", ROOT / "CHANGELOG.md", *sorted((ROOT / "docs").rglo
 
 _FENCE = re.compile(r"^```(\S*)[^\n]*\n(.*?)^```$", re.MULTILINE | re.DOTALL)
 _LINK = re.compile(r"\]\(([^)\s]+)\)|(?:src|srcset)=\"([^\"]+)\"")
+_SPAN = re.compile(r"`([^`\n]+)`")
 _HEADING = re.compile(r"^#+ (.+)$", re.MULTILINE)
 
 # Runs in a process of its own: the blocks of one page in order, in one namespace, with the page's own line numbers in
 # tracebacks, and with no way to any other machine.
 _RUNNER = """
-import socket, sys
+import socket, sys, types
 
 def here_only(original):
     def call(*args, **kwargs):
@@ -37,10 +38,9 @@ def here_only(original):
 connect, resolve = socket.socket.connect, socket.getaddrinfo
 socket.socket.connect, socket.getaddrinfo = here_only(connect), here_only(resolve)
 
-namespace = {"__name__": "__page__"}
-path = sys.argv[1]
+page = sys.modules["page"] = types.ModuleType("page")
 for block in sys.stdin.read().split("\\0"):
-    exec(compile(block, path, "exec"), namespace)
+    exec(compile(block, sys.argv[1], "exec"), vars(page))
 """
 
 
@@ -102,7 +102,23 @@ def test_every_page_is_reached_from_the_index() -> None:
             assert f"]({page.relative_to(ROOT / 'docs')}" in index, f"docs/index.md does not link to {page.name}"
 
 
+@pytest.fixture(scope="module")
+def code_of_the_guide() -> str:
+    """Every code block of docs/, and every word in backticks."""
+    texts = [page.read_text("utf-8") for page in (ROOT / "docs").rglob("*.md")]
+    return "\n".join(
+        code for text in texts for code in (*(fence[1] for fence in _FENCE.findall(text)), *_SPAN.findall(_FENCE.sub("", text)))
+    )
+
+
 @pytest.mark.parametrize("name", gatekeep.__all__)
-def test_every_public_name_is_explained(name: str) -> None:
-    guide = "\n".join(page.read_text("utf-8") for page in (ROOT / "docs").rglob("*.md"))
-    assert re.search(rf"`[^`\n]*\b{name}\b[^`\n]*`", guide), f"no page of docs/ says what {name} is"
+def test_every_public_name_is_in_the_guide(name: str, code_of_the_guide: str) -> None:
+    assert re.search(rf"\b{name}\b", code_of_the_guide), f"no page of docs/ shows {name}"
+
+
+def test_the_components_of_the_readme_are_real() -> None:
+    table = re.findall(r"^\| \[[^|]*\| `([^`]+)` \|", (ROOT / "README.md").read_text("utf-8"), re.MULTILINE)
+    assert len(table) == 9
+    for example in table:
+        spec = eval(example, {name: getattr(gatekeep, name) for name in gatekeep.__all__})
+        assert isinstance(spec, (gatekeep.Spec, gatekeep.Stage))

@@ -1,4 +1,4 @@
-"""The README's examples and the apps in examples/, run the ways their users will: `fastapi run`, `flask run`, test clients, servers."""
+"""The README's examples and the apps in examples/, run as their users will: `fastapi run`, `flask run`, test clients, servers."""
 
 from __future__ import annotations
 
@@ -101,7 +101,7 @@ class TestReadme:
             assert len(lines) <= 10
 
 
-@pytest.mark.parametrize("app,server", [(app, server) for app, servers in SERVERS.items() for server in servers])
+@pytest.mark.parametrize(("app", "server"), [(app, server) for app, servers in SERVERS.items() for server in servers])
 def test_an_example_serves(app: str, server: tuple[str, ...], tmp_path: Path) -> None:
     (tmp_path / f"{app}.py").write_bytes((ROOT / "examples" / f"{app}.py").read_bytes())
     port = free_port()

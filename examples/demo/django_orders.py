@@ -14,7 +14,7 @@ from django.views import View
 
 from gatekeep import Authorize, Cache, Gateway, Throttle, Validate, current
 
-from .policies import ORDER
+from .policies import ENVELOPE, ORDER
 
 __all__ = ["build"]
 
@@ -38,6 +38,7 @@ class Orders(View):
 class Order(View):
     @Authorize(scopes={"orders:read"})
     @Cache(ttl=30)
+    @ENVELOPE
     def get(self, request: HttpRequest, order_id: int) -> JsonResponse:
         return JsonResponse({"id": order_id, "item": "tea", "quantity": 2})
 

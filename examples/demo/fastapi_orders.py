@@ -9,7 +9,7 @@ from fastapi import Depends, FastAPI
 import gatekeep
 from gatekeep import Authorize, Cache, Gateway, Principal, Throttle, Validate
 
-from .policies import ORDER
+from .policies import ENVELOPE, ORDER
 
 __all__ = ["build"]
 
@@ -30,6 +30,7 @@ def build(gateway: Gateway) -> FastAPI:
     @app.get("/orders/{order_id}")
     @Authorize(scopes={"orders:read"})
     @Cache(ttl=30)
+    @ENVELOPE
     async def read_order(order_id: int) -> dict[str, Any]:
         return {"id": order_id, "item": "tea", "quantity": 2}
 

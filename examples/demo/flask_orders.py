@@ -8,7 +8,7 @@ from flask import Flask, request
 
 from gatekeep import Authorize, Cache, Gateway, Throttle, Validate, current
 
-from .policies import ORDER
+from .policies import ENVELOPE, ORDER
 
 __all__ = ["build"]
 
@@ -29,6 +29,7 @@ def build(gateway: Gateway) -> Flask:
     @app.get("/orders/<int:order_id>")
     @Authorize(scopes={"orders:read"})
     @Cache(ttl=30)
+    @ENVELOPE
     def read_order(order_id: int) -> dict[str, Any]:
         return {"id": order_id, "item": "tea", "quantity": 2}
 

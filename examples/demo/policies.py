@@ -1,13 +1,13 @@
-"""Policies: the gateway of the demo, and the schema that its three apps share."""
+"""Policies: the gateway of the demo, and the policies that its three apps share."""
 
 from __future__ import annotations
 
-from gatekeep import Authorize, Cors, Gateway, Observe, Stage, Throttle
+from gatekeep import Authorize, Cors, Gateway, Observe, Stage, Throttle, Transform, map_body, set_header
 
 from .console import Console
 from .issuer import Issuer
 
-__all__ = ["ORDER", "build"]
+__all__ = ["ENVELOPE", "ORDER", "build"]
 
 ORDER = {
     "type": "object",
@@ -18,6 +18,13 @@ ORDER = {
     },
     "additionalProperties": False,
 }
+
+ENVELOPE = Transform(
+    response=[
+        set_header("X-Warehouse", "${stage.variables.warehouse}"),
+        map_body({"order": "${body}", "read_by": "${principal.id}"}),
+    ]
+)
 
 
 def build(issuer: Issuer, console: Console) -> Gateway:

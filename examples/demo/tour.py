@@ -23,11 +23,11 @@ STOPS = (
     Stop("an expired one", 'curl -si "$URL/live/orders/7" -H "$EXPIRED"', ("401", "token_expired")),
     Stop("one without the scope orders:read", 'curl -si "$URL/live/orders/7" -H "$NO_SCOPE"', ("403", "insufficient_scope")),
     Stop(
-        "Cache: the first answer is stored",
+        "Transformer: a header from the stage, and the view's answer in an envelope",
         'curl -si "$URL/live/orders/7" -H "$TOKEN"',
-        ("200", "Cache-Status: gatekeep; fwd=miss; stored"),
+        ("200", "X-Warehouse: north", '"read_by":"alice"', "Cache-Status: gatekeep; fwd=miss"),
     ),
-    Stop("the second comes from it", 'curl -si "$URL/live/orders/7" -H "$TOKEN"', ("200", "Age: ", "gatekeep; hit")),
+    Stop("Cache: the same again, from memory", 'curl -si "$URL/live/orders/7" -H "$TOKEN"', ("200", "Age: ", "gatekeep; hit")),
     Stop(
         "Throttler: three at once, then one in five seconds",
         'for i in 1 2 3 4 5; do curl -si "$URL/live/orders" -H "$TOKEN"; echo; done',
@@ -48,14 +48,19 @@ STOPS = (
         f'curl -si "$URL/live/orders" -H "$TOKEN" {_JSON} -d \'{{"item": "tea", "quantity": 2}}\'',
         ("201", "alice"),
     ),
-    Stop("Stages: the same app under another base path", 'curl -si "$URL/trial/orders/7" -H "$TOKEN"', ("200", "X-Warehouse: toy")),
+    Stop(
+        "Stages: the same app under another base path, with other variables and a limit of its own",
+        'curl -si "$URL/trial/orders/7" -H "$TOKEN"',
+        ("200", "X-Warehouse: toy", "RateLimit-Policy: ", "q=5"),
+    ),
+    Stop("a path that no stage takes", 'curl -si "$URL/orders/7" -H "$TOKEN"', ("404", "not_found")),
     Stop(
         "CORS: a preflight needs no token",
         'curl -si -X OPTIONS "$URL/live/orders" -H "Origin: https://shop.example.com" -H "Access-Control-Request-Method: POST"',
         ("204", "Access-Control-Allow-Origin: https://shop.example.com"),
     ),
     Stop(
-        "Metrics: this trace goes on in the span that the server prints",
+        "Metrics: this trace goes on in the span that the server prints, beside the line of the access log",
         'curl -si "$URL/live/health" -H "traceparent: 00-4bf92f3577b34da6a3ce929d0e0e4736-00f067aa0ba902b7-01"',
         ("200", "X-Request-Id: "),
     ),

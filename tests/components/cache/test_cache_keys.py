@@ -112,7 +112,8 @@ def cache_key(asked: dict[str, Any], protocol: str) -> Any:
     )
     spec = Cache(ttl=30, headers=("X-Declared",), cookies=("session",), key=lambda request: asked["extra"])
     exchange = exchange_for(asked, protocol)
-    return (*KeyMaker(spec, plan)(exchange), asked["extra"]), exchange.request.header
+    header = exchange.request.header
+    return (*KeyMaker(spec, plan)(exchange, header), asked["extra"]), header
 
 
 def shares(first: dict[str, Any], second: dict[str, Any], protocol: str) -> bool:

@@ -11,9 +11,10 @@ from ...effects import Flow, lift
 from ...exchange import Exchange
 from ...message import Headers, HookResult, Request, Response
 from .entry import FORMS, Entry
+from .glance import glance
 from .key import Key, KeyMaker
 from .memory import Memory
-from .policy import Answered, Bypass, Forward, answered, bypass, refusal, select
+from .policy import BYPASS_FIELDS, Answered, Bypass, Forward, Header, answered, bypass, refusal, select
 from .recorder import Recorder
 from .spec import Cache
 
@@ -70,6 +71,7 @@ class _CachedRoute:
 
     __slots__ = (
         "_authorized",
+        "_carries",
         "_clock",
         "_extra",
         "_form",
@@ -93,7 +95,8 @@ class _CachedRoute:
         self._key = KeyMaker(spec, plan)
         headers = {name.lower() for name in spec.headers}
         self._keyed = {"authorization": "authorization" in headers, "cookie": bool(spec.cookies) or "cookie" in headers}
-        self._extra: Callable[[Request], Any] = _nothing
+        self._carries = glance((*BYPASS_FIELDS, *self._key.fields, "if-none-match"), plan.protocol)
+        self._extra: Callable[[Request], Any] | None = None
         self.on_request: Callable[[Exchange], HookResult] = self._look_up
         if spec.key is not None:
             self._extra = lift(spec.key, plan.protocol, origin=spec.origin)
@@ -103,34 +106,41 @@ class _CachedRoute:
     # The way in.
 
     def _look_up(self, exchange: Exchange) -> Response | None:
-        if self._bypasses(exchange):
+        request = exchange.request
+        header = request.header if self._carries(request.native) else _absent
+        if self._bypasses(exchange, header):
             return None
-        return self._serve(exchange, (*self._key(exchange), self._extra(exchange.request)))
+        key = self._key(exchange, header)
+        if self._extra is not None:
+            key = (*key, self._extra(request))
+        return self._serve(exchange, key, header)
 
     def _look_up_waiting(self, exchange: Exchange) -> HookResult:
-        return None if self._bypasses(exchange) else self._look_up_slowly(exchange)
+        header = exchange.request.header
+        return None if self._bypasses(exchange, header) else self._look_up_slowly(exchange, header)
 
-    def _look_up_slowly(self, exchange: Exchange) -> Flow[Response | None]:
+    def _look_up_slowly(self, exchange: Exchange, header: Header) -> Flow[Response | None]:
+        assert self._extra is not None
         extra = yield from self._extra(exchange.request)
-        return self._serve(exchange, (*self._key(exchange), extra))
+        return self._serve(exchange, (*self._key(exchange, header), extra), header)
 
-    def _bypasses(self, exchange: Exchange) -> bool:
+    def _bypasses(self, exchange: Exchange, header: Header) -> bool:
         request = exchange.request
-        reason = bypass(request.method, request.path, request.header, authorized=self._authorized, keyed=self._keyed)
+        reason = bypass(request.method, request.path, header, authorized=self._authorized, keyed=self._keyed)
         if reason is None:
             return False
         exchange.state[self] = reason
         exchange.note(self._name, "bypass")
         return True
 
-    def _serve(self, exchange: Exchange, key: Key) -> Response | None:
+    def _serve(self, exchange: Exchange, key: Key, header: Header) -> Response | None:
         request = exchange.request
         now = exchange.monotonic
         found = select(self._memory.get(key), request.header, now)
         if isinstance(found, Entry):
             found.used = True
             exchange.note(self._name, "hit")
-            return found.answer(request.method, request.header("if-none-match"), now)
+            return found.answer(request.method, header("if-none-match"), now)
         exchange.state[self] = _Miss(key, found, self._memory.generation)
         exchange.note(self._name, "miss")
         return None
@@ -160,8 +170,9 @@ class _CachedRoute:
         self._memory.put(miss.key, head.vary, request.header, entry, miss.generation)
 
 
-def _nothing(request: Request) -> None:
-    """The key of a spec without a function of its own."""
+_NO_FIELDS: Mapping[str, str] = {}
+_absent: Header = _NO_FIELDS.get
+"""Looks up the fields of a request that has none of those asked for."""
 
 
 def _seen_by_app(exchange: Exchange, names: tuple[str, ...]) -> bool:

@@ -9,6 +9,7 @@ from urllib.parse import parse_qsl
 
 from ...component import Plan
 from ...exchange import ANONYMOUS, Exchange, Principal
+from .policy import Header
 from .spec import Cache
 
 __all__ = ["Key", "KeyMaker", "identity"]
@@ -49,7 +50,7 @@ def _hashable(claim: Any) -> Hashable:
 class KeyMaker:
     """A route's key: method class, stage and route, address, path, query, the caller, and what the spec adds to these."""
 
-    __slots__ = ("_authorized", "_cookies", "_headers", "_query", "_route", "_shared")
+    __slots__ = ("_authorized", "_cookies", "_query", "_route", "_shared", "fields")
 
     def __init__(self, spec: Cache, plan: Plan) -> None:
         # One route, one protocol: the two keep headers in different forms. GET and HEAD read the same entry.
@@ -57,30 +58,31 @@ class KeyMaker:
         self._authorized = plan.identified
         self._shared = spec.shared and not plan.personal
         self._query = None if spec.query == "all" else tuple(sorted(set(spec.query)))
-        self._headers = tuple(sorted({*(name.lower() for name in spec.headers), *_ADDRESS}))
         self._cookies = tuple(sorted(set(spec.cookies)))
+        self.fields = tuple(sorted({*(name.lower() for name in spec.headers), *_ADDRESS}))
+        """The header fields whose values are in the key, beside Host."""
 
-    def __call__(self, exchange: Exchange) -> Key:
+    def __call__(self, exchange: Exchange, header: Header) -> Key:
+        """`header` looks up the request's fields."""
         request = exchange.request
         seen = exchange.forwarded or request
-        header = request.header
-        chosen = self._query
+        principal = exchange.principal
+        query = seen.query_string
         return (
             self._route,
             request.scheme,
             request.host,
             request.root_path,
             seen.path,
-            seen.query_string if chosen is None else _chosen(chosen, seen.query_string),
-            tuple([header(name) for name in self._headers]),
+            query if self._query is None else _chosen(self._query, query),
+            tuple([header(name) for name in self.fields]),
             tuple([request.cookies.get(name) for name in self._cookies]) if self._cookies else (),
-            None if self._shared else self._caller(exchange),
+            None if self._shared else self._caller(principal, header) if self._authorized else identity(principal),
         )
 
-    def _caller(self, exchange: Exchange) -> Hashable:
-        principal = exchange.principal
-        if self._authorized and principal.kind not in _PROVED_BY_AUTHORIZATION:
-            credential = exchange.request.header("authorization")
+    def _caller(self, principal: Principal, header: Header) -> Hashable:
+        if principal.kind not in _PROVED_BY_AUTHORIZATION:
+            credential = header("authorization")
             if credential is not None:
                 return (identity(principal), credential)
         return identity(principal)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import threading
-from collections import OrderedDict
+from collections import deque
 from collections.abc import Callable, Hashable
 from typing import TypeAlias
 
@@ -24,12 +24,16 @@ _PER_RECORD = 500
 class Record:
     """The variants stored under one key; `names` are the fields that tell them apart (RFC 9111 §4.1), for all its life."""
 
-    __slots__ = ("names", "size", "variants")
+    __slots__ = ("kept", "names", "size", "used", "variants")
 
-    def __init__(self, names: tuple[str, ...], size: int) -> None:
+    def __init__(self, names: tuple[str, ...], size: int, *, used: bool = False, kept: bool = False) -> None:
         self.names = names
         self.variants: dict[Values, Entry] = {}
         self.size = size
+        self.used = used
+        """Whether it was asked for since the last look."""
+        self.kept = kept
+        """Whether it has left probation."""
 
     def put(self, values: Values, entry: Entry, limit: int) -> None:
         """Add or replace a variant. Over a limit one that never served goes, else the oldest."""
@@ -45,36 +49,11 @@ class Record:
         self.size += entry.size
 
 
-class _Shelf:
-    """Records in the order of their use, and their size together."""
-
-    __slots__ = ("records", "size")
-
-    def __init__(self) -> None:
-        self.records: OrderedDict[Key, Record] = OrderedDict()
-        self.size = 0
-
-    def add(self, key: Key, record: Record) -> None:
-        self.records[key] = record
-        self.size += record.size
-
-    def take(self, key: Key) -> Record | None:
-        record = self.records.pop(key, None)
-        if record is not None:
-            self.size -= record.size
-        return record
-
-    def take_oldest(self) -> tuple[Key, Record]:
-        key, record = self.records.popitem(last=False)
-        self.size -= record.size
-        return key, record
-
-
 class Memory:
-    """Records by key, of at most `max_bytes` together.
+    """Records by key, of at most `max_bytes` together. Looking one up takes no lock and moves nothing.
 
-    A record starts on probation and is promoted when it is asked for again; room is made among those on probation first. So
-    a flood of new keys, be it a crawler's or an attacker's, pushes out no answer that is in use.
+    Two queues: a record starts on probation, and stays for long only if it was asked for again before its turn came. So a
+    flood of new keys, be it a crawler's or an attacker's, pushes out no answer that is in use.
     """
 
     def __init__(self, max_bytes: int = 64 * 1024 * 1024) -> None:
@@ -82,29 +61,26 @@ class Memory:
         self.max_record = max_bytes // 8
         self.generation = 0
         """Counts the clearings: an answer that was on its way during one is not stored."""
-        self._kept = _Shelf()
-        self._probation = _Shelf()
+        self._records: dict[Key, Record] = {}
+        self._probation: deque[Key] = deque()
+        self._kept: deque[Key] = deque()
+        self._sizes = {False: 0, True: 0}
         self._copying = 0
         self._lock = threading.Lock()
         reset_after_fork(self)
 
     def after_fork(self) -> None:
+        # A thread of the parent's may have been in the middle of something.
         self._lock = threading.Lock()
         self._copying = 0
+        self.clear()
 
     def get(self, key: Key) -> Record | None:
         """The record of a key; to be read, not changed."""
-        kept = self._kept
-        with self._lock:
-            record = kept.records.get(key)
-            if record is not None:
-                kept.records.move_to_end(key)
-                return record
-            record = self._probation.take(key)
-            if record is not None:
-                kept.add(key, record)
-                self._make_room()
-            return record
+        record = self._records.get(key)
+        if record is not None:
+            record.used = True
+        return record
 
     def put(self, key: Key, vary: tuple[str, ...], header: Callable[[str], str | None], entry: Entry, generation: int) -> None:
         """Store a variant, chosen by what `header` says; unless the memory was cleared since `generation`.
@@ -114,28 +90,44 @@ class Memory:
         with self._lock:
             if generation != self.generation:
                 return
-            shelf = self._kept if key in self._kept.records else self._probation
-            record = shelf.take(key)
-            if record is None or not set(vary) <= set(record.names):
-                names = vary if record is None else tuple(dict.fromkeys((*record.names, *vary)))
-                record = Record(names, _weight(key) + _PER_RECORD)
+            record = self._records.get(key)
+            if record is None:
+                record = Record(vary, _weight(key) + _PER_RECORD)
+                self._probation.append(key)
+            else:
+                self._sizes[record.kept] -= record.size
+                if not set(vary) <= set(record.names):
+                    names = tuple(dict.fromkeys((*record.names, *vary)))
+                    record = Record(names, _weight(key) + _PER_RECORD, used=record.used, kept=record.kept)
             record.put(tuple([header(name) for name in record.names]), entry, self.max_record)
-            shelf.add(key, record)
-            self._make_room()
+            self._records[key] = record
+            self._sizes[record.kept] += record.size
+            while self.size > self.max_bytes:
+                self._make_room()
 
     def _make_room(self) -> None:
-        # Four fifths are for what is kept: what is new always finds a place.
-        while self._kept.size > self.max_bytes * 4 // 5:
-            self._probation.add(*self._kept.take_oldest())
-        while self._kept.size + self._probation.size > self.max_bytes:
-            self._probation.take_oldest()
+        """Take the turn of one record: it stays if it was asked for since its last, or else goes."""
+        # Probation has a fifth: what is new always finds a place, and has some time to be asked for.
+        on_probation = self._sizes[False] > self.max_bytes // 5
+        key = (self._probation if on_probation else self._kept).popleft()
+        record = self._records[key]
+        self._sizes[record.kept] -= record.size
+        if record.used:
+            record.used = False
+            record.kept = True
+            self._kept.append(key)
+            self._sizes[True] += record.size
+        else:
+            del self._records[key]
 
     def clear(self) -> None:
         """Forget everything, and what is on its way here."""
         with self._lock:
             self.generation += 1
-            self._kept = _Shelf()
-            self._probation = _Shelf()
+            self._records = {}
+            self._probation.clear()
+            self._kept.clear()
+            self._sizes = {False: 0, True: 0}
 
     def borrow(self, size: int) -> bool:
         """Room in bytes for the copy of an answer that is on its way; False when too many are."""
@@ -151,12 +143,12 @@ class Memory:
             self._copying = max(0, self._copying - size)
 
     def __len__(self) -> int:
-        return len(self._kept.records) + len(self._probation.records)
+        return len(self._records)
 
     @property
     def size(self) -> int:
         """Bytes that all records take, as estimated."""
-        return self._kept.size + self._probation.size
+        return self._sizes[False] + self._sizes[True]
 
 
 def _weight(part: object) -> int:

@@ -14,7 +14,21 @@ if TYPE_CHECKING:
     from .entry import Entry
     from .memory import Record
 
-__all__ = ["Answered", "Bypass", "Forward", "Refusal", "age", "answered", "bypass", "kept", "matches", "refusal", "select"]
+__all__ = [
+    "BYPASS_FIELDS",
+    "Answered",
+    "Bypass",
+    "Forward",
+    "Header",
+    "Refusal",
+    "age",
+    "answered",
+    "bypass",
+    "kept",
+    "matches",
+    "refusal",
+    "select",
+]
 
 Header: TypeAlias = Callable[[str], str | None]
 
@@ -53,6 +67,9 @@ def bypass(method: str, path: str, header: Header, *, authorized: bool, keyed: M
 
 
 _NO_BODY = (None, "", "0")
+
+BYPASS_FIELDS = ("authorization", "cookie", "range", "content-length", "transfer-encoding")
+"""The fields that bypass() asks for."""
 
 
 def select(record: Record | None, header: Header, now: float) -> Entry | Forward:
@@ -114,20 +131,22 @@ def answered(status: int, pairs: Iterable[tuple[str, str]]) -> Answered:
         name = field.lower()
         if name in _READ:
             found[name] = f"{found[name]},{value}" if name in found else value
-    length, aged = found.get("content-length"), found.get("age", "")
+    get = found.get
+    control, vary, length, connection = get("cache-control"), get("vary"), get("content-length"), get("connection")
     return Answered(
-        status=status,
-        control=frozenset(part.partition("=")[0].strip() for part in found.get("cache-control", "").lower().split(",")),
-        vary=_names(found.get("vary", "")),
-        sets_cookie="set-cookie" in found,
-        media_type=found.get("content-type", "").partition(";")[0].strip().lower(),
-        length=None if length is None else _number(length, -1),
-        etag=found.get("etag"),
-        age=_number(aged, 0),
-        connection=frozenset(_names(found.get("connection", ""))),
+        status,
+        _NOTHING if control is None else frozenset(part.partition("=")[0].strip() for part in control.lower().split(",")),
+        () if vary is None else _names(vary),
+        "set-cookie" in found,
+        get("content-type", "").partition(";")[0].strip().lower(),
+        None if length is None else _number(length, -1),
+        get("etag"),
+        _number(get("age", ""), 0),
+        _NOTHING if connection is None else frozenset(_names(connection)),
     )
 
 
+_NOTHING: frozenset[str] = frozenset()
 _READ = frozenset({"cache-control", "vary", "set-cookie", "content-type", "content-length", "etag", "age", "connection"})
 
 

@@ -20,6 +20,8 @@ from .tracing import RouteTracing
 
 __all__ = ["MetricsEmitter"]
 
+_log = logging.getLogger("gatekeep.metrics")
+
 
 class MetricsEmitter(Component):
     """Emits through OpenTelemetry's API and the logger `gatekeep.access`; see Observe."""
@@ -72,9 +74,15 @@ class _ObservedRoute:
         self._route = plan.template if plan.template is not None else UNMATCHED
 
     def on_request(self, exchange: Exchange) -> None:
-        tracer = self._providers.tracer()
-        if tracer is not None:
-            exchange.state[self] = _Notes(self._tracing.start(tracer, exchange), None)
+        try:
+            tracer = self._providers.tracer()
+            if tracer is not None:
+                span, parent = self._tracing.start(tracer, exchange)
+                exchange.state[self] = _Notes(span, None)
+                self._tracing.enter(span, parent, exchange)
+        except Exception:
+            # A sampler or propagator of the user's: what watches a request must not be what stops it.
+            _log.exception("no span for a request to %s", self._route)
 
     def on_response(self, exchange: Exchange) -> None:
         response = exchange.response

@@ -58,7 +58,8 @@ class RouteTracing:
         own = trace.set_span_in_context(span, parent)
         exchange.on_leave(partial(context.detach, context.attach(own)))
         headers = exchange.forward().headers
-        headers.remove("tracestate")  # what came with an invalid traceparent is not passed on (W3C Trace Context §3.3.1.1)
+        if exchange.request.header("tracestate") is not None:
+            headers.remove("tracestate")  # what came with an invalid traceparent ends here (W3C Trace Context §3.3.1.1)
         propagate.inject(headers, own, _SETTER)
         if self._asgi:
             exchange.request.native.update(_NATIVE_OFF)

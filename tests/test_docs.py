@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import inspect
 import os
 import re
 import subprocess
@@ -13,6 +14,7 @@ from typing import NamedTuple
 import pytest
 
 import gatekeep
+from gatekeep.errors import Denied
 
 ROOT = Path(__file__).parent.parent
 PAGES = [ROOT / "README.md", ROOT / "CHANGELOG.md", *sorted((ROOT / "docs").rglob("*.md"))]
@@ -114,6 +116,33 @@ def code_of_the_guide() -> str:
 @pytest.mark.parametrize("name", gatekeep.__all__)
 def test_every_public_name_is_in_the_guide(name: str, code_of_the_guide: str) -> None:
     assert re.search(rf"\b{name}\b", code_of_the_guide), f"no page of docs/ shows {name}"
+
+
+def test_every_option_of_the_gateway_is_explained() -> None:
+    page = (ROOT / "docs" / "gateway.md").read_text("utf-8")
+    options = [*inspect.signature(gatekeep.Gateway).parameters, *inspect.signature(gatekeep.Route).parameters]
+    for option in options:
+        assert option == "specs" or f"`{option}`" in page, f"docs/gateway.md does not explain {option}"
+
+
+def test_every_code_is_explained(code_of_the_guide: str) -> None:
+    """Clients program against codes, so each that the source can answer with is on some page."""
+    codes = {kind.code for kind in Denied.__subclasses__()} - {
+        "bad_request",
+        "unauthorized",
+        "conflict",
+    }  # always made with another
+    for file in (ROOT / "src" / "gatekeep").rglob("*.py"):
+        codes |= set(re.findall(r"\bcode=\"([a-z_]+)\"", file.read_text("utf-8")))
+    for code in codes:
+        assert re.search(rf"\b{code}\b", code_of_the_guide), f"no page of docs/ says what {code} means"
+
+
+def test_every_logger_is_listed() -> None:
+    page = (ROOT / "docs" / "gateway.md").read_text("utf-8")
+    for file in (ROOT / "src" / "gatekeep").rglob("*.py"):
+        for logger in re.findall(r"getLogger\(\"([a-z.]+)\"\)", file.read_text("utf-8")):
+            assert f"`{logger}`" in page, f"docs/gateway.md does not list the logger {logger}"
 
 
 def test_the_components_of_the_readme_are_real() -> None:

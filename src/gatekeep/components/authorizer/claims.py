@@ -13,6 +13,7 @@ __all__ = ["ClaimRules", "ForeignToken"]
 
 _LATEST = 2.0**53  # beyond it floats skip whole seconds; also what bounds arithmetic on a number with a thousand digits
 _NOTHING: frozenset[str] = frozenset()
+_NESTING = frozenset({dict, list})
 
 
 class ForeignToken(BadToken):
@@ -113,13 +114,13 @@ def _text(claims: Mapping[str, Any], name: str) -> str | None:
 
 
 def _is_strings(value: object) -> TypeGuard[list[str]]:
-    return type(value) is list and all(type(item) is str for item in value)
+    return type(value) is list and {str}.issuperset(map(type, value))
 
 
 def _frozen(value: Any) -> Any:
     # One Principal serves every request with its token: what one view could change, the next would believe.
     if type(value) is dict:
-        return MappingProxyType({name: _frozen(member) for name, member in value.items()})
+        return MappingProxyType({name: _frozen(item) if type(item) in _NESTING else item for name, item in value.items()})
     if type(value) is list:
         return tuple([_frozen(item) for item in value])
     return value

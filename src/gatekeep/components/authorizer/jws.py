@@ -6,6 +6,7 @@ It says what a token claims to be and believes none of it: keys.py checks the si
 from __future__ import annotations
 
 from binascii import a2b_base64
+from functools import lru_cache
 from typing import Any, NamedTuple
 
 from ...strict_json import loads
@@ -50,17 +51,24 @@ def parse(text: str) -> Token:
         raise _malformed("it is not three base64url segments")
     head, body, tail = data.split(b".")
     try:
-        header = parse_object(decode_base64url(head))
+        alg, kid = _header(head)
         claims = parse_object(decode_base64url(body))
         signature = decode_base64url(tail)
     except ValueError:
         raise _malformed("a segment is not canonical base64url or not a plain JSON object") from None
+    return Token(alg, kid, claims, data[: len(head) + 1 + len(body)], signature)
+
+
+@lru_cache(maxsize=64)  # an issuer's tokens mostly have the same header; who floods it with others only makes it useless
+def _header(segment: bytes) -> tuple[str, str | None]:
+    """Algorithm and key id. Raises ValueError or BadToken."""
+    header = parse_object(decode_base64url(segment))
     alg, kid = header.get("alg"), header.get("kid")
     if not isinstance(alg, str) or not (kid is None or isinstance(kid, str)):
         raise _malformed("its header names no algorithm, or no proper key id")
     if "crit" in header:  # RFC 7515 §4.1.11: extensions that one must understand; there is none that we do
         raise _malformed("its header asks for an extension that is not supported")
-    return Token(alg, kid, claims, data[: len(head) + 1 + len(body)], signature)
+    return alg, kid
 
 
 def decode_base64url(segment: bytes) -> bytes:

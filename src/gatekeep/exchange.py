@@ -201,6 +201,11 @@ class Exchange:
         """Record a decision for logs, metrics and traces; `outcome` comes from a small fixed set."""
         self.decisions.append((component, outcome))
 
+    @property
+    def filters(self) -> bool:
+        """Whether the bytes of the answer may have to pass through components."""
+        return self.pipeline.filters or (self.outer is not None and self.outer.pipeline.filters)
+
     def report(self, component: str, denied: Denied) -> None:
         """Record a denial that `mode="report"` does not enforce."""
         self.site.report(self, component, denied)
@@ -211,8 +216,7 @@ class Exchange:
         native = request.native
         native["gatekeep"] = self
         self._native = native
-        filters = self.pipeline.filters or (self.outer is not None and self.outer.pipeline.filters)
-        if filters and native.get("extensions"):
+        if self.filters and native.get("extensions"):
             native["extensions"] = {key: value for key, value in native["extensions"].items() if key not in ZERO_COPY}
         self.admitted = self.pipeline.key
         return request

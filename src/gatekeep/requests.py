@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable, MutableMapping
+from collections.abc import Awaitable, Callable, Iterator, MutableMapping
 from io import BytesIO
 from typing import Any, ClassVar, TypeAlias, cast
 from urllib.parse import quote, unquote_to_bytes
@@ -11,7 +11,7 @@ from .effects import Io
 from .errors import BadRequest, PayloadTooLarge
 from .message import Forwarded, Headers, RawHeaders, Request
 
-__all__ = ["AsgiRequest", "Environ", "Message", "Receive", "Scope", "Send", "WsgiRequest"]
+__all__ = ["AsgiRequest", "CountedInput", "Environ", "Message", "Receive", "Scope", "Send", "WsgiRequest", "declared_length"]
 
 Scope: TypeAlias = MutableMapping[str, Any]
 Message: TypeAlias = MutableMapping[str, Any]
@@ -366,6 +366,39 @@ def _read_fully(stream: Any, size: int) -> bytes:
     except OSError:
         raise _gone() from None
     return b"".join(chunks)
+
+
+class CountedInput:
+    """A wsgi.input that raises what `too_long` makes once more than `limit` bytes were read."""
+
+    __slots__ = ("_left", "_limit", "_stream", "_too_long")
+
+    def __init__(self, stream: Any, limit: int, too_long: Callable[[int], Exception]) -> None:
+        self._stream = stream
+        self._limit = limit
+        self._left = limit
+        self._too_long = too_long
+
+    def _count(self, chunk: bytes) -> bytes:
+        self._left -= len(chunk)
+        if self._left < 0:
+            raise self._too_long(self._limit)
+        return chunk
+
+    def read(self, size: int = -1) -> bytes:
+        # Never asks the stream for more than one byte over the limit, so that an endless body fills no memory.
+        allowed = self._left + 1
+        return self._count(self._stream.read(allowed if size is None or size < 0 else min(size, allowed)))
+
+    def readline(self, size: int = -1) -> bytes:
+        allowed = self._left + 1
+        return self._count(self._stream.readline(allowed if size is None or size < 0 else min(size, allowed)))
+
+    def readlines(self, hint: int = -1) -> list[bytes]:
+        return list(self)
+
+    def __iter__(self) -> Iterator[bytes]:
+        return iter(self.readline, b"")
 
 
 async def _not_there() -> bytes:

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Callable, Iterable, Iterator
 from http import HTTPStatus
+from itertools import chain
 from types import GeneratorType, TracebackType
 from typing import Any, TypeAlias, cast
 
@@ -12,13 +14,16 @@ from .errors import Denied, InternalError, PayloadTooLarge
 from .exchange import Exchange, _current
 from .front import Front
 from .message import Headers, Response
-from .requests import Environ, WsgiRequest
+from .pipeline import as_denied
+from .requests import CountedInput, Environ, WsgiRequest, declared_length
 
-__all__ = ["WsgiDriver", "send_response"]
+__all__ = ["WsgiDriver"]
 
 ExcInfo: TypeAlias = tuple[type[BaseException], BaseException, TracebackType | None]
 Write: TypeAlias = Callable[[bytes], Any]
 StartResponse: TypeAlias = Callable[..., Write]
+
+_log = logging.getLogger("gatekeep")
 
 _BODILESS = frozenset({204, 304})
 _REASONS = {status.value: f"{status.value} {status.phrase}" for status in HTTPStatus}
@@ -73,14 +78,13 @@ def _serve(exchange: Exchange, start_response: StartResponse, previous: Exchange
         request = exchange.admit()
         limit = exchange.site.max_stream
         if limit is not None and request.body is None:
-            conversation.bound(request.native, limit)
+            conversation.bound(cast(WsgiRequest, request), limit)
         body = exchange.site.app(request.native, conversation.start_response)
-        if conversation.buffers():
-            return _Body(conversation.buffered(body), conversation, previous)
-        return cast("Iterable[bytes]", _sized(_Body, body)(body, conversation, previous))
+        kind = _Body if exchange.filters else _sized(_Body, body)
+        return cast("Iterable[bytes]", kind(body, conversation, previous))
     except BaseException as error:
-        if conversation.overflowed(error):
-            return _Body(conversation.replace(cast(Denied, error)), conversation, previous)
+        if conversation.refused(error):
+            return _Body(cast("list[bytes]", conversation.replaced), conversation, previous)
         conversation.fail(error)
         raise
 
@@ -89,15 +93,16 @@ class _Conversation:
     """Stands in for `start_response`: holds the head until the first byte, then runs the response phase and sends it."""
 
     __slots__ = (
+        "_asked",
+        "_buffer",
         "_exc_info",
-        "_head",
-        "_headers",
+        "_fault",
+        "_limit",
         "_start_response",
         "_status",
         "_write",
         "exchange",
         "finished",
-        "overflow",
         "replaced",
         "sent",
     )
@@ -108,11 +113,15 @@ class _Conversation:
         self._status = ""
         self._exc_info: ExcInfo | None = None
         self._write: Write | None = None
+        self._asked = False
+        self._buffer: list[bytes] | None = None
+        self._limit = 0
+        self._fault: Denied | None = None
+        """What the gateway itself raised into the app, or into what runs it: a body of the request or the answer is too long."""
         self.sent = False
         self.replaced: list[bytes] | None = None
         """The answer that is given in the app's stead."""
         self.finished = False
-        self.overflow: PayloadTooLarge | None = None
 
     def start_response(self, status: str, headers: list[tuple[str, str]], exc_info: ExcInfo | None = None) -> Write:
         if self.sent:
@@ -128,17 +137,50 @@ class _Conversation:
     def write(self, chunk: bytes) -> None:
         """PEP 3333's imperative way out: sends at once."""
         if not self.sent:
+            if self.buffers():
+                self.collect(chunk)
+                return
             self.head()
         if self.replaced is None:
             assert self._write is not None
-            assert self.exchange.response is not None
-            self._write(self.exchange.response.feed(chunk))
+            self._write(self.filtered(chunk))
+
+    def buffers(self) -> bool:
+        """Whether a component asks for the whole body of the answer whose head is there; asked once, before it is sent."""
+        if not self._asked:
+            self._asked = True
+            exchange = self.exchange
+            pipeline = exchange.pipeline
+            if exchange.response is not None and (pipeline.needs or exchange.outer is not None) and pipeline.wants_body(exchange):
+                self._buffer, self._limit = [], exchange.site.max_body
+        return self._buffer is not None
+
+    def collect(self, chunk: bytes) -> None:
+        """Hold a chunk back, up to the gateway's `max_body`."""
+        assert self._buffer is not None
+        self._limit -= len(chunk)
+        if self._limit < 0:
+            self._fault = InternalError("The answer is larger than the gateway may hold.", code="response_too_large")
+        if self._fault is not None:
+            raise self._fault
+        self._buffer.append(chunk)
+
+    def buffered(self, chunks: Iterable[bytes]) -> None:
+        """Collect what is left of the answer, and answer with the whole."""
+        for chunk in chunks:
+            self.collect(chunk)
+        self.collect(b"")
+        response = self.exchange.response
+        assert response is not None
+        assert self._buffer is not None
+        response.body = b"".join(self._buffer)
+        self.replaced = self.answer()
 
     def head(self) -> None:
-        """Run the response phase and hand the head to the server."""
+        """Run the response phase and hand the head to the server, unless the answer is `replaced`."""
         exchange = self.exchange
-        if self.overflow is not None:
-            self.replaced = self.replace(self.overflow)
+        if self._fault is not None:
+            self._replace(self._fault)
             return
         if exchange.response is None:
             raise AssertionError("the app sent a body before it called start_response")
@@ -149,9 +191,9 @@ class _Conversation:
         response = exchange.response
         assert response is not None
         if response.body is not None:
-            self.replaced = self._whole(response)
-            return
-        self._send_head(response, self._status if response.status == status else _status_line(response.status))
+            self.replaced = self._whole()
+        else:
+            self._send_head(response, self._status if response.status == status else _status_line(response.status))
 
     def _send_head(self, response: Response, status_line: str) -> None:
         if not self.exchange.pipeline.plain:
@@ -164,68 +206,66 @@ class _Conversation:
         else:
             self._write = self._start_response(status_line, headers)
 
-    def _whole(self, response: Response) -> list[bytes]:
-        body = response.end(response.body or b"")
-        if response.status not in _BODILESS and "content-length" not in response.headers:
+    def _whole(self) -> list[bytes]:
+        exchange = self.exchange
+        response = exchange.pipeline.seal(exchange)
+        body = b"" if response.status in _BODILESS else response.body or b""
+        head_only = exchange.request.method == "HEAD"
+        # To HEAD an app may answer without the body, whose length is then not ours to tell.
+        if response.status not in _BODILESS and (body or not head_only) and "content-length" not in response.headers:
             response.headers.add("Content-Length", str(len(body)))
         self._send_head(response, _status_line(response.status))
-        return [] if not body or self.exchange.request.method == "HEAD" or response.status in _BODILESS else [body]
+        return [] if head_only or not body else [body]
 
     def answer(self) -> list[bytes]:
-        """Send the answer that the gateway itself has made."""
+        """The answer that is at hand as a whole, after the response phase."""
         exchange = self.exchange
         flow = exchange.pipeline.after(exchange)
         if flow is not None:
             run(flow)
-        response = exchange.response
-        assert response is not None
-        return self._whole(response)
+        return self._whole()
 
-    def replace(self, denied: Denied) -> list[bytes]:
-        """Answer with a refusal instead of what the app sends."""
+    def _replace(self, denied: Denied) -> None:
         exchange = self.exchange
         exchange.note("body", denied.code)
         exchange.error = denied
         exchange.response = exchange.site.render(exchange, denied)
-        return self.answer()
+        self.replaced = self.answer()
 
-    def buffers(self) -> bool:
-        """Whether a component asks for the whole body of the answer whose head is there."""
-        exchange = self.exchange
-        return exchange.response is not None and any(need(exchange) for need in exchange.pipeline.needs)
-
-    def buffered(self, body: Iterable[bytes]) -> list[bytes]:
-        limit = self.exchange.site.max_body
-        chunks: list[bytes] = []
-        try:
-            for chunk in body:
-                limit -= len(chunk)
-                if limit < 0:
-                    break
-                chunks.append(chunk)
-        finally:
-            _close(body)
-        if limit < 0:
-            return self.replace(InternalError("The answer is larger than the gateway may hold.", code="response_too_large"))
+    def filtered(self, chunk: bytes, *, last: bool = False) -> bytes:
+        """A chunk as the filters leave it."""
         response = self.exchange.response
-        assert response is not None
-        response.body = b"".join(chunks)
-        return self.answer()
+        if response is None or response.filters is None:
+            return chunk
+        try:
+            return response.end(chunk) if last else response.feed(chunk)
+        except Exception as error:
+            # Too late for an answer: the server breaks the connection off.
+            raise as_denied(error, "a body filter") from None
 
-    def bound(self, environ: Environ, limit: int) -> None:
+    def bound(self, request: WsgiRequest, limit: int) -> None:
         """Count what the app reads: over `limit` bytes the client gets 413, whatever the app makes of it."""
-        declared = environ.get("CONTENT_LENGTH") or ""
-        if declared.isdecimal() and int(declared) > limit:
-            raise self._too_long(limit)
-        environ["wsgi.input"] = _Counted(environ["wsgi.input"], limit, self._too_long)
+        try:
+            declared_length(request, limit)
+        except Denied as denied:
+            self._fault = denied
+            raise
+        environ = request.native
+        environ["wsgi.input"] = CountedInput(environ["wsgi.input"], limit, self._too_long)
 
     def _too_long(self, limit: int) -> PayloadTooLarge:
-        self.overflow = self.overflow or PayloadTooLarge(f"The body is larger than {limit} bytes.")
-        return self.overflow
+        self._fault = self._fault or PayloadTooLarge(f"The body is larger than {limit} bytes.")
+        return cast(PayloadTooLarge, self._fault)
 
-    def overflowed(self, error: BaseException) -> bool:
-        """Whether the exception is our own refusal of a long body, which can still be answered."""
-        return error is self.overflow and self.overflow is not None and not self.sent
+    def refused(self, error: BaseException) -> bool:
+        """Whether the exception comes of our refusal of a body, maybe in the app's own words; `replaced` then answers it."""
+        if self._fault is None or not isinstance(error, Exception) or (self.sent and self.replaced is None):
+            return False
+        if error is not self._fault:
+            _log.info("the app could not do without the rest of the body: %r", error)
+        if self.replaced is None:
+            self._replace(self._fault)
+        return True
 
     def fail(self, error: BaseException) -> None:
         exchange = self.exchange
@@ -255,17 +295,16 @@ class _Body:
         return self
 
     def __next__(self) -> bytes:
-        conversation = self._conversation
         if self._ended:
             raise StopIteration
+        conversation = self._conversation
         try:
             return self._next(conversation)
         except StopIteration:
             raise
         except BaseException as error:
-            if conversation.overflowed(error):
-                self._body, self._chunks = _taken_over(self._body, conversation.replace(cast(Denied, error)))
-                return next(self._chunks, b"")
+            if conversation.refused(error):
+                return self._instead(conversation)
             conversation.fail(error)
             raise
 
@@ -273,30 +312,37 @@ class _Body:
         try:
             chunk = next(self._chunks)
         except StopIteration:
+            tail = self._last(conversation)
             self._ended = True
-            tail = self._end(conversation)
             if tail:
                 return tail
+            conversation.finish("completed")
             raise
         if not conversation.sent:
-            conversation.head()  # also before an empty chunk: servers want the head before anything
-            if conversation.replaced is not None:
-                self._body, self._chunks = _taken_over(self._body, conversation.replaced)
-                return next(self._chunks, b"")
-        response = conversation.exchange.response
-        assert response is not None
-        return response.feed(chunk) if response.filters is not None else chunk
+            if conversation.buffers():
+                conversation.buffered(chain((chunk,), self._chunks))
+            else:
+                conversation.head()  # also before an empty chunk: servers want the head before anything
+        if conversation.replaced is not None and conversation.replaced is not self._body:
+            return self._instead(conversation)
+        return conversation.filtered(chunk)
 
-    def _end(self, conversation: _Conversation) -> bytes:
+    def _instead(self, conversation: _Conversation) -> bytes:
+        """Close the app's body and go on with the answer in its stead."""
+        body, self._body = self._body, conversation.replaced or []
+        self._chunks = iter(self._body)
+        _close(body)
+        return next(self._chunks, b"")
+
+    def _last(self, conversation: _Conversation) -> bytes:
         if not conversation.sent:
-            conversation.head()
-            if conversation.replaced is not None:
-                return b"".join(conversation.replaced)
-        response = conversation.exchange.response
-        assert response is not None
-        tail = response.end() if response.filters is not None else b""
-        conversation.finish("completed")
-        return tail
+            if conversation.buffers():
+                conversation.buffered(())
+            else:
+                conversation.head()
+        if conversation.replaced is not None and conversation.replaced is not self._body:
+            return self._instead(conversation)
+        return conversation.filtered(b"", last=True)
 
     def close(self) -> None:
         conversation = self._conversation
@@ -348,43 +394,6 @@ def _sized(kind: type, body: Iterable[bytes]) -> Any:
     return _SizedPlain if kind is _Plain else _SizedBody
 
 
-class _Counted:
-    """A wsgi.input that raises once more than `left` bytes were read."""
-
-    def __init__(self, stream: Any, limit: int, too_long: Callable[[int], PayloadTooLarge]) -> None:
-        self._stream = stream
-        self._limit = limit
-        self._left = limit
-        self._too_long = too_long
-
-    def _count(self, chunk: bytes) -> bytes:
-        self._left -= len(chunk)
-        if self._left < 0:
-            raise self._too_long(self._limit)
-        return chunk
-
-    def read(self, size: int = -1) -> bytes:
-        # Never asks the stream for more than one byte over the limit, so that an endless body fills no memory.
-        allowed = self._left + 1
-        return self._count(self._stream.read(allowed if size is None or size < 0 else min(size, allowed)))
-
-    def readline(self, size: int = -1) -> bytes:
-        allowed = self._left + 1
-        return self._count(self._stream.readline(allowed if size is None or size < 0 else min(size, allowed)))
-
-    def readlines(self, hint: int = -1) -> list[bytes]:
-        return list(self)
-
-    def __iter__(self) -> Iterator[bytes]:
-        return iter(self.readline, b"")
-
-
-def _taken_over(body: Iterable[bytes], chunks: list[bytes]) -> tuple[Iterable[bytes], Iterator[bytes]]:
-    """Close the app's body and go on with another."""
-    _close(body)
-    return chunks, iter(chunks)
-
-
 def _close(body: Iterable[bytes]) -> None:
     close = getattr(body, "close", None)
     if close is not None:
@@ -393,9 +402,3 @@ def _close(body: Iterable[bytes]) -> None:
 
 def _status_line(status: int) -> str:
     return _REASONS.get(status) or f"{status} Unknown"
-
-
-def send_response(environ: Environ, start_response: StartResponse, response: Response) -> list[bytes]:
-    """Send a whole answer; to HEAD without its body (RFC 9110 §9.3.2)."""
-    start_response(_status_line(response.status), list(response.headers.text()))
-    return [] if environ["REQUEST_METHOD"] == "HEAD" or not response.body else [response.body]

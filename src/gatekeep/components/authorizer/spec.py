@@ -75,6 +75,7 @@ class Authorize(Spec):
         object.__setattr__(self, "scopes", frozenset(scopes))
         if not isinstance(self.claims, Mapping):
             raise self.mistake(f"claims={self.claims!r} is not a mapping", fix='claims={"tenant": "acme"}')
+        object.__setattr__(self, "claims", dict(self.claims))
         for name, wanted in self.claims.items():
             if not (isinstance(name, str) and (callable(wanted) or isinstance(wanted, (*_SCALARS, *_MANY, Either, Blocking)))):
                 raise self.mistake(

@@ -373,9 +373,17 @@ def test_a_second_arming_by_the_same_guard_changes_nothing(app: flask.Flask) -> 
 
 
 def test_a_flask_that_dispatches_elsewhere_is_a_mistake(app: flask.Flask, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(flask.Flask, "wsgi_app", lambda self, environ, start_response: [])
+    other: dict[str, Any] = {}
+    exec(compile("def wsgi_app(self, environ, start_response): return []", flask.app.__file__, "exec"), other)
+    monkeypatch.setattr(flask.Flask, "wsgi_app", other["wsgi_app"])
     with pytest.raises(ConfigurationError, match="full_dispatch_request"):
         Gateway().init_app(app)
+
+
+def test_a_flask_that_an_instrumentation_has_wrapped_is_taken(app: flask.Flask, monkeypatch: pytest.MonkeyPatch) -> None:
+    inner = flask.Flask.wsgi_app
+    monkeypatch.setattr(flask.Flask, "wsgi_app", lambda self, environ, start_response: inner(self, environ, start_response))
+    assert guarded(app).test_client().get("/open").text == "open"
 
 
 # What stays as it was.

@@ -70,8 +70,9 @@ class FlaskAdapter:
         404, 405 and redirects have no endpoint and stay the app's. Raises ConfigurationError behind another gateway.
         """
         app = self.app
-        code = getattr(inspect.unwrap(flask.Flask.wsgi_app), "__code__", None)
-        if code is not None and "full_dispatch_request" not in code.co_names:
+        code: Any = getattr(inspect.unwrap(flask.Flask.wsgi_app), "__code__", None)
+        is_own = getattr(code, "co_filename", None) == flask.app.__file__  # what others put around it can't be looked into
+        if is_own and "full_dispatch_request" not in code.co_names:
             raise ConfigurationError(
                 "this Flask does not dispatch through Flask.full_dispatch_request(), where the guard stands",
                 fix="use a version of Flask that gatekeep supports",

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import sys
 import time
 
 import pytest
@@ -16,7 +17,7 @@ from gatekeep.strict_json import Malformed, dumps, loads
 @pytest.fixture(params=["orjson", "standard library"])
 def parser(request, monkeypatch):
     if request.param != "orjson":
-        monkeypatch.setattr(strict_json, "orjson", None)
+        monkeypatch.setattr(strict_json, "_orjson", lambda: None)
 
 
 REFUSED = {
@@ -166,7 +167,7 @@ def test_both_parsers_give_the_same_answers(body):
 
     with_orjson = outcome()
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(strict_json, "orjson", None)
+        patch.setattr(strict_json, "_orjson", lambda: None)
         assert outcome() == with_orjson
 
 
@@ -198,6 +199,12 @@ def test_hostile_bodies_are_refused_quickly(parser, body):
     with pytest.raises(Malformed):
         loads(body)
     assert time.process_time() - start < 2.0
+
+
+def test_the_fast_parser_is_an_extra(monkeypatch):
+    assert strict_json._orjson() is not None
+    monkeypatch.setitem(sys.modules, "orjson", None)
+    assert strict_json._orjson.__wrapped__() is None
 
 
 @pytest.mark.parametrize("value", [float("nan"), float("inf"), object(), {1, 2}, "\ud800"])

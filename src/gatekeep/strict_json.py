@@ -7,17 +7,13 @@ orjson, where it is installed, reads the plain cases; everything else, and every
 
 from __future__ import annotations
 
+import functools
 import json
 import math
 import re
 from array import array
 from itertools import accumulate
 from typing import Any, NamedTuple, NoReturn
-
-try:
-    import orjson
-except ImportError:  # pragma: no cover - an extra; the tests take it away by hand
-    orjson = None  # type: ignore[assignment]
 
 __all__ = ["MAX_DEPTH", "MAX_VALUES", "Document", "Malformed", "dumps", "loads"]
 
@@ -57,6 +53,7 @@ def loads(body: bytes, *, max_depth: int = MAX_DEPTH, max_values: int = MAX_VALU
     if len(body) >= 2 * max_values or body.count(b"{") + body.count(b"[") > max_depth:
         _measure(body, max_depth, max_values)
     plain = _LONG not in body.translate(_DIGITS_AS_ZERO)
+    orjson = _orjson()
     if orjson is not None and plain and b"\\" not in body:
         try:
             value = orjson.loads(body)
@@ -68,6 +65,16 @@ def loads(body: bytes, *, max_depth: int = MAX_DEPTH, max_values: int = MAX_VALU
             if again == body or again.count(b'"') == body.count(b'"'):
                 return Document(value, plain)
     return Document(_parse(body), plain)
+
+
+@functools.cache
+def _orjson() -> Any:
+    """The fast parser, an extra; None where it is not installed. Imported on first use, not with gatekeep."""
+    try:
+        import orjson
+    except ImportError:
+        return None
+    return orjson
 
 
 def dumps(value: Any) -> bytes:

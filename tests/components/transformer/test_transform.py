@@ -747,6 +747,8 @@ def test_what_is_no_expression(expression):
         ({"request": [set_header("a", "中")]}, "can't stand in a header"),
         ({"request": [set_header("a", "${client")]}, "does not close"),
         ({"request": [set_header("a", "${cl${ient}}")]}, "does not close"),
+        ({"request": [set_header("a", "${request.header.中}")]}, "not a header name"),
+        ({"response": [set_header("a", "${response.header.a b}")]}, "not a header name"),
         ({"request": [set_header("Host", "x")]}, "Host can't be changed"),
         ({"request": [remove_header("content-length")]}, "can't be changed"),
         ({"request": [add_header("Transfer-Encoding", "chunked")]}, "can't be changed"),

@@ -9,7 +9,7 @@ from urllib.parse import quote_plus, unquote_plus
 
 from ...exchange import Exchange
 from ...message import Forwarded, Headers
-from .expression import Facts, Text, text_template
+from .expression import TOKEN, Facts, Text, text_template
 from .operations import Operation
 
 __all__ = ["EDITS", "BadValue", "Edit", "compile_edit"]
@@ -31,8 +31,7 @@ class BadValue(ValueError):
 
 # Headers, on both sides.
 
-_TOKEN = re.compile(r"[!#$%&'*+\-.^_`|~0-9A-Za-z]+")  # RFC 9110 §5.6.2
-_FIELD_VALUE = re.compile(r"[\t\x20-\x7e\x80-\xff]*")  # §5.5, in latin-1
+_FIELD_VALUE = re.compile(r"[\t\x20-\x7e\x80-\xff]*")  # RFC 9110 §5.5, in latin-1
 
 _FRAMING = {
     **dict.fromkeys(("content-length", "transfer-encoding", "trailer"), "it says where the message ends"),
@@ -46,7 +45,7 @@ _RESERVED: Mapping[str, Mapping[str, str]] = {
 
 
 def _header_name(name: Any, facts: Facts) -> str:
-    if not isinstance(name, str) or not _TOKEN.fullmatch(name):
+    if not isinstance(name, str) or not TOKEN.fullmatch(name):
         raise ValueError(f"{name!r} is not a header name")
     reason = _RESERVED[facts.side].get(name.lower())
     if reason is not None:

@@ -15,7 +15,7 @@ from typing import Any, Final, TypeAlias
 from ... import strict_json
 from ...exchange import Exchange
 
-__all__ = ["MISSING", "Facts", "Source", "Text", "json_template", "text_template"]
+__all__ = ["MISSING", "TOKEN", "Facts", "Source", "Text", "json_template", "text_template"]
 
 Source: TypeAlias = Callable[[Exchange, Any], Any]
 """(exchange, the body being mapped) → a JSON value, or MISSING."""
@@ -24,6 +24,9 @@ Text: TypeAlias = Callable[[Exchange, Any], str | None]
 """The same for text; None where something it needs is missing."""
 
 MISSING: Final[Any] = object()
+
+TOKEN: Final = re.compile(r"[!#$%&'*+\-.^_`|~0-9A-Za-z]+")
+"""The name of a header (RFC 9110 §5.6.2)."""
 
 
 @dataclass
@@ -67,8 +70,14 @@ def _or_missing(value: Any) -> Any:
     return MISSING if value is None or value == "" else value
 
 
+def _field(name: str) -> str:
+    if not TOKEN.fullmatch(name):
+        raise ValueError(f"{name!r} is not a header name")
+    return name.lower()
+
+
 def _header(name: str) -> Source:
-    name = name.lower()
+    name = _field(name)
     return lambda exchange, _: _or_missing(exchange.request.header(name))
 
 
@@ -80,6 +89,7 @@ def _query(name: str) -> Source:
 
 
 def _response_header(name: str) -> Source:
+    name = _field(name)
     return lambda exchange, _: MISSING if exchange.response is None else _or_missing(exchange.response.headers.get(name))
 
 

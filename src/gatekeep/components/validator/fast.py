@@ -11,11 +11,6 @@ from typing import Any
 
 from .reach import Reach
 
-try:
-    import jsonschema_rs
-except ImportError:  # pragma: no cover - an extra; the tests take it away by hand
-    jsonschema_rs = None  # type: ignore[assignment]
-
 __all__ = ["fast_engine"]
 
 _EXACT = 2**53
@@ -101,7 +96,11 @@ _KNOWN: Mapping[str, Mapping[str, Callable[[Any], bool]]] = {
 
 def fast_engine(document: Any, draft: str, reach: Reach) -> Callable[[Any], bool] | None:
     """A function that says whether a value is valid, or None where jsonschema-rs is not installed or might differ."""
-    if jsonschema_rs is None or reach.recursive:
+    try:
+        import jsonschema_rs
+    except ImportError:  # an extra
+        return None
+    if reach.recursive:
         return None
     known = _KNOWN[draft]
     for schema in reach.schemas:

@@ -17,6 +17,7 @@ __all__ = ["Parameters"]
 _INTEGER = re.compile(r"-?(?:0|[1-9][0-9]{0,99})")
 _NUMBER = re.compile(r"-?(?:0|[1-9][0-9]{0,99})(?:\.[0-9]{1,100})?(?:[eE][+-]?[0-9]{1,3})?")
 _EXACT = 2**53
+_TOKEN = re.compile(r"[!#$%&'*+\-.^_`|~0-9A-Za-z]+")  # RFC 9110 §5.6.2
 
 
 class Parameters:
@@ -140,6 +141,9 @@ def _plain(value: Any) -> bool:
 
 def _lower(document: Mapping[str, Any]) -> dict[str, Any]:
     """The same with header names in lower case, as they are looked up (RFC 9110 §5.1)."""
+    for name in (*document.get("properties", ()), *document.get("required", ())):
+        if not _TOKEN.fullmatch(name):
+            raise SchemaMistake(f"{name!r} is not a header name")
     if document.get("additionalProperties", True) is not True:
         raise SchemaMistake("additionalProperties says nothing about headers: only those that are declared are looked at")
     lower = dict(document)
@@ -169,8 +173,8 @@ def _headers(exchange: Exchange, declared: Mapping[str, _Kind]) -> dict[str, lis
     for name, kind in declared.items():
         text = exchange.request.header(name)
         if text is not None:
-            # Repeated lines are one list (RFC 9110 §5.3); a WSGI server has joined them already.
-            texts[name] = [item.strip() for item in text.split(",")] if kind.array else [text]
+            # Repeated lines are one list (RFC 9110 §5.3); empty items count for nothing (§5.6.1.2).
+            texts[name] = [item for part in text.split(",") if (item := part.strip())] if kind.array else [text]
     return texts
 
 

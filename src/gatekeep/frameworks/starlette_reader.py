@@ -14,7 +14,7 @@ from starlette.routing import PARAM_FORMAT_REGEX, Host, Mount, Route, Router, We
 
 from ..routing import Endpoint, Segment
 from .starlette_guard import Item, Place, Post, base_app, inner_router
-from .starlette_table import HTTP, WEBSOCKET, Asked, Door, Entry, Leaf, Level, Pair, Table
+from .starlette_table import Asked, Door, Entry, Leaf, Level, Pair, Table
 
 __all__ = ["read"]
 
@@ -87,16 +87,16 @@ class _Reader:
         view = getattr(route, "endpoint", route)
         joined = spot.join(segments)
         if issubclass(kind, Route):
-            endpoints = {HTTP: self._endpoint(spot, place, spot.prefix + path, joined, view, _methods(route.methods, view))}
+            endpoints = {False: self._endpoint(spot, place, spot.prefix + path, joined, view, _methods(route.methods, view))}
         elif issubclass(kind, WebSocketRoute):
-            endpoints = {WEBSOCKET: self._endpoint(spot, place, spot.prefix + path, joined, view, None, handshake=True)}
+            endpoints = {True: self._endpoint(spot, place, spot.prefix + path, joined, view, None, handshake=True)}
         else:
             matches = route.matches
             endpoints = self._pair(spot, place, path, joined, view)
         if matches is not None:
             return Asked(order, matches, None, endpoints)
-        ((scope_type, endpoint),) = endpoints.items()
-        return Leaf(order, item, scope_type, endpoint)
+        (endpoint,) = endpoints.values()
+        return Leaf(order, item, endpoint)
 
     def _behind(self, item: Item, spot: _Spot, post: Post) -> tuple[Level | None, Pair]:
         """What stands behind a Mount or Host: a level, or the endpoints of an opaque app."""
@@ -117,8 +117,8 @@ class _Reader:
         """The endpoints of what takes any method, and WebSockets too."""
         template = spot.prefix + path
         return {
-            HTTP: self._endpoint(spot, place, template, segments, view, None),
-            WEBSOCKET: self._endpoint(spot, place, template, segments, view, None, handshake=True),
+            False: self._endpoint(spot, place, template, segments, view, None),
+            True: self._endpoint(spot, place, template, segments, view, None, handshake=True),
         }
 
     def _endpoint(

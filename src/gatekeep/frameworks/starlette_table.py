@@ -18,16 +18,14 @@ from ..message import Request
 from ..routing import Endpoint, Found, Params, Segment, SegmentTrie
 from .starlette_guard import Item, Matches, is_fastapi
 
-__all__ = ["HTTP", "WEBSOCKET", "Asked", "Door", "Entry", "Leaf", "Level", "Pair", "Table"]
+__all__ = ["Asked", "Door", "Entry", "Leaf", "Level", "Pair", "Table"]
 
 Pieces: TypeAlias = tuple[tuple[Any, Mapping[str, Any] | None], ...]
 """Path parameters on the way: a match with its convertors, or what is converted already with None."""
 Outcome: TypeAlias = Found | Match | None
 """Found; None: taken, and nothing is there; Match.NONE or Match.PARTIAL (another method): go on."""
-Pair: TypeAlias = dict[str, Endpoint]
-"""By scope type."""
-
-HTTP, WEBSOCKET = "http", "websocket"
+Pair: TypeAlias = dict[bool, Endpoint]
+"""By whether the request is a handshake."""
 
 
 class Table:
@@ -41,25 +39,14 @@ class Table:
 
     def find(self, request: Request) -> Found | None:
         scope: Scope = request.native
-        root_path: str = scope.get("root_path", "")
         own = self._root.own_root_path()
-        if own and own != root_path:
+        if own and own != request.root_path:
             # FastAPI puts its own root_path in the server's place once it is called: policies see the path that it will see.
-            root_path = request.root_path = own
+            request.root_path = own
             request.path = relative(scope["path"], own)
         outer = scope.get("path_params")
-        return self._root.find(Visit(scope, request.method), scope["path"], root_path, ((outer, None),) if outer else ())
-
-
-class Visit:
-    """One request, as far as it is the same on every level."""
-
-    __slots__ = ("kind", "method", "scope")
-
-    def __init__(self, scope: Scope, method: str) -> None:
-        self.scope = scope
-        self.kind: str = scope["type"]
-        self.method = method
+        pieces = ((outer, None),) if outer else ()
+        return self._root.find(request, scope["path"], request.root_path, request.path, pieces)
 
 
 def relative(path: str, root_path: str) -> str:
@@ -77,29 +64,29 @@ class Entry(Protocol):
 
     order: int
 
-    def take(self, visit: Visit, path: str, root_path: str, route_path: str, pieces: Pieces) -> Outcome: ...
+    def take(self, request: Request, path: str, root_path: str, route_path: str, pieces: Pieces) -> Outcome: ...
 
 
 class Leaf:
     """A Route or WebSocketRoute."""
 
-    def __init__(self, order: int, item: Item, kind: str, endpoint: Endpoint) -> None:
+    def __init__(self, order: int, item: Item, endpoint: Endpoint) -> None:
         route = item.route
         self.order = order
-        self._kind = kind
+        self._handshake = endpoint.handshake
         self._match = route.path_regex.match
-        self._methods = frozenset(route.methods or ()) if kind == HTTP else frozenset()
+        self._methods = frozenset() if endpoint.handshake else frozenset(route.methods or ())
         self._convertors = route.param_convertors
         self._endpoint = endpoint
         self._bare = Found(endpoint, None)
 
-    def take(self, visit: Visit, path: str, root_path: str, route_path: str, pieces: Pieces) -> Outcome:
-        if visit.kind != self._kind:
+    def take(self, request: Request, path: str, root_path: str, route_path: str, pieces: Pieces) -> Outcome:
+        if request.handshake is not self._handshake:
             return Match.NONE
         match = self._match(route_path)
         if match is None:
             return Match.NONE
-        if self._methods and visit.method not in self._methods:
+        if self._methods and request.method not in self._methods:
             return Match.PARTIAL
         if not self._convertors and not pieces:
             return self._bare
@@ -118,18 +105,18 @@ class Door:
         if not endpoints:
             self._convertors.pop("path")
 
-    def take(self, visit: Visit, path: str, root_path: str, route_path: str, pieces: Pieces) -> Outcome:
+    def take(self, request: Request, path: str, root_path: str, route_path: str, pieces: Pieces) -> Outcome:
         match = self._match(route_path)
         if match is None:
             return Match.NONE
         if self._convertors:
             pieces = (*pieces, (match, self._convertors))
         if self._endpoints:
-            return Found(self._endpoints[visit.kind], _params(pieces))
+            return Found(self._endpoints[request.handshake], _params(pieces))
         if self._level is None:
             return None
         remaining = "/" + match["path"]
-        return self._level.find(visit, path, root_path + route_path[: -len(remaining)], pieces)
+        return self._level.enter(request, path, root_path + route_path[: -len(remaining)], pieces)
 
 
 class Asked:
@@ -141,20 +128,20 @@ class Asked:
         self._level = level
         self._endpoints = endpoints
 
-    def take(self, visit: Visit, path: str, root_path: str, route_path: str, pieces: Pieces) -> Outcome:
-        scope = {**visit.scope, "path": path, "root_path": root_path}
-        if visit.kind == HTTP:
-            scope["method"] = visit.method
+    def take(self, request: Request, path: str, root_path: str, route_path: str, pieces: Pieces) -> Outcome:
+        scope = {**request.native, "path": path, "root_path": root_path}
+        if not request.handshake:
+            scope["method"] = request.method
         verdict, child = self._matches(scope)
         if verdict is not Match.FULL:
             return verdict
         pieces = (*pieces, (child.get("path_params", {}), None))
-        endpoint = self._endpoints.get(visit.kind)
+        endpoint = self._endpoints.get(request.handshake)
         if endpoint is not None:
             return Found(endpoint, _params(pieces))
         if self._level is None:
             return None
-        return self._level.find(visit, child.get("path", path), child.get("root_path", root_path), pieces)
+        return self._level.enter(request, child.get("path", path), child.get("root_path", root_path), pieces)
 
 
 class Level:
@@ -170,7 +157,7 @@ class Level:
 
     def own_root_path(self) -> str:
         """The root_path that FastAPI puts in the place of the server's or the mount's; "" where it does not."""
-        return getattr(self._app, "root_path", "")
+        return self._app.root_path if self._app is not None else ""
 
     def add(self, segments: Sequence[Segment], entry: Entry) -> None:
         self._trie.add(segments, entry)
@@ -187,13 +174,15 @@ class Level:
             entries = sorted({*entries, *self._trie.candidates(path[:-1])}, key=lambda entry: entry.order)
         return entries
 
-    def find(self, visit: Visit, path: str, root_path: str, pieces: Pieces) -> Found | None:
-        if self._app is not None:
-            root_path = self._app.root_path or root_path
-        route_path = relative(path, root_path)
+    def enter(self, request: Request, path: str, root_path: str, pieces: Pieces) -> Found | None:
+        """Go on behind a Mount or Host. `path` is the whole one, as in the scope: Starlette never shortens it."""
+        root_path = self.own_root_path() or root_path
+        return self.find(request, path, root_path, relative(path, root_path), pieces)
+
+    def find(self, request: Request, path: str, root_path: str, route_path: str, pieces: Pieces) -> Found | None:
         partial = False
         for entry in self._literal.get(route_path) or self._propose(route_path):
-            outcome = entry.take(visit, path, root_path, route_path, pieces)
+            outcome = entry.take(request, path, root_path, route_path, pieces)
             if outcome is Match.NONE:
                 continue
             if outcome is Match.PARTIAL:
@@ -202,12 +191,12 @@ class Level:
             return outcome  # type: ignore[return-value]
         if partial or not (self.frontends or self.default):
             return None
-        return self._last(visit, path, root_path, route_path, pieces)
+        return self._last(request, path, root_path, route_path, pieces)
 
-    def _last(self, visit: Visit, path: str, root_path: str, route_path: str, pieces: Pieces) -> Found | None:
+    def _last(self, request: Request, path: str, root_path: str, route_path: str, pieces: Pieces) -> Found | None:
         """What is left when no route matches and no redirect is due: the frontend with the longest path, the router's default."""
-        if visit.kind == HTTP:
-            if self._redirects(visit, path, root_path, route_path, pieces):
+        if not request.handshake:
+            if self._redirects(request, path, root_path, route_path, pieces):
                 return None
             best: tuple[int, str, Endpoint] | None = None
             for prefix, endpoint in self.frontends:
@@ -217,16 +206,16 @@ class Level:
                     best = (length, rest, endpoint)
             if best is not None:
                 return Found(best[2], _params((*pieces, ({"path": best[1]}, None))))
-        default = self.default.get(visit.kind)
+        default = self.default.get(request.handshake)
         return None if default is None else Found(default, _params(pieces))
 
-    def _redirects(self, visit: Visit, path: str, root_path: str, route_path: str, pieces: Pieces) -> bool:
+    def _redirects(self, request: Request, path: str, root_path: str, route_path: str, pieces: Pieces) -> bool:
         if not self._router.redirect_slashes or route_path == "/":
             return False
         path = path.rstrip("/") if route_path.endswith("/") else path + "/"
         route_path = relative(path, root_path)
         entries = self._propose(route_path)
-        return any(entry.take(visit, path, root_path, route_path, pieces) is not Match.NONE for entry in entries)
+        return any(entry.take(request, path, root_path, route_path, pieces) is not Match.NONE for entry in entries)
 
 
 def _below(path: str, prefix: str) -> str | None:

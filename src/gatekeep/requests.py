@@ -74,8 +74,11 @@ class AsgiRequest(Request):
         raw: bytes | None = self.native.get("raw_path")
         if raw is None:
             return None
+        path: str = self.native["path"]
+        if raw == path.encode():
+            return raw  # nothing in it was encoded
         raw = raw.partition(b"?")[0]
-        return raw if unquote_to_bytes(raw).decode("utf-8", "replace") == self.native["path"] else None
+        return raw if unquote_to_bytes(raw).decode("utf-8", "replace") == path else None
 
     @property
     def peer(self) -> str | None:

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
-from types import EllipsisType
+from types import EllipsisType, MappingProxyType
 from typing import Any, Generic, NamedTuple, Protocol, TypeAlias, TypeVar
 
 from .component import Spec, caller
@@ -18,7 +18,6 @@ from .message import Request
 __all__ = [
     "Endpoint",
     "Found",
-    "Match",
     "Params",
     "Resolver",
     "Route",
@@ -326,14 +325,6 @@ class Route:
         return f"Route({self.path!r})"
 
 
-class Match(NamedTuple):
-    """A Route that holds for a request."""
-
-    number: int
-    route: Route
-    params: Mapping[str, Any]
-
-
 class RouteTable:
     """The Routes of a gateway. A path that fits one only but for letter case or trailing slashes is ambiguous: an app that
 
@@ -346,6 +337,7 @@ class RouteTable:
         self._nearly: SegmentTrie[Route] = SegmentTrie()
         self._slashed: SegmentTrie[Route] = SegmentTrie()
         """The routes that a trailing slash would lead to, by what stands before it."""
+        self._any_slashed = False
         self._lower = all(route.path == route.path.lower() for route in routes)
         for index, route in enumerate(routes):
             segments = route.template.segments
@@ -354,32 +346,41 @@ class RouteTable:
             self._nearly.add(folded[:-1] if folded[-1] == "" else folded, route)
             if folded[-1] in ("", ...):
                 self._slashed.add(folded[:-1], route)
+                self._any_slashed = True
 
-    def matching(self, request: Request) -> list[Match] | None:
-        """The Routes that hold, in order; None where the path can be read in more than one way and no Route allows that."""
-        path, method = request.path or "/", request.method.upper()  # an app takes an empty path for its root
-        found = []
-        for index, route in self._exactly.candidates(path):
+    def matching(self, request: Request) -> tuple[tuple[int, ...], Mapping[str, Any]] | None:
+        """The numbers of the Routes that hold, in order, and their parameters; of equal names the last one's.
+
+        None where the path can be read in more than one way, and no Route allows that.
+        """
+        path, method = request.path or "/", request.method  # an app takes an empty path for its root
+        if not method.isupper():
+            method = method.upper()
+        numbers: tuple[int, ...] = ()
+        params: Mapping[str, Any] = _NO_PARAMS
+        allowed = False
+        for number, route in self._exactly.candidates(path):
             if route.methods is None or method in route.methods:
-                params = route.template.match(path)
-                if params is not None:
-                    found.append(Match(index, route, params))
-        for match in found:
-            if match.route.allow_ambiguous_paths:
-                return found
-        if ambiguity(request) is not None or self._is_near(path, method, found):
+                found = route.template.match(path)
+                if found is not None:
+                    params = {**params, **found} if numbers else found
+                    numbers += (number,)
+                    allowed = allowed or route.allow_ambiguous_paths
+        if not allowed and (ambiguity(request) is not None or self._is_near(path, method, numbers)):
             return None
-        return found
+        return numbers, params
 
-    def _is_near(self, path: str, method: str, found: Sequence[Match]) -> bool:
+    def _is_near(self, path: str, method: str, found: Sequence[int]) -> bool:
         lower = path.lower()
-        if self._lower and lower == path and not path.endswith("/"):
+        if self._lower and lower == path and path[-1] != "/":
+            if not self._any_slashed:
+                return False
             candidates = self._slashed.candidates(path)
         else:
             candidates = self._nearly.candidates(lower.rstrip("/"))
         if not candidates:
             return False
-        settled = {match.route.template.bare for match in found}
+        settled = {self.routes[number].template.bare for number in found}
         return any(
             route.template.bare not in settled
             and not route.allow_ambiguous_paths
@@ -390,6 +391,7 @@ class RouteTable:
         )
 
 
+_NO_PARAMS: Mapping[str, Any] = MappingProxyType({})
 _PLAIN = re.compile(r"(?:/[\w~!$&'()*+,=:@-][\w.~!$&'()*+,=:@-]*)+/?", re.ASCII).fullmatch
 """What nearly every path looks like, and what nobody can misread."""
 _DOUBLY = re.compile(r"%2f|%5c|%00|%25|%2e|%3b", re.IGNORECASE)

@@ -322,7 +322,7 @@ class Site(ExchangeSite):
             matching = self._routes.matching(request)
             if matching is None:
                 return self._ambiguous[request.handshake], None, None
-            extra = tuple(match.number for match in matching if match.number in policy.possible)
+            extra = tuple([number for number in matching[0] if number in policy.possible])
         return self._variant(policy, method, extra), endpoint, params
 
     def refused(self, request: Request) -> _Found:
@@ -335,13 +335,11 @@ class Site(ExchangeSite):
         matching = self._routes.matching(request)
         if matching is None:
             return self._ambiguous[request.handshake], None, None
-        if not matching:
+        numbers, params = matching
+        if not numbers:
             nobodys = self._refused if self.gateway.unmatched == "refuse" else self._unmatched
             return nobodys[request.handshake], None, None
-        endpoint, pipeline = self._opaque(tuple([match.number for match in matching]), handshake=request.handshake)
-        params = matching[0].params
-        for match in matching[1:]:
-            params = {**params, **match.params}
+        endpoint, pipeline = self._combined.get((numbers, request.handshake)) or self._opaque(numbers, handshake=request.handshake)
         return pipeline, endpoint, params
 
 

@@ -201,6 +201,12 @@ def test_hostile_bodies_are_refused_quickly(parser, body):
     assert time.process_time() - start < 2.0
 
 
+def test_the_stack_may_end_before_the_bound(parser):
+    assert loads(b"[" * 300 + b"]" * 300, max_depth=300).plain
+    with pytest.raises(Malformed, match="too deeply"):
+        loads(b"[" * 50_000 + b"]" * 50_000, max_depth=50_000)
+
+
 def test_the_fast_parser_is_an_extra(monkeypatch):
     assert strict_json._orjson() is not None
     monkeypatch.setitem(sys.modules, "orjson", None)

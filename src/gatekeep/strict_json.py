@@ -57,11 +57,11 @@ def loads(body: bytes, *, max_depth: int = MAX_DEPTH, max_values: int = MAX_VALU
     if orjson is not None and plain and b"\\" not in body:
         try:
             value = orjson.loads(body)
-        except orjson.JSONDecodeError:
-            pass  # the other parser says what is wrong
+            again = orjson.dumps(value)
+        except (orjson.JSONDecodeError, orjson.JSONEncodeError):
+            pass  # the other parser says what is wrong, or takes what is too deep for this one
         else:
             # Without escapes a string is written the same way back: if all quotes are there, no duplicate name was dropped.
-            again = orjson.dumps(value)
             if again == body or again.count(b'"') == body.count(b'"'):
                 return Document(value, plain)
     return Document(_parse(body), plain)

@@ -288,6 +288,7 @@ def test_mapping_a_request_by_template(seen):
                     "null": "${body.null}",
                     "all": "$body",
                     "dollar": "$5 $${body} ${ body.flag }",
+                    "constant": "kept",
                 }
             )
         ]
@@ -305,6 +306,7 @@ def test_mapping_a_request_by_template(seen):
         "null": None,
         "all": body,
         "dollar": "$5 ${body} false",
+        "constant": "kept",
     }
     assert got.headers.get("content-length") == str(len(got.body))
     assert got.headers.get("content-type") == "application/json"

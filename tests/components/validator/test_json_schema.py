@@ -160,6 +160,18 @@ def test_violation(schema, value, pointer, keyword, detail):
     assert violations(schema, value) == [{"in": "body", "pointer": pointer, "keyword": keyword, "detail": detail}]
 
 
+def test_keywords_for_objects_say_nothing_about_other_values():
+    schema = {
+        "patternProperties": {"a": False},
+        "properties": {"a": False},
+        "additionalProperties": False,
+        "required": ["a"],
+        "unevaluatedItems": False,
+    }
+    assert pairs(schema, 5) == []
+    assert pairs({"pattern": "a", "uniqueItems": True}, 5) == []
+
+
 def test_draft_4():
     schema = {"$schema": "http://json-schema.org/draft-04/schema#", "minimum": 1, "exclusiveMinimum": True, "type": "integer"}
     assert [entry["detail"] for entry in violations(schema, 1, "4")] == ["must be greater than 1"]

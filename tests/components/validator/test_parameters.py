@@ -161,6 +161,8 @@ def test_headers(ask):
     assert ask(spec, "/", {"X-Tags": "1,x"}) == [("header", "/x-tags/1", "type"), ("header", "/x-count", "required")]
     assert ask(Validate(headers={"X-Count": {"type": "integer"}}), "/", {"x-count": "a"}) == [("header", "/x-count", "type")]
     assert ask(Validate(headers={"X-Count": {"type": "integer"}}), "/") == {"headers": {}}
+    assert ask(Validate(headers={"type": "object", "required": ["X-A"]}), "/") == [("header", "/x-a", "required")]
+    assert ask(Validate(headers={"type": "object", "required": ["X-A"]}), "/", {"x-a": "1"}) == {"headers": {"x-a": "1"}}
 
 
 def test_parts_are_judged_in_a_fixed_order(ask):

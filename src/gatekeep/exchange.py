@@ -254,6 +254,7 @@ class Site:
         """A second exchange for the same request and caller, and the position of the component in its pipeline."""
         copy = Exchange(exchange.request, self, exchange.pipeline, exchange.endpoint, exchange._params, exchange.monotonic)
         copy.principal = exchange.principal
+        copy.forwarded = exchange.forwarded.copy() if exchange.forwarded is not None else None
         copy._client, copy._request_id = exchange._client, exchange.request_id
         return copy, exchange.pipeline.position(component)
 

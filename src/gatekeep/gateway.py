@@ -12,7 +12,7 @@ from .answers import ErrorStyle, aws, problem
 from .clock import SYSTEM_CLOCK, Clock
 from .component import Component, Mode, Services, Spec, caller
 from .components import STANDARD, Stage
-from .effects import Flow, arun, run
+from .effects import Flow, SingleFlight, arun, run
 from .effects import Protocol as Wire
 from .errors import ConfigurationError, Denied, GatekeepError, Origin
 from .exchange import Exchange
@@ -105,6 +105,7 @@ class Gateway:
         self._fronts: list[Front] = []
         self._guards: dict[int, tuple[Any, AppGuard]] = {}
         self._lock = threading.RLock()
+        self._starting: SingleFlight[None] = SingleFlight()
 
     # Putting it in front of an app.
 
@@ -198,35 +199,45 @@ class Gateway:
     # Life.
 
     def start(self) -> Flow[None]:
-        """Start what runs in this process; once, and again after a fork. The drivers call it before the first request."""
-        if self.runner.started:
-            return
-        self.runner.started = True
+        """Start what runs in this process: once, again after a fork, and again after close().
+
+        The drivers call it before the first request; requests that come meanwhile wait. What could not start is tried again.
+        """
+        if not self.runner.started:
+            yield from self._starting.join("start", self._start)
+
+    def _start(self) -> Flow[None]:
+        runner = self.runner
+        runner.open()
         for component in self.components:
-            flow = component.start()
-            if flow is not None:
-                yield from flow
-        self.runner.start()
+            if component not in runner.running:
+                flow = component.start()
+                if flow is not None:
+                    yield from flow
+                runner.running.append(component)
+        runner.start()
+        runner.started = True
 
     def close(self) -> None:
-        """Close components, store and runner; blocking. For WSGI, scripts and tests."""
-        run(self._closing())
+        """Close runner, components and store; blocking. For WSGI, scripts and tests."""
         self.runner.close()
+        run(self._closing())
 
     async def aclose(self) -> None:
         """As close(), on the running loop."""
-        await arun(self._closing())
         await self.runner.aclose()
+        await arun(self._closing())
 
     def _closing(self) -> Flow[None]:
         self.runner.started = False
-        for component in reversed(self.components):
-            flow = component.close()
-            if flow is not None:
-                yield from flow
-        flow = self.store.close()
-        if flow is not None:
-            yield from flow
+        self.runner.running.clear()
+        for close in (*(component.close for component in reversed(self.components)), self.store.close):
+            try:
+                flow = close()
+                if flow is not None:
+                    yield from flow
+            except Exception:  # the others are closed nevertheless
+                _log.exception("%s failed", close.__qualname__)
 
     # What exchanges ask (see exchange.Site) and pipelines use.
 

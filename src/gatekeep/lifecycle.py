@@ -13,6 +13,7 @@ import logging
 import os
 import threading
 import weakref
+from collections import deque
 from collections.abc import Callable
 from types import GeneratorType
 from typing import Any, TypeAlias
@@ -46,14 +47,18 @@ class Runner:
     def _reset(self) -> None:
         self.started = False
         """Whether the gateway's components were started in this process; a fork starts anew."""
+        self.running: list[object] = []
+        """Those of them that are up already."""
         self._lock = threading.Lock()
         self._wake = threading.Condition(self._lock)
         self._thread: threading.Thread | None = None
-        self._queue: list[Job] = []
+        self._threaded = False
+        """Whether the thread also runs what is periodic; under ASGI the loops do."""
+        self._queue: deque[Job] = deque()
         self._timers: list[tuple[float, int, Periodic]] = []
         self._order = itertools.count()
         self._tasks: set[asyncio.Task[None]] = set()
-        self._loops: weakref.WeakKeyDictionary[asyncio.AbstractEventLoop, list[asyncio.Task[None]]] = weakref.WeakKeyDictionary()
+        self._loops: weakref.WeakKeyDictionary[asyncio.AbstractEventLoop, set[asyncio.Task[None]]] = weakref.WeakKeyDictionary()
         self._busy = 0
         self._closed = False
 
@@ -76,8 +81,14 @@ class Runner:
                 return True
         task = loop.create_task(self._drive(job))
         self._tasks.add(task)
-        task.add_done_callback(self._tasks.discard)
+        task.add_done_callback(self._done)
         return True
+
+    def _done(self, task: asyncio.Task[None]) -> None:
+        # Not at the end of _drive: a task that is cancelled before its first step has none.
+        self._tasks.discard(task)
+        with self._lock:
+            self._busy -= 1
 
     async def _drive(self, job: Job) -> None:
         try:
@@ -86,9 +97,6 @@ class Runner:
                 await arun(work)
         except Exception:
             _log.exception("background work failed")
-        finally:
-            with self._lock:
-                self._busy -= 1
 
     # Again and again.
 
@@ -98,12 +106,14 @@ class Runner:
         with self._lock:
             self._periodic.append(periodic)
             self.restless = True
-            if self._thread is not None:
+            if self._threaded:
                 self._schedule(periodic)
+                self._start_thread()
                 self._wake.notify()
             loops = list(self._loops)
         for loop in loops:
-            loop.call_soon_threadsafe(self._start_ticking, loop, periodic)
+            if not loop.is_closed():
+                loop.call_soon_threadsafe(self._start_ticking, loop, periodic)
         return periodic
 
     def start(self) -> None:
@@ -112,17 +122,25 @@ class Runner:
             loop = asyncio.get_running_loop()
         except RuntimeError:
             with self._lock:
-                if self._periodic and not self._closed:
-                    self._start_thread()
+                if not self._threaded and not self._closed:
+                    self._threaded = True
+                    for periodic in self._periodic:
+                        self._schedule(periodic)
+                    if self._timers:
+                        self._start_thread()
+                        self._wake.notify()
             return
         if loop not in self._loops and not self._closed:
-            self._loops[loop] = []
+            self._loops[loop] = set()
             for periodic in list(self._periodic):
                 self._start_ticking(loop, periodic)
 
     def _start_ticking(self, loop: asyncio.AbstractEventLoop, periodic: Periodic) -> None:
-        if not periodic.cancelled and not self._closed:
-            self._loops[loop].append(loop.create_task(self._tick(periodic), name=f"gatekeep-{periodic.name}"))
+        tasks = self._loops.get(loop)
+        if tasks is not None and not periodic.cancelled and not self._closed:
+            task = loop.create_task(self._tick(periodic), name=f"gatekeep-{periodic.name}")
+            tasks.add(task)  # a task holds its loop: those that are over must go, or the loop never does
+            task.add_done_callback(tasks.discard)
 
     async def _tick(self, periodic: Periodic) -> None:
         while True:
@@ -155,50 +173,55 @@ class Runner:
         heapq.heappush(self._timers, (self._clock.monotonic() + periodic.seconds, next(self._order), periodic))
 
     def _start_thread(self) -> None:
-        if self._thread is None:
-            for periodic in self._periodic:
-                self._schedule(periodic)
+        if self._thread is None or not self._thread.is_alive():
             self._thread = threading.Thread(target=self._work, name="gatekeep-runner", daemon=True)
             self._thread.start()
 
     def _work(self) -> None:
-        while True:
+        me = threading.current_thread()
+        while self._thread is me:  # not one that outlived close() and open()
             with self._lock:
-                while not self._queue and not self._closed and not self._due():
+                periodic = self._due()
+                while periodic is None and not self._queue:
+                    if self._closed:
+                        return
                     self._wake.wait(self._pause())
-                if self._closed and not self._queue:
-                    return
-                submitted = bool(self._queue)
-                job = self._queue.pop(0) if submitted else self._next_due()
-            if job is None:
-                continue
+                    periodic = self._due()
+                job = self._queue.popleft() if periodic is None else periodic.job
             try:
                 work = job()
                 if type(work) is GeneratorType:
                     run(work)
             except Exception:
-                _log.exception("background work failed")
+                _log.exception("background work failed" if periodic is None else f"the background job {periodic.name} failed")
             finally:
-                if submitted:
-                    with self._lock:
+                with self._lock:
+                    if periodic is not None:
+                        self._schedule(periodic)
+                    elif self._thread is me:
                         self._busy -= 1
 
-    def _due(self) -> bool:
-        return bool(self._timers) and self._timers[0][0] <= self._clock.monotonic()
+    def _due(self) -> Periodic | None:
+        """The next periodic job whose time has come. It is scheduled again when it is done, so that none crowds out the rest."""
+        while self._timers and not self._closed:
+            at, _, periodic = self._timers[0]
+            if periodic.cancelled:
+                heapq.heappop(self._timers)
+            elif at <= self._clock.monotonic():
+                return heapq.heappop(self._timers)[2]
+            else:
+                return None
+        return None
 
     def _pause(self) -> float | None:
         return max(0.0, self._timers[0][0] - self._clock.monotonic()) if self._timers else None
 
-    def _next_due(self) -> Job | None:
-        if not self._due():
-            return None
-        _, _, periodic = heapq.heappop(self._timers)
-        if periodic.cancelled:
-            return None
-        self._schedule(periodic)
-        return periodic.job
-
     # The end.
+
+    def open(self) -> None:
+        """Take work again after close(). What is periodic and was not cancelled is still there."""
+        if self._closed:
+            self._reset()
 
     def close(self, timeout: float = 5.0) -> None:
         """Stop: submitted work of the thread is finished first, for at most `timeout` seconds; tasks of loops are cancelled."""
@@ -209,7 +232,7 @@ class Runner:
         if thread is not None and thread is not threading.current_thread():
             thread.join(timeout)
         for loop, tasks in list(self._loops.items()):
-            for task in tasks:
+            for task in list(tasks):
                 if not loop.is_closed():
                     loop.call_soon_threadsafe(task.cancel)
 
@@ -221,7 +244,7 @@ class Runner:
             _, late = await asyncio.wait(mine, timeout=grace)
             for task in late:
                 task.cancel()
-        ticking = self._loops.pop(loop, [])
+        ticking = self._loops.pop(loop, set())
         for task in ticking:
             task.cancel()
         await asyncio.gather(*ticking, return_exceptions=True)

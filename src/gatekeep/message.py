@@ -316,6 +316,13 @@ class Forwarded:
         self.body: bytes | None = None
         """A new body, or None to pass on the client's."""
 
+    def copy(self) -> Forwarded:
+        """Another one to change, with headers of its own."""
+        other = Forwarded.__new__(Forwarded)
+        other.method, other.path, other.query_string, other.body = self.method, self.path, self.query_string, self.body
+        other.headers = self.headers.copy()
+        return other
+
 
 class BodyFilter(Protocol):
     """Watches or changes a response body chunk by chunk; sans-I/O, bounded.

@@ -206,8 +206,10 @@ class Pipeline:
         return self._unwinding(exchange, self._unwind[exchange.reached], outermost)
 
     def _unwinding(self, exchange: Exchange, steps: tuple[tuple[int, ResponseHook], ...], outermost: int) -> Flow[None] | None:
+        outer = exchange.outer
+        innermost = outer is not None and not outer.inner  # `outermost` is a place in the outer pipeline
         for index, (position, hook) in enumerate(steps):
-            if position < outermost:
+            if position < outermost and not innermost:
                 break
             try:
                 flow = hook(exchange)
@@ -216,11 +218,10 @@ class Pipeline:
             else:
                 if flow is not None:
                     return self._unwinding_slowly(exchange, flow, steps[index + 1 :], outermost)
-        outer = exchange.outer
-        if outer is not None and not outer.inner and outermost == 0:
+        if outer is not None and innermost:
             exchange.outer = Frame.of(exchange, inner=True)
             outer.resume(exchange)
-            return outer.pipeline.after(exchange)
+            return outer.pipeline.after(exchange, outermost)
         return None
 
     def _unwinding_slowly(
@@ -263,9 +264,10 @@ class Pipeline:
             exchange.outer = None
             current = Frame.of(exchange, inner=False)
             inner, outer = (other, current) if other.inner else (current, other)
-            for frame in (inner, outer):
-                frame.resume(exchange)
-                frame.pipeline.finish(exchange)
+            inner.resume(exchange)
+            inner.pipeline.finish(exchange)
+            outer.resume(exchange)
+            outer.pipeline.finish(exchange, outermost)
             return
         for position, hook in self._finish:
             if outermost <= position <= exchange.reached:

@@ -19,7 +19,9 @@ __all__ = ["refetch"]
 
 def refetch(original: Exchange, component: object) -> Io[Response]:
     """The app's answer, whole, as it leaves `component`'s on_response; its body is bounded by `max_body`."""
-    return Io(lambda: _sync(original, component), lambda: _async(original, component))
+    # Now: when the runner gets to it, the original may have moved on.
+    exchange, position = original.site.detached(original, component)
+    return Io(lambda: _sync(exchange, position), lambda: _async(exchange, position))
 
 
 class _Answer:
@@ -41,26 +43,35 @@ class _Answer:
     def end(self) -> Flow[Response]:
         """The response phase over the whole answer; filters see the body after it, as a client's would."""
         exchange = self.exchange
+        pipeline = exchange.pipeline
         body = b"".join(self._chunks)
         response = exchange.response
-        assert response is not None
-        if any(need(exchange) for need in exchange.pipeline.needs):
+        if response is None:
+            raise RuntimeError("the app gave no answer")
+        if response.body is None and pipeline.wants_body(exchange):
             response.body = body
-        flow = exchange.pipeline.after(exchange, self._position)
+        flow = pipeline.after(exchange, self._position)
         if flow is not None:
             yield from flow
         response = exchange.response
         assert response is not None
-        response.body = response.end(body if response.body is None else response.body)
-        return response
+        if response.body is None:
+            response.body = body
+        return pipeline.seal(exchange)
 
-    def abort(self) -> None:
-        if self.exchange.response is not None:
-            self.exchange.response.abort()
+    def abort(self, error: BaseException) -> None:
+        exchange = self.exchange
+        exchange.error, exchange.outcome = error, "failed"
+        if exchange.response is not None:
+            exchange.response.abort()
+
+    def finish(self) -> None:
+        """Nothing stays behind of what stands inside the component."""
+        self.exchange.pipeline.finish(self.exchange, self._position + 1)
+        self.exchange.leave()
 
 
-async def _async(original: Exchange, component: object) -> Response:
-    exchange, position = original.site.detached(original, component)
+async def _async(exchange: Exchange, position: int) -> Response:
     scope = {key: value for key, value in exchange.request.native.items() if key not in ("gatekeep", "extensions")}
     gone = asyncio.Event()
     bodies: list[Message] = [{"type": "http.request", "body": b"", "more_body": False}]
@@ -79,6 +90,8 @@ async def _async(original: Exchange, component: object) -> Response:
         elif message["type"] == "http.response.body" and not answer.complete:
             answer.feed(message.get("body", b""))
             answer.complete = not message.get("more_body", False)
+            if answer.complete:
+                gone.set()
 
     exchange.request = AsgiRequest(scope, receive)
     token = _current.set(exchange)
@@ -87,22 +100,23 @@ async def _async(original: Exchange, component: object) -> Response:
         if type(early) is GeneratorType:
             early = await arun(early)
         if early is not None:
-            return cast(Response, early)
-        native = exchange.admit().native
-        await exchange.site.app(native, receive, send)
-        if not answer.complete:
-            raise RuntimeError("the app gave no complete answer")
+            exchange.response = cast(Response, early)
+        else:
+            request = cast(AsgiRequest, exchange.admit())
+            await exchange.site.app(request.native, request.receive, send)
+            if not answer.complete:
+                raise RuntimeError("the app gave no complete answer")
         return await arun(answer.end())
-    except BaseException:
-        answer.abort()
+    except BaseException as error:
+        answer.abort(error)
         raise
     finally:
         gone.set()
+        answer.finish()
         _current.reset(token)
 
 
-def _sync(original: Exchange, component: object) -> Response:
-    exchange, position = original.site.detached(original, component)
+def _sync(exchange: Exchange, position: int) -> Response:
     environ = {key: value for key, value in exchange.request.native.items() if key != "gatekeep"}
     environ["wsgi.input"] = BytesIO(b"")
     environ.pop("CONTENT_LENGTH", None)
@@ -122,17 +136,19 @@ def _sync(original: Exchange, component: object) -> Response:
         if type(early) is GeneratorType:
             early = run(early)
         if early is not None:
-            return cast(Response, early)
-        chunks = exchange.site.app(exchange.admit().native, start_response)
-        try:
-            for chunk in chunks:
-                answer.feed(chunk)
-        finally:
-            if hasattr(chunks, "close"):
-                chunks.close()
+            exchange.response = cast(Response, early)
+        else:
+            chunks = exchange.site.app(exchange.admit().native, start_response)
+            try:
+                for chunk in chunks:
+                    answer.feed(chunk)
+            finally:
+                if hasattr(chunks, "close"):
+                    chunks.close()
         return run(answer.end())
-    except BaseException:
-        answer.abort()
+    except BaseException as error:
+        answer.abort(error)
         raise
     finally:
+        answer.finish()
         _current.set(previous)

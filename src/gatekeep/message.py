@@ -15,7 +15,7 @@ from urllib.parse import parse_qsl
 
 from .effects import Flow, Io
 
-__all__ = ["BodyFilter", "Forwarded", "Headers", "RawHeaders", "Request", "Response"]
+__all__ = ["BodyFilter", "Field", "Forwarded", "Headers", "RawHeaders", "Request", "Response"]
 
 _log = logging.getLogger("gatekeep")
 
@@ -33,6 +33,16 @@ def _raw_name(name: str) -> bytes:
 @lru_cache(maxsize=1024)
 def _is_token(name: str) -> bool:
     return _TOKEN.fullmatch(name) is not None
+
+
+class Field:
+    """A header field of our own making, in both forms, made and checked at start-up: see Headers.append."""
+
+    __slots__ = ("raw", "text")
+
+    def __init__(self, name: str, value: str) -> None:
+        self.text = Headers()._checked(name, value)
+        self.raw = (_raw_name(name), value.encode("latin-1"))
 
 
 class Headers:
@@ -105,6 +115,14 @@ class Headers:
         """Append a field, whatever is there already."""
         self._pairs.append(self._checked(name, value))
 
+    def append(self, field: Field) -> None:
+        """As add(), for a field made at start-up."""
+        self._pairs.append(field.text)
+
+    def put(self, name: str, value: str) -> None:
+        """As add(), for a name and value of our own making, which need no check; the name in lower case."""
+        self._pairs.append(self._pair(name, value))
+
     def set(self, name: str, value: str) -> None:
         """Replace every field of that name by one."""
         pair = self._checked(name, value)
@@ -130,6 +148,14 @@ class Headers:
                 self._pairs = [pair for pair in self._pairs if pair[0].lower() != wanted]
                 return True
         return False
+
+    def remove_prefixed(self, prefix: str) -> None:
+        """Drop every field whose name starts so; the prefix in lower case."""
+        wanted = self._name(prefix)
+        for key, _ in self._pairs:
+            if key.lower().startswith(wanted):
+                self._pairs = [pair for pair in self._pairs if not pair[0].lower().startswith(wanted)]
+                return
 
     def extend(self, pairs: Iterable[tuple[str, str]]) -> None:
         for name, value in pairs:
@@ -166,6 +192,9 @@ class RawHeaders(Headers):
 
     def raw(self) -> RawPairs:
         return self._pairs
+
+    def append(self, field: Field) -> None:
+        self._pairs.append(field.raw)
 
     @staticmethod
     def _pair(name: str, value: str) -> tuple[bytes, bytes]:

@@ -339,7 +339,8 @@ class Site(ExchangeSite):
         if not numbers:
             nobodys = self._refused if self.gateway.unmatched == "refuse" else self._unmatched
             return nobodys[request.handshake], None, None
-        endpoint, pipeline = self._combined.get((numbers, request.handshake)) or self._opaque(numbers, handshake=request.handshake)
+        known = self._combined.get((numbers, request.handshake))
+        endpoint, pipeline = known or self._opaque(numbers, handshake=request.handshake)
         return pipeline, endpoint, params
 
 

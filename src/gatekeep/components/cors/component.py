@@ -7,12 +7,15 @@ from collections.abc import Callable
 
 from ...component import Component, Hooks, Plan
 from ...exchange import Exchange
-from ...message import Response
+from ...message import Field, Headers, Response
 from .spec import Cors
 
 __all__ = ["CorsResponder"]
 
-_GROUP = "access-control-"
+_ANYBODY = Field("access-control-allow-origin", "*")
+_CREDENTIALS = Field("access-control-allow-credentials", "true")
+_VARY = Field("vary", "Origin")
+_VARYING = frozenset({"origin", "*"})
 
 
 class CorsResponder(Component):
@@ -30,22 +33,18 @@ class CorsResponder(Component):
 
 
 class _Policy:
-    __slots__ = ("_allowed", "_any_origin", "_credentials", "_headers", "_max_age", "_methods", "_name", "_simple")
+    __slots__ = ("_allowed", "_any_origin", "_credentials", "_exposed", "_headers", "_max_age", "_methods", "_name")
 
     def __init__(self, spec: Cors, name: str) -> None:
         self._name = name
         self._any_origin = "*" in spec.allow_origins
         self._allowed = _matcher([origin for origin in spec.allow_origins if origin != "*"])
-        self._credentials = spec.allow_credentials
         self._methods = frozenset(method.upper() for method in spec.allow_methods)
         self._headers = frozenset(header.lower() for header in spec.allow_headers)
-        self._max_age = str(int(spec.max_age))
-        simple = []
-        if spec.allow_credentials:
-            simple.append(("access-control-allow-credentials", "true"))
-        if spec.expose_headers:
-            simple.append(("access-control-expose-headers", ", ".join(sorted(spec.expose_headers))))
-        self._simple = tuple(simple)
+        self._credentials = (_CREDENTIALS,) if spec.allow_credentials else ()
+        exposed = ", ".join(sorted(spec.expose_headers))
+        self._exposed = (Field("access-control-expose-headers", exposed),) if exposed else ()
+        self._max_age = Field("access-control-max-age", str(int(spec.max_age)))
 
     def on_request(self, exchange: Exchange) -> Response | None:
         request = exchange.request
@@ -61,35 +60,39 @@ class _Policy:
         allowed_method = "*" in self._methods or method.upper() in self._methods
         if not (self._allows(origin) and allowed_method and allowed_headers):
             return response  # without the headers the browser stops; the reason is nobody's business
-        self._origin(response, origin)
-        response.headers.add("access-control-allow-methods", method if "*" in self._methods else ", ".join(sorted(self._methods)))
+        headers = response.headers
+        self._share(headers, origin)
+        headers.add("access-control-allow-methods", method if "*" in self._methods else ", ".join(sorted(self._methods)))
         if wanted:
-            response.headers.add("access-control-allow-headers", ", ".join(sorted(wanted)))
-        response.headers.add("access-control-max-age", self._max_age)
+            headers.add("access-control-allow-headers", ", ".join(sorted(wanted)))
+        headers.append(self._max_age)
         return response
 
     def on_response(self, exchange: Exchange) -> None:
         response = exchange.response
         assert response is not None
         headers = response.headers
-        for name in {name for name, _ in headers if name.lower().startswith(_GROUP)}:
-            headers.remove(name)
+        headers.remove_prefixed("access-control-")
         if not self._any_origin:
-            vary = headers.get_all("vary")
-            if not any(part.strip().lower() in ("origin", "*") for line in vary for part in line.split(",")):
-                headers.add("vary", "Origin")
+            vary = headers.get("vary")
+            if vary is None or not _names(", ".join(headers.get_all("vary"))) & _VARYING:
+                headers.append(_VARY)
         origin = exchange.request.header("origin")
         if origin is not None and self._allows(origin):
-            self._origin(response, origin)
-            headers.extend(item for item in self._simple if item[0] != "access-control-allow-credentials")
+            self._share(headers, origin)
+            for field in self._exposed:
+                headers.append(field)
 
     def _allows(self, origin: str) -> bool:
         return self._any_origin or self._allowed(origin)
 
-    def _origin(self, response: Response, origin: str) -> None:
-        response.headers.add("access-control-allow-origin", "*" if self._any_origin else origin)
-        if self._credentials:
-            response.headers.add("access-control-allow-credentials", "true")
+    def _share(self, headers: Headers, origin: str) -> None:
+        if self._any_origin:
+            headers.append(_ANYBODY)
+        else:
+            headers.add("access-control-allow-origin", origin)
+        for field in self._credentials:
+            headers.append(field)
 
 
 def _names(text: str | None) -> frozenset[str]:

@@ -10,7 +10,7 @@ from collections.abc import Sequence
 from math import ceil
 
 from ...errors import Throttled
-from ...message import Response
+from ...message import Field, Response
 from ...stores import Taken
 from .limit import Limit
 
@@ -23,7 +23,7 @@ _ROUNDING = 1e-6
 class Panel:
     """What is told of a list of limits that were decided together; the constant parts are made at start-up."""
 
-    __slots__ = ("_details", "_heads", "_limits", "_policy", "_shown")
+    __slots__ = ("_details", "_heads", "_limits", "_policy", "_policy_field", "_shown")
 
     def __init__(self, limits: Sequence[Limit]) -> None:
         self._limits = tuple(limits)
@@ -33,6 +33,7 @@ class Panel:
             f'"{limits[index].name}";q={int(limits[index].burst)};w={_whole(limits[index].burst / limits[index].rate)}'
             for index in self._shown
         )
+        self._policy_field = Field("RateLimit-Policy", self._policy)
         self._details = tuple(
             f'The limit "{limit.name}" is used up.' if limit.spec.headers else "Too many requests." for limit in limits
         )
@@ -46,8 +47,8 @@ class Panel:
             state = self._state(shown[0], remaining[shown[0]])
         else:
             state = ", ".join([self._state(index, remaining[index]) for index in shown])
-        response.headers.add("RateLimit-Policy", self._policy)
-        response.headers.add("RateLimit", state)
+        response.headers.append(self._policy_field)
+        response.headers.put("ratelimit", state)
 
     def _state(self, index: int, left: float) -> str:
         limit = self._limits[index]

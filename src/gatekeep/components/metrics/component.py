@@ -77,9 +77,9 @@ class _ObservedRoute:
         try:
             tracer = self._providers.tracer()
             if tracer is not None:
-                span, parent = self._tracing.start(tracer, exchange)
+                span, place = self._tracing.start(tracer, exchange)
                 exchange.state[self] = _Notes(span, None)
-                self._tracing.enter(span, parent, exchange)
+                self._tracing.enter(span, place, exchange)
         except Exception:
             # A sampler or propagator of the user's: what watches a request must not be what stops it.
             _log.exception("no span for a request to %s", self._route)

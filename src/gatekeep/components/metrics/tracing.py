@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from functools import partial
-from typing import Any
+from typing import Any, NamedTuple
 
 from opentelemetry import context, propagate, trace
 from opentelemetry.context import Context
@@ -17,10 +17,17 @@ from .redact import SECRET_PARAMETERS, redacted
 from .semantics import OTHER, error_type, known_methods, server_address
 from .spec import Observe
 
-__all__ = ["RouteTracing"]
+__all__ = ["Place", "RouteTracing"]
 
 _NATIVE_OFF = (("fastapi.telemetry", None), ("starlette.opentelemetry", True))
 """Scope keys by which FastAPI's and Starlette's own telemetry learn that somebody outside makes the span."""
+
+
+class Place(NamedTuple):
+    """Where a span stands in its trace."""
+
+    parent: Context
+    kind: SpanKind
 
 
 class RouteTracing:
@@ -45,43 +52,43 @@ class RouteTracing:
         self._propagator: TextMapPropagator | None = None
         self._fields: tuple[str, ...] = ()
 
-    def start(self, tracer: Tracer, exchange: Exchange) -> tuple[Span, Context]:
-        """Start the request's span; gives it and the context that it stands in."""
-        parent, kind = self._place(exchange.request, context.get_current())
+    def start(self, tracer: Tracer, exchange: Exchange) -> tuple[Span, Place]:
+        """Start the request's span; gives it and the place that it stands at."""
+        place = self._place(exchange.request, context.get_current())
         name = self._names.get(exchange.request.method, self._other_name)
-        return tracer.start_span(name, parent, kind, self._attributes(exchange)), parent
+        return tracer.start_span(name, place.parent, place.kind, self._attributes(exchange)), place
 
-    def enter(self, span: Span, parent: Context, exchange: Exchange) -> None:
+    def enter(self, span: Span, place: Place, exchange: Exchange) -> None:
         """Make a span the current one until the driver leaves the request, and pass it on to the app."""
         if not span.get_span_context().is_valid:
             return
-        own = trace.set_span_in_context(span, parent)
+        own = trace.set_span_in_context(span, place.parent)
         exchange.on_leave(partial(context.detach, context.attach(own)))
         headers = exchange.forward().headers
         if exchange.request.header("tracestate") is not None:
             headers.remove("tracestate")  # what came with an invalid traceparent ends here (W3C Trace Context §3.3.1.1)
         propagate.inject(headers, own, _SETTER)
-        if self._asgi:
+        if self._asgi and place.kind is SpanKind.SERVER:
             exchange.request.native.update(_NATIVE_OFF)
 
-    def _place(self, request: Request, surrounding: Context) -> tuple[Context, SpanKind]:
+    def _place(self, request: Request, surrounding: Context) -> Place:
         """Below an instrumentation that stands outside of us an INTERNAL span; else a SERVER span below the caller's."""
         outer = trace.get_current_span(surrounding)
         if outer is not INVALID_SPAN:
             identity = outer.get_span_context()
             unsampled = not identity.trace_flags & TraceFlags.SAMPLED
             if identity.is_valid and not identity.is_remote and (outer.is_recording() or unsampled):
-                return surrounding, SpanKind.INTERNAL
+                return Place(surrounding, SpanKind.INTERNAL)
             if identity.is_valid and not identity.is_remote:
                 surrounding = trace.set_span_in_context(INVALID_SPAN, surrounding)  # it has ended; somebody forgot it here
         propagator = propagate.get_global_textmap()
         if propagator is not self._propagator:
-            self._fields = tuple(propagator.fields)
+            self._fields = tuple(name.lower() for name in propagator.fields)
             self._propagator = propagator
         for name in self._fields:
             if request.header(name) is not None:
-                return propagator.extract(request, surrounding, _GETTER), SpanKind.SERVER
-        return surrounding, SpanKind.SERVER
+                return Place(propagator.extract(request, surrounding, _GETTER), SpanKind.SERVER)
+        return Place(surrounding, SpanKind.SERVER)
 
     def _attributes(self, exchange: Exchange) -> dict[str, Any]:
         """What is known at the start: samplers decide by it."""

@@ -64,6 +64,8 @@ class _Policy:
 
 
 _Found: TypeAlias = tuple[Pipeline, Endpoint | None, Params]
+_Layer: TypeAlias = tuple[str, Sequence[Spec]]
+"""A level and the specs that stand there."""
 
 
 class Site(ExchangeSite):
@@ -72,10 +74,9 @@ class Site(ExchangeSite):
     __slots__ = (
         "_ambiguous",
         "_combined",
-        "_policies",
         "_refused",
-        "_resolver",
         "_routes",
+        "_table",
         "_unmatched",
         "adapter",
         "app",
@@ -131,8 +132,8 @@ class Site(ExchangeSite):
         self.name = f"{stage}:" if stage is not None else ""
         self.complete = False
         """Whether it was compiled with the app complete: at lifespan, first request or check()."""
-        self._resolver: Resolver | None = None
-        self._policies: dict[Endpoint, _Policy] = {}
+        self._table: tuple[Resolver | None, dict[Endpoint, _Policy]] = (None, {})
+        """Resolver and policies; one value, so that no request sees one of them new and the other old."""
         self._combined: dict[tuple[tuple[int, ...], bool], tuple[Endpoint, Pipeline]] = {}
         self.reached: frozenset[int] = frozenset()
         """The id() of every object that carries marks and that some route of this site leads to."""
@@ -171,7 +172,7 @@ class Site(ExchangeSite):
         unmatched = {handshake: self._pipeline(None, (), (), handshake=handshake) for handshake in kinds}
         self._refused = {handshake: self._pipeline(None, (), (), nowhere, handshake=handshake) for handshake in kinds}
         self._ambiguous = {handshake: self._pipeline(None, (), (), unclear, handshake=handshake) for handshake in kinds}
-        self._resolver, self._policies, self._unmatched = resolver, policies, unmatched
+        self._unmatched, self._table = unmatched, (resolver, policies)
         self.reached = frozenset(reached)
         settle(reached)
 
@@ -207,15 +208,20 @@ class Site(ExchangeSite):
         return pipeline
 
     def _endpoint_pipeline(self, policy: _Policy, method: str, extra: tuple[int, ...]) -> Pipeline:
-        endpoint, marks, routes = policy.endpoint, policy.marks, self._routes.routes
+        endpoint = policy.endpoint
+        methods = frozenset({method}) if method != "*" else endpoint.methods
+        return self._pipeline(endpoint, self._layers(policy, method, extra), methods, handshake=endpoint.handshake)
+
+    def _layers(self, policy: _Policy, method: str, extra: tuple[int, ...]) -> list[_Layer]:
+        """What Routes and view say of a method, weak to strong."""
+        marks, routes = policy.marks, self._routes.routes
         indexes = sorted({*policy.certain, *extra})
-        layers = [(_level(routes[i]), routes[i].specs) for i in indexes if routes[i].allows(method)]
-        view = f"view:{self.name}{endpoint.id}"
+        layers: list[_Layer] = [(_level(routes[i]), routes[i].specs) for i in indexes if routes[i].allows(method)]
+        view = f"view:{self.name}{policy.endpoint.id}"
         own = "GET" if method == "HEAD" and marks.by_method.get("HEAD") is marks.by_method.get("GET") else method
         layers.append((view, marks.common))
         layers.append((f"{view}#{own}", marks.by_method.get(method, ())))
-        methods = frozenset({method}) if method != "*" else endpoint.methods
-        return self._pipeline(endpoint, layers, methods, handshake=endpoint.handshake)
+        return layers
 
     def _opaque(self, indexes: tuple[int, ...], *, handshake: bool) -> tuple[Endpoint, Pipeline]:
         """The endpoint that some Routes together stand for in an app without a table of its own."""
@@ -232,15 +238,14 @@ class Site(ExchangeSite):
     def _pipeline(
         self,
         endpoint: Endpoint | None,
-        layers: Sequence[tuple[str, Sequence[Spec]]],
+        layers: Sequence[_Layer],
         methods: Collection[str] | None,
         refusal: Denied | None = None,
         *,
         handshake: bool = False,
     ) -> Pipeline:
         gateway = self.gateway
-        weakest = [("gateway", gateway.specs), (f"stage:{self.stage}", self.stage_specs)]
-        merged = merge(Placed(spec, level) for level, specs in (*weakest, *layers) for spec in specs)
+        merged = merge(self._placed(layers))
         every = [placed.spec for specs in merged.values() for placed in specs]
         unknown = next((spec for spec in every if type(spec) not in gateway.kinds), None)
         if unknown is not None:
@@ -269,17 +274,36 @@ class Site(ExchangeSite):
         key = endpoint.key if endpoint is not None else None
         return Pipeline(bound, key=key, render=gateway.render, reroute=gateway.reroute)
 
+    def _placed(self, layers: Sequence[_Layer]) -> list[Placed]:
+        """Every spec that stands somewhere for a route, weak to strong: the gateway's and the stage's before its own."""
+        weakest = (("gateway", self.gateway.specs), (f"stage:{self.stage}", self.stage_specs))
+        return [Placed(spec, level) for level, specs in (*weakest, *layers) for spec in specs]
+
     def describe(self) -> list[tuple[str, list[Spec]]]:
-        """Each endpoint's id and the specs that hold on it, weak to strong: the policy table, for people and for CI."""
-        table = []
-        for endpoint, policy in self._policies.items():
-            gateway = self.gateway
-            specs = [*gateway.specs, *self.stage_specs]
-            for index in policy.certain:
-                specs += self._routes.routes[index].specs
-            specs += [*policy.marks.common, *(spec for own in policy.marks.by_method.values() for spec in own)]
-            table.append((self.name + endpoint.id, specs))
-        return table
+        """Each endpoint's id and the specs that hold on it, weak to strong: the policy table, for people and for CI.
+
+        What a Route says of some of its paths, or a class of one of its methods, is listed too. Of an opaque app: each Route.
+        """
+        resolver, policies = self._table
+        if resolver is None:
+            routes = enumerate(self._routes.routes)
+            alone = [(self._opaque((number,), handshake=False)[0], route) for number, route in routes]
+            return [(self.name + endpoint.id, self._holding([[(_level(route), route.specs)]])) for endpoint, route in alone]
+        return [
+            (
+                self.name + endpoint.id,
+                self._holding([self._layers(policy, m, tuple(policy.possible)) for m in ("*", *sorted(policy.methods))]),
+            )
+            for endpoint, policy in policies.items()
+        ]
+
+    def _holding(self, alternatives: Iterable[Sequence[_Layer]]) -> list[Spec]:
+        found: dict[int, Spec] = {}
+        for layers in alternatives:
+            placed = self._placed(layers)
+            kept = {id(entry.spec) for entries in merge(placed).values() for entry in entries}
+            found.update((id(entry.spec), entry.spec) for entry in placed if id(entry.spec) in kept)
+        return list(found.values())
 
     # The request path.
 
@@ -293,25 +317,22 @@ class Site(ExchangeSite):
 
     def _find_preflight(self, request: Request, wanted: str) -> _Found:
         """A preflight is answered by the policy of the request that it asks for; it never reaches that endpoint itself."""
-        own = self._find(request)
         request.method = wanted
         try:
             asked = self._find(request)
         finally:
             request.method = "OPTIONS"
-        if own[1] is None and asked[0].answers_preflights:
-            return asked
-        return own
+        return asked if asked[0].answers_preflights else self._find(request)
 
     def _find(self, request: Request) -> _Found:
-        resolver = self._resolver
+        resolver, policies = self._table
         if resolver is None:
             return self._find_opaque(request)
         found = resolver.find(request)
         if found is None:
             return self._unmatched[request.handshake], None, None
         endpoint, params = found
-        policy = self._policies[endpoint]
+        policy = policies[endpoint]
         if policy.single is not None:
             return policy.single, endpoint, params
         method = request.method.upper()

@@ -82,32 +82,33 @@ async def _http(exchange: Exchange, send: Send) -> None:
         if limit is not None and request.body is None:
             receive = sender.bounded(request, limit)
         await exchange.site.app(request.native, receive, sender)
-        await sender.complete()
+        if sender.state != DONE:
+            await sender.complete()
     except BaseException as error:
         if await sender.refused(error):
             return
         sender.abort(error)
         raise
-    finally:
-        sender.finish()
+
+
+# What a sender has done: nothing; kept the head back until the body is whole; sent the head; answered in the app's stead;
+# sent all; broken off.
+IDLE, BUFFERING, STREAMING, REPLACED, DONE, TORN = range(6)
 
 
 class _Sender:
     """Stands in for `send`: runs the response phase at the head, filters the body, and knows when the last byte is through."""
 
-    __slots__ = ("_buffer", "_exchange", "_fault", "_finished", "_gone", "_head", "_limit", "_send", "_state", "_trailers")
-
-    # States: nothing sent; head kept back until the body is whole; head sent; answered in the app's stead; all sent; torn.
-    IDLE, BUFFERING, STREAMING, REPLACED, DONE, TORN = range(6)
+    __slots__ = ("_buffer", "_exchange", "_fault", "_finished", "_gone", "_head", "_limit", "_send", "_trailers", "state")
 
     def __init__(self, exchange: Exchange, send: Send) -> None:
         self._exchange = exchange
         self._send = send
-        self._state = self.IDLE
+        self.state = IDLE
         self._finished = False
         self._trailers = False
-        self._head: Message = {}
-        self._buffer: list[bytes] = []
+        self._head: Message | None = None
+        self._buffer: list[bytes] | None = None
         self._limit = 0
         self._gone = False
         self._fault: Denied | None = None
@@ -115,8 +116,8 @@ class _Sender:
 
     async def __call__(self, message: Message) -> None:
         kind = message["type"]
-        state = self._state
-        if kind == "http.response.body" and state == self.STREAMING:
+        state = self.state
+        if kind == "http.response.body" and state == STREAMING:
             last = not message.get("more_body", False)
             response = self._exchange.response
             if response is not None and response.filters is not None:
@@ -130,41 +131,44 @@ class _Sender:
                 self._gone = True
                 raise
             if last and not self._trailers:
-                self._last()
-        elif kind == "http.response.start" and state == self.IDLE and self._fault is None:
+                self.state = DONE
+                self._finish("completed")
+        elif kind == "http.response.start" and state == IDLE and self._fault is None:
             exchange = self._exchange
             exchange.response = Response(message["status"], RawHeaders.adopt(list(message.get("headers", ()))), None)
             self._head = message
             self._trailers = bool(message.get("trailers", False))
             pipeline = exchange.pipeline
             if (pipeline.needs or exchange.outer is not None) and pipeline.wants_body(exchange):
-                self._state = self.BUFFERING
+                self.state = BUFFERING
                 self._limit = exchange.site.max_body
+                self._buffer = []
                 return
             await self._respond()
-        elif state != self.REPLACED:
+        elif state != REPLACED:
             await self._rarely(kind, message)
 
     async def _rarely(self, kind: str, message: Message) -> None:
-        if self._state == self.BUFFERING and kind == "http.response.body":
+        if self.state == BUFFERING and kind == "http.response.body":
             await self._collect(message)
-        elif self._state == self.IDLE and kind == "http.response.start" and self._fault is not None:
+        elif self.state == IDLE and kind == "http.response.start" and self._fault is not None:
             await self._replace(self._fault)
-        elif self._state == self.TORN and self._fault is not None:
+        elif self.state == TORN and self._fault is not None:
             raise self._fault
         else:
             await self._send(message)  # hints, pushes, debug: and what is out of order, for the server to refuse
             zero_copy = kind in ZERO_COPY and not message.get("more_body", False) and not self._trailers
             trailers = kind == "http.response.trailers" and not message.get("more_trailers", False)
-            if self._state == self.STREAMING and (zero_copy or trailers):
-                self._last()
+            if self.state == STREAMING and (zero_copy or trailers):
+                self.state = DONE
+                self._finish("completed")
 
     def _filtered(self, response: Response, chunk: bytes, last: bool) -> bytes:
         try:
             return response.end(chunk) if last else response.feed(chunk)
         except Exception as error:
             # Too late for an answer: the app can't send on, and the server breaks the connection off.
-            self._state = self.TORN
+            self.state = TORN
             self._fault = as_denied(error, "a body filter")
             raise self._fault from None
 
@@ -181,31 +185,28 @@ class _Sender:
             response.headers.stamp("x-request-id", exchange.request_id)
         body = response.body
         if body is None:
-            self._state = self.STREAMING
-            await self._send({**self._head, "status": response.status, "headers": response.headers.raw()})
+            self.state = STREAMING
+            await self._send({**cast(Message, self._head), "status": response.status, "headers": response.headers.raw()})
             return
-        self._state = self.REPLACED
+        self.state = REPLACED
         if response.filters is not None:
             response = pipeline.seal(exchange)
         await send_response(self._send, response, exchange.request.method)
         self._finish("completed")
 
-    def _last(self) -> None:
-        self._state = self.DONE
-        self._finish("completed")
-
     async def _collect(self, message: Message) -> None:
         chunk = message.get("body", b"")
+        buffer = cast("list[bytes]", self._buffer)
         self._limit -= len(chunk)
         if self._limit < 0:
-            self._buffer.clear()
+            buffer.clear()
             await self._replace(InternalError("The answer is larger than the gateway may hold.", code="response_too_large"))
             return
-        self._buffer.append(chunk)
+        buffer.append(chunk)
         if not message.get("more_body", False):
             response = self._exchange.response
             assert response is not None
-            response.body = b"".join(self._buffer)
+            response.body = b"".join(buffer)
             await self._respond()
 
     async def _replace(self, denied: Denied) -> None:
@@ -250,22 +251,22 @@ class _Sender:
 
     async def refused(self, error: BaseException) -> bool:
         """Whether the exception comes of our refusal of a body, maybe in the app's own words; answered where that is possible."""
-        if self._fault is None or self._state not in (self.IDLE, self.REPLACED) or not isinstance(error, Exception):
+        if self._fault is None or self.state not in (IDLE, REPLACED) or not isinstance(error, Exception):
             return False
         if error is not self._fault:
             _log.info("the app could not do without the rest of the body: %r", error)
-        if self._state == self.IDLE:
+        if self.state == IDLE:
             await self._replace(self._fault)
         return True
 
     async def complete(self) -> None:
         """The app returned; an answer that it left incomplete is the server's to notice."""
-        if self._state == self.IDLE and self._fault is not None:
+        if self.state == IDLE and self._fault is not None:
             await self._replace(self._fault)
-        elif self._state == self.STREAMING:
+        elif self.state == STREAMING:
             self._gone = True  # apps stop in the middle, without an error, when they hear of a disconnect
             self.abort(None)
-        elif self._state not in (self.REPLACED, self.DONE):
+        elif self.state not in (REPLACED, DONE):
             self.abort(self._fault)
 
     def abort(self, error: BaseException | None) -> None:
@@ -273,14 +274,11 @@ class _Sender:
         exchange = self._exchange
         if exchange.response is not None:
             exchange.response.abort()
-        if self._state == self.BUFFERING:
+        if self.state == BUFFERING:
             exchange.response = None
         if error is not None:
             exchange.error = error
         self._finish("disconnected" if self._gone or isinstance(error, asyncio.CancelledError) else "failed")
-
-    def finish(self) -> None:
-        self._finish("completed")
 
     def _finish(self, outcome: str) -> None:
         if not self._finished:

@@ -118,14 +118,10 @@ class Pipeline:
 
     # Phase one.
 
-    def before(self, exchange: Exchange, first: int = 0) -> HookResult:
+    def before(self, exchange: Exchange, steps: tuple[_Step, ...] | None = None) -> HookResult:
         """Run the request phase. None: the app may be called. A Response: the answer, not yet unwound. A flow: drive it."""
-        return self._walk(exchange, self._request if first == 0 else self._inner(first))
-
-    def _inner(self, first: int) -> tuple[_Step, ...]:
-        return tuple(step for step in self._request if step.position >= first)
-
-    def _walk(self, exchange: Exchange, steps: tuple[_Step, ...]) -> HookResult:
+        if steps is None:
+            steps = self._request
         for index, (position, hook, name, report) in enumerate(steps):
             try:
                 answer = hook(exchange)
@@ -163,7 +159,7 @@ class Pipeline:
         if answer is not None:
             exchange.reached = position
             return answer
-        rest = self._walk(exchange, steps[1:])
+        rest = self.before(exchange, steps[1:])
         if type(rest) is GeneratorType:
             rest = yield from rest
         return cast("Response | None", rest)
@@ -198,14 +194,15 @@ class Pipeline:
             self._fail(exchange, error)
             return False
 
-    def after(self, exchange: Exchange, outermost: int = 0) -> Flow[None] | None:
+    def after(
+        self, exchange: Exchange, outermost: int = 0, steps: tuple[tuple[int, ResponseHook], ...] | None = None
+    ) -> Flow[None] | None:
         """Run the response phase over `exchange.response` for what stands outside the place that answered.
 
         A hook that fails is answered by an error, which goes on through what stands outside of it.
         """
-        return self._unwinding(exchange, self._unwind[exchange.reached], outermost)
-
-    def _unwinding(self, exchange: Exchange, steps: tuple[tuple[int, ResponseHook], ...], outermost: int) -> Flow[None] | None:
+        if steps is None:
+            steps = self._unwind[exchange.reached]
         outer = exchange.outer
         innermost = outer is not None and not outer.inner  # `outermost` is a place in the outer pipeline
         for index, (position, hook) in enumerate(steps):
@@ -217,21 +214,21 @@ class Pipeline:
                 self._fail(exchange, error)
             else:
                 if flow is not None:
-                    return self._unwinding_slowly(exchange, flow, steps[index + 1 :], outermost)
+                    return self._after_waiting(exchange, flow, steps[index + 1 :], outermost)
         if outer is not None and innermost:
             exchange.outer = Frame.of(exchange, inner=True)
             outer.resume(exchange)
             return outer.pipeline.after(exchange, outermost)
         return None
 
-    def _unwinding_slowly(
+    def _after_waiting(
         self, exchange: Exchange, flow: Flow[None], steps: tuple[tuple[int, ResponseHook], ...], outermost: int
     ) -> Flow[None]:
         try:
             yield from flow
         except Exception as error:
             self._fail(exchange, error)
-        rest = self._unwinding(exchange, steps, outermost)
+        rest = self.after(exchange, outermost, steps)
         if rest is not None:
             yield from rest
 
@@ -277,6 +274,10 @@ class Pipeline:
                     _log.exception("on_finish failed")
 
     # Variants.
+
+    def inside(self, position: int) -> tuple[_Step, ...]:
+        """The request phase of what stands inside a place."""
+        return tuple(step for step in self._request if step.position > position)
 
     def as_target(self) -> Pipeline:
         """What a request passes here whose path was rewritten to this route: without what must not run twice."""

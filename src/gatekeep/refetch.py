@@ -96,7 +96,7 @@ async def _async(exchange: Exchange, position: int) -> Response:
     exchange.request = AsgiRequest(scope, receive)
     token = _current.set(exchange)
     try:
-        early = exchange.pipeline.before(exchange, position + 1)
+        early = exchange.pipeline.before(exchange, exchange.pipeline.inside(position))
         if type(early) is GeneratorType:
             early = await arun(early)
         if early is not None:
@@ -132,7 +132,7 @@ def _sync(exchange: Exchange, position: int) -> Response:
     previous = _current.get()
     _current.set(exchange)
     try:
-        early = exchange.pipeline.before(exchange, position + 1)
+        early = exchange.pipeline.before(exchange, exchange.pipeline.inside(position))
         if type(early) is GeneratorType:
             early = run(early)
         if early is not None:

@@ -191,6 +191,32 @@ def test_bytes_of_an_answer_of_the_gateways_own(site: Any, log: Lines) -> None:
     assert log.record["bytes"] == 5
 
 
+class LateKnower(Knower):
+    """Turns the log on while the answer is on its way, so that nobody has counted it."""
+
+    def bind(self, plan: Plan) -> Hooks:
+        return Hooks(on_finish=lambda exchange: LOGGER.setLevel(logging.INFO))
+
+
+def test_bytes_that_nobody_knows(site: Any, log: Lines) -> None:
+    LOGGER.setLevel(logging.WARNING)
+    view = lambda request: (200, [("content-length", "many")], [b"one"])  # noqa: E731
+    site(Observe(access_log="json"), Know(), view=view, order=[MetricsEmitter, LateKnower]).get("/a")
+    assert log.record["bytes"] is None
+
+
+def test_a_declared_length_says_nothing_of_a_broken_answer(site: Any, log: Lines) -> None:
+    def chunks() -> Iterator[bytes]:
+        yield b"one"
+        raise OSError
+
+    LOGGER.setLevel(logging.WARNING)
+    view = lambda request: (200, [("content-length", "100")], chunks())  # noqa: E731
+    with pytest.raises(OSError):
+        site(Observe(access_log="json"), Know(), view=view, order=[MetricsEmitter, LateKnower]).get("/a")
+    assert log.record["bytes"] is None
+
+
 def test_head_has_no_body(site: Any, log: Lines) -> None:
     site(Observe(access_log="json")).request("HEAD", "/a")
     assert log.record["bytes"] == 0

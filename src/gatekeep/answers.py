@@ -7,25 +7,32 @@ from functools import lru_cache
 from typing import Any, Literal, NamedTuple
 
 from .errors import Denied
-from .message import Headers, Response
+from .message import Field, Headers, Response
 
 __all__ = ["ErrorStyle", "aws", "problem"]
 
 ErrorStyle = Literal["problem", "aws"]
 
-_JSON = "application/json"
-_PROBLEM = "application/problem+json"
+_JSON = Field("content-type", "application/json")
+_PROBLEM = Field("content-type", "application/problem+json")
 
 
-def problem(denied: Denied, request_id: str) -> Response:
-    """`type`, `title`, `status`, `detail`, `code`, `request_id`, and `errors` where there are some."""
+def problem(denied: Denied, request_id: str, headers: Headers) -> Response:
+    """`type`, `title`, `status`, `detail`, `code`, `request_id`, and `errors` where there are some.
+
+    `headers` is an empty one of the protocol's form, to be filled.
+    """
     head = _problem_head(denied.status, denied.title, denied.detail, denied.code)
     if denied.errors:
         errors = json.dumps(list(denied.errors), ensure_ascii=False, separators=(",", ":"))
         body = f'{head}"request_id":"{request_id}","errors":{errors}}}'.encode()
     else:
         body = f'{head}"request_id":"{request_id}"}}'.encode()
-    return _answer(denied, _PROBLEM, body)
+    headers.append(_PROBLEM)
+    headers.put("content-length", str(len(body)))
+    for name, value in denied.headers:
+        headers.add(name, value)
+    return Response(denied.status, headers, body)
 
 
 @lru_cache(maxsize=1024)
@@ -34,12 +41,6 @@ def _problem_head(status: int, title: str, detail: str, code: str) -> str:
     if not detail:
         del members["detail"]
     return json.dumps(members, separators=(",", ":"))[:-1] + ","
-
-
-def _answer(denied: Denied, content_type: str, body: bytes) -> Response:
-    # Components make these headers, not clients: nothing to check.
-    headers = [("content-type", content_type), ("content-length", str(len(body))), *denied.headers]
-    return Response(denied.status, Headers.adopt(headers), body)
 
 
 class _Wording(NamedTuple):
@@ -69,7 +70,7 @@ _AWS_BY_STATUS = {
 _AWS_FAULT = _Wording(500, "InternalServerErrorException", "Internal server error")
 
 
-def aws(denied: Denied, request_id: str) -> Response:
+def aws(denied: Denied, request_id: str, headers: Headers) -> Response:
     """`{"message": …}` with `x-amzn-ErrorType` and `x-amzn-RequestId`; texts as API Gateway's REST APIs send them.
 
     No `WWW-Authenticate`: REST APIs send none.
@@ -77,18 +78,14 @@ def aws(denied: Denied, request_id: str) -> Response:
     wording = _AWS_BY_CODE.get(denied.code) or _AWS_BY_STATUS.get(denied.status, _AWS_FAULT)
     message = _invalid(denied) if denied.code == "invalid_request" else wording.message
     body = json.dumps({wording.key: message}, separators=(",", ":")).encode()
-    headers = [header for header in denied.headers if header[0].lower() != "www-authenticate"]
-    return Response(
-        wording.status,
-        [
-            ("content-type", _JSON),
-            ("content-length", str(len(body))),
-            ("x-amzn-requestid", request_id),
-            ("x-amzn-errortype", wording.error_type),
-            *headers,
-        ],
-        body,
-    )
+    headers.append(_JSON)
+    headers.put("content-length", str(len(body)))
+    headers.put("x-amzn-requestid", request_id)
+    headers.put("x-amzn-errortype", wording.error_type)
+    for name, value in denied.headers:
+        if name.lower() != "www-authenticate":
+            headers.add(name, value)
+    return Response(wording.status, headers, body)
 
 
 def _invalid(denied: Denied) -> str:

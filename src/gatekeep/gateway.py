@@ -21,7 +21,7 @@ from .front import Front, protocol_of
 from .guard import AppGuard, guarded_apps
 from .lifecycle import Runner
 from .marks import decorated
-from .message import Forwarded, HookResult, Request, Response
+from .message import Forwarded, Headers, HookResult, Request, Response
 from .orphans import find_orphans, warn_of_unguarded
 from .pipeline import Frame
 from .proxies import TrustedProxies, parse_address
@@ -243,8 +243,10 @@ class Gateway:
 
     def render(self, exchange: Exchange | None, denied: Denied) -> Response:
         """The answer for a refusal, in this gateway's words."""
-        request_id = exchange.request_id if exchange is not None else ""
-        response = self._problem(denied, request_id)
+        if exchange is None:
+            response = self._problem(denied, "", Headers())
+        else:
+            response = self._problem(denied, exchange.request_id, exchange.request.headers_kind.adopt([]))
         if self._gateway_responses:
             replace = self._gateway_responses.get(denied.code) or self._gateway_responses.get(f"{denied.status // 100}xx")
             if replace is not None:

@@ -219,6 +219,8 @@ class Request(ABC):
     __slots__ = ("_cookies", "_query", "body", "handshake", "method", "native", "path", "query_string", "root_path")
 
     protocol: ClassVar[str]
+    headers_kind: ClassVar[type[Headers]] = Headers
+    """The protocol's own form of header fields."""
     method: str
     path: str
     root_path: str
@@ -253,6 +255,11 @@ class Request(ABC):
     @abstractmethod
     def raw_path(self) -> bytes | None:
         """The path as sent, undecoded, without the query; None where the server does not say, or what it says does not fit."""
+
+    @property
+    @abstractmethod
+    def escaped(self) -> bool:
+        """Whether what was sent holds escapes, so that `raw_path` may say more than `path`."""
 
     @property
     @abstractmethod

@@ -29,6 +29,7 @@ class AsgiRequest(Request):
     __slots__ = ("_fields", "receive")
 
     protocol: ClassVar[str] = "asgi"
+    headers_kind = RawHeaders
     native: Any
 
     def __init__(self, scope: Scope, receive: Receive) -> None:
@@ -79,6 +80,11 @@ class AsgiRequest(Request):
             return raw  # nothing in it was encoded
         raw = raw.partition(b"?")[0]
         return raw if unquote_to_bytes(raw).decode("utf-8", "replace") == path else None
+
+    @property
+    def escaped(self) -> bool:
+        raw = self.native.get("raw_path")
+        return raw is not None and b"%" in raw
 
     @property
     def peer(self) -> str | None:
@@ -253,6 +259,10 @@ class WsgiRequest(Request):
         path = raw.partition("?")[0].encode("latin-1", "replace")
         decoded = (self.native.get("SCRIPT_NAME", "") + self.native.get("PATH_INFO", "")).encode("latin-1")
         return path if unquote_to_bytes(path) == decoded else None
+
+    @property
+    def escaped(self) -> bool:
+        return "%" in str(self.native.get("RAW_URI") or self.native.get("REQUEST_URI") or "")
 
     @property
     def peer(self) -> str | None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Collection, Iterable, Mapping, Sequence
 from itertools import combinations_with_replacement
+from types import MappingProxyType
 from typing import TYPE_CHECKING, Any, TypeAlias
 
 from .component import Component, Hooks, Off, Placed, Plan, Spec
@@ -68,12 +69,16 @@ _Layer: TypeAlias = tuple[str, Sequence[Spec]]
 """A level and the specs that stand there."""
 
 
+_MEMO = 4096
+
+
 class Site(ExchangeSite):
     """One app in one stage. `compile()` reads the route table; `find()` picks the pipeline of a request."""
 
     __slots__ = (
         "_ambiguous",
         "_combined",
+        "_memo",
         "_refused",
         "_routes",
         "_table",
@@ -135,6 +140,8 @@ class Site(ExchangeSite):
         self._table: tuple[Resolver | None, dict[Endpoint, _Policy]] = (None, {})
         """Resolver and policies; one value, so that no request sees one of them new and the other old."""
         self._combined: dict[tuple[tuple[int, ...], bool], tuple[Endpoint, Pipeline]] = {}
+        self._memo: dict[tuple[str, str, bool], _Found] = {}
+        """What was found for the paths of late, by method, path and whether it is a handshake; callers choose paths: bounded."""
         self.reached: frozenset[int] = frozenset()
         """The id() of every object that carries marks and that some route of this site leads to."""
 
@@ -144,6 +151,7 @@ class Site(ExchangeSite):
         """Read the route table and bind every pipeline. Raises ConfigurationError; what was compiled before then stays."""
         self._routes = RouteTable(self.gateway.routes)
         self._combined = {}
+        self._memo = {}
         resolver = self.adapter.read() if self.adapter is not None else None
         policies: dict[Endpoint, _Policy] = {}
         reached: set[int] = set()
@@ -353,6 +361,18 @@ class Site(ExchangeSite):
     def _find_opaque(self, request: Request) -> _Found:
         if not self._routes.routes:
             return self._unmatched[request.handshake], None, None
+        memo, key = self._memo, (request.method, request.path, request.handshake)
+        found = memo.get(key)
+        if found is not None and not request.escaped:
+            return found
+        found = self._match_opaque(request)
+        if not request.escaped:
+            if len(memo) >= _MEMO:
+                memo.clear()
+            memo[key] = found
+        return found
+
+    def _match_opaque(self, request: Request) -> _Found:
         matching = self._routes.matching(request)
         if matching is None:
             return self._ambiguous[request.handshake], None, None
@@ -362,7 +382,7 @@ class Site(ExchangeSite):
             return nobodys[request.handshake], None, None
         known = self._combined.get((numbers, request.handshake))
         endpoint, pipeline = known or self._opaque(numbers, handshake=request.handshake)
-        return pipeline, endpoint, params
+        return pipeline, endpoint, MappingProxyType(dict(params))
 
 
 def _level(route: Route) -> str:

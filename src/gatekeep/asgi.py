@@ -45,8 +45,8 @@ class AsgiDriver:
         front = self._front
         gateway = self.gateway
         outer = scope.get("gatekeep")
-        if outer is not None and outer.site.gateway is gateway:
-            await front.app(scope, receive, send)  # wrapped twice: it has passed already
+        if outer is not None and front.has_passed(outer):
+            await front.app(scope, receive, send)
             return
         runner = gateway.runner
         if not runner.started:

@@ -128,6 +128,10 @@ class Front:
         pipeline, endpoint, params = site.find(request)
         return Exchange(request, site, pipeline, endpoint, params, self.clock())
 
+    def has_passed(self, outer: Exchange) -> bool:
+        """Whether a request that passes here inside another exchange needs no second one: the same app is wrapped twice."""
+        return outer.site.gateway is self.gateway and any(site.guard is outer.guard for site in self.sites)
+
     def apps(self) -> list[Any]:
         """The distinct callables behind it, the wrapped app first."""
         distinct: list[Any] = []

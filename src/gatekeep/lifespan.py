@@ -7,7 +7,6 @@ import logging
 from typing import Any
 
 from .effects import arun
-from .errors import ConfigurationError
 from .front import Front
 from .requests import Message, Receive, Scope, Send
 
@@ -19,17 +18,25 @@ _log = logging.getLogger("gatekeep.lifespan")
 async def serve_lifespan(front: Front, scope: Scope, receive: Receive, send: Send) -> None:
     """Pass lifespan through. When the app says that it has started, the table is compiled, now that its routes are there.
 
-    A ConfigurationError fails the start-up. An app that does not support lifespan stays one that does not.
+    What goes wrong there, such as a ConfigurationError, fails the start-up. An app that does not support lifespan stays one
+    that does not.
     """
     apps = front.apps()
     app = apps[0] if len(apps) == 1 else _together(apps)
     answered = False
+    failure: Exception | None = None
 
     async def watch(message: Message) -> None:
-        nonlocal answered
-        if message["type"] == "lifespan.startup.complete":
-            front.prepare()
-            await arun(front.gateway.start())
+        nonlocal answered, failure
+        if failure is not None:  # the app may have cleaned up, and says why in its own words
+            message = {"type": "lifespan.startup.failed", "message": str(failure)}
+        elif message["type"] == "lifespan.startup.complete":
+            try:
+                front.prepare()
+                await arun(front.gateway.start())
+            except Exception as error:
+                failure = error
+                raise
         elif message["type"] in ("lifespan.shutdown.complete", "lifespan.shutdown.failed"):
             await front.gateway.aclose()
         answered = True
@@ -37,11 +44,9 @@ async def serve_lifespan(front: Front, scope: Scope, receive: Receive, send: Sen
 
     try:
         await app(scope, receive, watch)
-    except ConfigurationError as error:
-        # Raised inside the app's own send(): it may have cleaned up and said so already.
-        if not answered:
-            await send({"type": "lifespan.startup.failed", "message": str(error)})
-        raise
+    finally:
+        if failure is not None and not answered:
+            await watch({"type": "lifespan.startup.failed"})
 
 
 def _together(apps: list[Any]) -> Any:
@@ -49,31 +54,30 @@ def _together(apps: list[Any]) -> Any:
 
     async def app(scope: Scope, receive: Receive, send: Send) -> None:
         started: list[_Life] = []
+
+        async def stop() -> list[Message]:
+            replies = [await life.say("lifespan.shutdown") for life in reversed(started)]
+            return [reply or {} for reply in replies if reply is None or reply["type"] == "lifespan.shutdown.failed"]
+
         await receive()
         for inner in apps:
             life = _Life(inner, scope)
             reply = await life.say("lifespan.startup")
             if reply is not None and reply["type"] == "lifespan.startup.failed":
-                for other in reversed(started):
-                    await other.say("lifespan.shutdown")
+                await stop()
                 await send(reply)
                 return
             if reply is not None:
                 started.append(life)
         try:
             await send({"type": "lifespan.startup.complete"})
+            await receive()
         except BaseException:
-            for life in reversed(started):
-                await life.say("lifespan.shutdown")
+            await stop()
             raise
-        await receive()
-        failures = []
-        for life in reversed(started):
-            reply = await life.say("lifespan.shutdown")
-            if reply is None or reply["type"] == "lifespan.shutdown.failed":
-                failures.append((reply or {}).get("message", ""))
+        failures = await stop()
         if failures:
-            await send({"type": "lifespan.shutdown.failed", "message": "; ".join(failures)})
+            await send({"type": "lifespan.shutdown.failed", "message": "; ".join(found.get("message", "") for found in failures)})
         else:
             await send({"type": "lifespan.shutdown.complete"})
 

@@ -41,8 +41,8 @@ class WsgiDriver:
         front = self._front
         gateway = self.gateway
         outer = environ.get("gatekeep")
-        if outer is not None and outer.site.gateway is gateway:
-            return cast("Iterable[bytes]", front.app(environ, start_response))  # wrapped twice: it has passed already
+        if outer is not None and front.has_passed(outer):
+            return cast("Iterable[bytes]", front.app(environ, start_response))
         if not gateway.runner.started:
             run(gateway.start())
         exchange = front.open(WsgiRequest(environ))

@@ -13,12 +13,13 @@ from fastapi import APIRouter, Depends, FastAPI, Request, WebSocket
 from fastapi.routing import APIRoute
 from starlette.applications import Starlette
 from starlette.responses import PlainTextResponse
-from starlette.routing import Host, Match, Route, Router
+from starlette.routing import Host, Match, Mount, Route, Router
 from starlette.staticfiles import StaticFiles
 
 from gatekeep.errors import ConfigurationError
 from gatekeep.frameworks import adapter_for, fastapi
-from gatekeep.frameworks.fastapi import FastAPIAdapter
+from gatekeep.frameworks.fastapi import APIPost, FastAPIAdapter
+from gatekeep.frameworks.starlette_guard import Post
 
 
 class Views:
@@ -218,6 +219,33 @@ def test_a_late_websocket_under_two_includes_is_refused(views: Views, gate: Gate
     assert not views.ran
 
 
+def test_a_list_put_in_the_place_of_the_guarded_one_is_guarded(views: Views, gate: Gate) -> None:
+    app = nested(views.router())
+    table = arm(app, gate).read()
+    found = table.find(request_for(scope_for("/again/api")))
+    assert found is not None
+    gate.key = found.endpoint.key
+    app.router.routes[:] = list(reversed(app.routes))
+    app.router.routes = [*app.routes, APIRoute("/late", views.view("late"))]
+    assert get(app, "/again/api").status == 200
+    assert get(app, "/late").status == 500
+    assert "late" not in views.ran
+
+
+def test_an_include_with_a_handle_of_its_own_does_not_pass_for_a_405(views: Views, gate: Gate) -> None:
+    class Lax(APIRoute):
+        async def handle(self, scope: Any, receive: Any, send: Any) -> None:
+            await self.app(scope, receive, send)
+
+    router, app = APIRouter(route_class=Lax), FastAPI()
+    router.add_api_route("/x", views.view(), methods=["POST"])
+    app.include_router(router)
+    arm(app, gate)
+    assert get(app, "/x").status == 500
+    assert get(app, "/x", method="POST").status == 500
+    assert not views.ran
+
+
 def test_an_include_taken_over_from_another_app_has_a_guard_of_its_own(views: Views) -> None:
     first, second = Gate(), Gate()
     source = nested(views.router())
@@ -242,6 +270,37 @@ def test_a_router_that_is_included_and_mounted_has_two_ways_in(views: Views, gat
     assert not views.ran
     for path in paths:
         assert admit(adapter, gate, path).status == 200
+
+
+def test_a_router_mounted_behind_a_gateway_may_be_included_elsewhere(views: Views, gate: Gate) -> None:
+    router = views.router()
+    arm(FastAPI(routes=[Mount("/m", router)]), gate)
+    plain = FastAPI()
+    plain.include_router(router, prefix="/i")
+    assert get(plain, "/i/api").status == 200  # no gateway stands there: it can't be stopped, only named
+    assert get(plain, "/i/api", method="POST").status == 405
+
+
+def test_what_two_threads_meet_is_guarded_once(views: Views, gate: Gate, static: str) -> None:
+    router = views.router()
+    router.frontend("/f", directory=static)
+    app = nested(router)
+    adapter = arm(app, gate)
+    post = Post.of(app.router)
+    assert isinstance(post, APIPost)
+    branches: list[Any] = [route for route in app.routes if hasattr(route, "effective_candidates")]
+    while branches:
+        branch = branches.pop()
+        for context in branch.effective_candidates():
+            post._meet(context)  # as a second thread does between the build and the end of the first one's round
+            branches += [context] if hasattr(context, "effective_candidates") else []
+        for context in branch.effective_low_priority_routes():
+            post._meet_low(context)
+    for path in (*INCLUDED, "/f/index.html"):
+        gate.whats.clear()
+        assert get(app, "/outer/inner" + path).status == 500
+        assert len(gate.whats) == 1
+        assert admit(adapter, gate, "/outer/inner" + path).status == 200
 
 
 def test_hosts_in_an_include(views: Views, gate: Gate) -> None:
@@ -409,6 +468,7 @@ def test_what_else_stands_behind_the_routes_stays_closed(views: Views, gate: Gat
     router._low_priority_routes.append(APIRoute("/low-api", views.view()))
     arm(app, gate)
     app.router._low_priority_routes.append(Route("/direct", views.plain))
+    app.router._low_priority_routes[:] = list(app.router._low_priority_routes)
     for path in ("/r/low", "/r/low-api", "/direct"):
         assert get(app, path).status == 500
     assert not views.ran

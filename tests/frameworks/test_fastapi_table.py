@@ -20,7 +20,7 @@ def directory(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return directory
 
 
-@settings(max_examples=300, deadline=None)
+@settings(max_examples=200, deadline=None)
 @given(fastapi_cases, st.sampled_from(["", "", "/a", "/root"]))
 def test_it_finds_what_fastapi_runs(directory: Path, case: tuple[Any, list[dict[str, Any]]], root_path: str) -> None:
     tree, scopes = case

@@ -10,7 +10,7 @@ from hypothesis import given, settings
 from gatekeep.frameworks.starlette import StarletteAdapter
 
 
-@settings(max_examples=300, deadline=None)
+@settings(max_examples=200, deadline=None)
 @given(starlette_cases)
 def test_it_finds_what_starlette_runs(case: tuple[Any, list[dict[str, Any]]]) -> None:
     tree, scopes = case

@@ -15,13 +15,12 @@ from typing import Any
 import fastapi
 from fastapi import routing
 from fastapi.routing import APIRoute, APIRouter, APIWebSocketRoute
-from starlette.applications import Starlette
 from starlette.routing import BaseRoute, Match
 from starlette.types import ASGIApp, Receive, Scope, Send
 
 from . import Guard
 from .starlette import StarletteAdapter
-from .starlette_guard import HANDLERS, MARK, MATCHERS, Item, Place, Post, Routes, answers_405, describe, item
+from .starlette_guard import HANDLERS, MARK, MATCHERS, Item, Place, Post, Routes, answers_405, describe, item, never, unguarded
 from .starlette_proof import prove
 
 __all__ = ["APIPost", "FastAPIAdapter"]
@@ -31,7 +30,7 @@ _FrontendGroup: Any = getattr(routing, "_FrontendRouteGroup", ())
 
 
 def _is_harmless(route: APIRoute, scope: Scope) -> bool:
-    # Called for an include, an APIRoute runs the include's context instead of its own app, and that one is guarded itself.
+    # Called for an include, an APIRoute runs what the include has made of it: not the place of the route itself.
     context = scope.get("fastapi", {}).get("effective_route_context")
     if context is not None and context.original_route is route:
         return True
@@ -86,33 +85,35 @@ class APIPost(Post):
     def _enlist_low(self, route: BaseRoute) -> BaseRoute:
         if self.owns(route):
             return route
-        route = copy.copy(route)
-        own = vars(route)
-        if hasattr(own.get("handle"), MARK):
-            del own["handle"]
-        own[MARK] = Place(self)
-        own["handle"] = self._guarded_low(route.handle, route, "")
+        route = unguarded(copy.copy(route))
+        vars(route).update({MARK: Place(self), "handle": self._guarded_low(route.handle, route, "")})
         return route
 
     def _watch_branch(self, branch: Any) -> None:
         own = vars(branch)
         if "effective_candidates" not in own:
             own["effective_candidates"] = _after(branch.effective_candidates, self._meet)
-            own["effective_low_priority_routes"] = _after(branch.effective_low_priority_routes, self._meet_low)
+            if hasattr(branch, "effective_low_priority_routes"):
+                own["effective_low_priority_routes"] = _after(branch.effective_low_priority_routes, self._meet_low)
 
     def _meet(self, candidate: Any) -> None:
         """Guard a context, or go on in a nested include."""
         if isinstance(candidate, _Included):
             self._watch_branch(candidate)
-        elif isinstance(candidate.original_route, APIRoute):
-            if not hasattr(candidate.app, MARK):
-                place = self.place(candidate.original_route, candidate.path)
-                candidate.app = self.guarded(candidate.app, place, lambda: describe(candidate))
-        else:
-            route = candidate.starlette_route
-            place = self.place(candidate.original_route, getattr(route, "path", ""))
+            return
+        original, route = candidate.original_route, candidate.starlette_route
+        if not isinstance(original, APIRoute):
+            place = self.place(original, getattr(route, "path", ""))
             if vars(route).get(MARK) is not place:
                 self.station(route, place)
+        elif not self.owns(original):
+            # What the context runs is its route's `handle`, and a route may be in many includes: this one gets its own.
+            place = self.place(original, candidate.path)
+            route = unguarded(copy.copy(original))
+            harmless = functools.partial(answers_405, candidate) if type(route).handle is APIRoute.handle else never
+            guarded = self.guarded(route.handle, place, lambda: describe(candidate), harmless)
+            vars(route).update({MARK: place, "handle": guarded})
+            candidate.original_route = route
 
     def _meet_low(self, context: Any) -> None:
         if not hasattr(context.app, MARK):
@@ -143,14 +144,15 @@ class APIPost(Post):
         original, route = context.original_route, context.starlette_route
         if not isinstance(original, APIRoute):
             return item(route, self.place(original, getattr(route, "path", "")))
+        place = vars(original)[MARK] if self.owns(original) else self.place(original, context.path)
         matches = None if type(original).matches in MATCHERS else functools.partial(_ask, context)
-        return Item(context, APIRoute, self.place(original, context.path), matches)
+        return Item(context, APIRoute, place, matches)
 
     def frontends(self) -> Iterator[tuple[str, Any, Place]]:
         groups = [(group, "") for group in getattr(self.router, "_low_priority_routes", ())]
         for route in self.router.routes:
             if isinstance(route, _Included):
-                contexts = route.effective_low_priority_routes()
+                contexts = route.effective_low_priority_routes() if _FrontendGroup else []
                 groups += [(context.original_route, context.frontend_prefix) for context in contexts]
         for group, prefix in groups:
             for frontend in group.routes if isinstance(group, _FrontendGroup) else ():
@@ -190,12 +192,14 @@ def _check_dispatch() -> None:
 
     async def view() -> None: ...
 
+    async def app(scope: Scope, receive: Receive, send: Send) -> None: ...
+
     def build() -> APIRouter:
         router, outer, inner = APIRouter(), APIRouter(), APIRouter()
         inner.add_api_route("/early", view)
         inner.add_api_websocket_route("/early", view)
         inner.add_route("/plain", view)  # type: ignore[arg-type]
-        inner.mount("/mount", Starlette())
+        inner.mount("/mount", app)
         outer.include_router(inner, prefix="/inner")
         router.include_router(outer, prefix="/outer")
         router.add_api_route("/direct", view)
@@ -206,7 +210,7 @@ def _check_dispatch() -> None:
         if hasattr(router, "frontend"):
             router.frontend("/frontend", directory="/nowhere", check_dir=False)
 
-    paths = ["/direct", "/outer/inner/early", "/outer/inner/plain", "/outer/inner/late"]
+    paths = ["/direct", "/outer/inner/early", "/outer/inner/plain", "/outer/inner/mount/x", "/outer/inner/late"]
     if hasattr(APIRouter, "frontend"):
         paths.append("/frontend/x")
     prove(f"FastAPI {fastapi.__version__}", build, extend, http=paths, websocket=["/outer/inner/early"])

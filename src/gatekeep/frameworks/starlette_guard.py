@@ -10,8 +10,8 @@ from __future__ import annotations
 
 import copy
 import functools
-from collections.abc import Awaitable, Callable, Iterable, Iterator
-from typing import Any, NamedTuple, Self, SupportsIndex, cast
+from collections.abc import Awaitable, Callable, Collection, Iterable, Iterator
+from typing import Any, NamedTuple, Self, SupportsIndex, TypeVar, cast
 
 from starlette.applications import Starlette
 from starlette.routing import BaseRoute, Host, Match, Mount, Route, Router, WebSocketRoute
@@ -30,14 +30,18 @@ __all__ = [
     "Place",
     "Post",
     "Routes",
+    "answers_405",
     "base_app",
     "describe",
     "inner_router",
     "is_fastapi",
     "item",
+    "never",
     "take_over",
+    "unguarded",
 ]
 
+R = TypeVar("R", bound=BaseRoute)
 Matches = Callable[[Scope], tuple[Match, Scope]]
 
 WAY = "gatekeep.way"
@@ -50,14 +54,18 @@ MATCHERS: set[Any] = {kind.matches for kind in (Route, WebSocketRoute, Mount)}
 """The framework's own ways to match, which the route table does itself."""
 
 
-def answers_405(route: Route, scope: Scope) -> bool:
+def answers_405(route: Any, scope: Scope) -> bool:
     """Whether a route's `handle` answers this request with 405, and runs nothing."""
-    methods = route.methods
+    methods: Collection[str] | None = route.methods
     return methods is not None and len(methods) > 0 and scope["method"] not in methods
 
 
 HANDLERS: dict[object, Callable[[Any, Scope], bool]] = {Route.handle: answers_405}
 """The framework's own `handle` methods, and when they run nothing that the place of the route has to answer for."""
+
+
+def never(_: Scope) -> bool:
+    return False
 
 
 class Place:
@@ -175,24 +183,21 @@ class Post:
 
     def station(self, route: BaseRoute, place: Place) -> BaseRoute:
         """Guard, in place, a route object that is nobody else's."""
-        own = vars(route)
-        if hasattr(own.get("handle"), MARK):
-            del own["handle"]  # a copy of a route that another post guards
+        own = vars(unguarded(route))
         own[MARK] = place
         router = inner_router(route)
         if router is None:
-            own["handle"] = self.guarded(route.handle, place, lambda: describe(route), route)
+            own["handle"] = self.guarded(route.handle, place, lambda: describe(route), harmless_for(route))
         else:
             take_over(cast(ASGIApp, base_app(route)), self.guard, root=False)
             own["handle"] = self._door(route.handle, place)
         return route
 
     def guarded(
-        self, inner: ASGIApp, place: Place, describe: Callable[[], str], route: BaseRoute | None = None
+        self, inner: ASGIApp, place: Place, describe: Callable[[], str], harmless: Callable[[Scope], bool] = never
     ) -> Callable[[Scope, Receive, Send], Awaitable[None]]:
-        """`inner`, run only for a request that was let through to this place."""
+        """`inner`, run only for a request that was let through to this place, or that is harmless."""
         guard = self.guard
-        harmless = _harmless(route)
 
         if self.root:
 
@@ -331,10 +336,17 @@ def name_of(view: object) -> str:
     return getattr(view, "__qualname__", None) or type(view).__name__
 
 
-def _harmless(route: BaseRoute | None) -> Callable[[Scope], bool]:
+def unguarded(route: R) -> R:
+    """A route that may be the copy of one that another post guards, without that guard."""
+    own = vars(route)
+    if hasattr(own.get("handle"), MARK):
+        del own["handle"]
+    return route
+
+
+def harmless_for(route: BaseRoute) -> Callable[[Scope], bool]:
     """Whether a request may go on unchecked, as the route's `handle` will run nothing of its own."""
-    kind = type(route)
     if is_fastapi(route):
         from . import fastapi  # noqa: F401 – it adds its own to HANDLERS
-    test = HANDLERS.get(kind.handle) if route is not None and issubclass(kind, BaseRoute) else None
-    return (lambda _: False) if test is None else functools.partial(test, route)
+    test = HANDLERS.get(type(route).handle)
+    return never if test is None else functools.partial(test, route)

@@ -499,6 +499,7 @@ def test_the_adapter_of_a_fastapi_app() -> None:
     assert type(adapter) is FastAPIAdapter
     assert FastAPIAdapter.fits(Mine())
     assert not FastAPIAdapter.fits(Starlette())
+    assert adapter_for(APIRouter()) is None
 
 
 def test_reading_needs_no_guard_and_changes_nothing(views: Views, static: str) -> None:

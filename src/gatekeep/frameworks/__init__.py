@@ -51,12 +51,13 @@ class Adapter(Protocol):
 
 
 def adapter_for(app: object) -> Adapter | None:
-    """The adapter of a FastAPI, Starlette, Flask or Django app object."""
+    """The adapter of a FastAPI, Starlette, Flask or Django app object; None for anything else, also a router of theirs."""
     origins = {base.__module__.partition(".")[0] for base in type(app).__mro__}
     if "fastapi" in origins:
         from .fastapi import FastAPIAdapter
 
-        return FastAPIAdapter(app)
+        if FastAPIAdapter.fits(app):
+            return FastAPIAdapter(app)
     if "starlette" in origins and "starlette.applications" in sys.modules:
         from .starlette import StarletteAdapter
 

@@ -79,10 +79,15 @@ def opened(request: HttpRequest, **kwargs: Any) -> HttpResponse:
     return HttpResponse("open")
 
 
-@nobody
-def closed(request: HttpRequest, **kwargs: Any) -> HttpResponse:
-    ran.append("view")
-    return HttpResponse("closed")
+def closed() -> Any:
+    """A view that a policy closes; a new one each time, so that none is left over when its test is."""
+
+    @nobody
+    def view(request: HttpRequest, **kwargs: Any) -> HttpResponse:
+        ran.append("view")
+        return HttpResponse("closed")
+
+    return view
 
 
 class Watching:
@@ -113,7 +118,7 @@ WATCHED = {"MIDDLEWARE": [f"{HERE}.Watching"]}
 
 
 def test_a_policy_holds_on_its_view_alone(serve: Serve) -> None:
-    client = serve([path("open/", opened), path("closed/", closed)], settings=WATCHED)
+    client = serve([path("open/", opened), path("closed/", closed())], settings=WATCHED)
     assert client.get("/closed/").status == 403
     assert ran == []
     assert client.get("/open/").body == b"open"
@@ -262,9 +267,9 @@ TARGETS = [
 ]
 
 
-@pytest.mark.parametrize("pattern", [path("closed", closed), re_path(r"^closed$", closed), re_path(r"closed", closed)], ids=str)
-def test_no_path_opens_a_door(serve: Serve, pattern: Any) -> None:
-    client = serve([pattern], settings=WATCHED)
+@pytest.mark.parametrize(("make", "text"), [(path, "closed"), (re_path, "^closed$"), (re_path, "closed")])
+def test_no_path_opens_a_door(serve: Serve, make: Any, text: str) -> None:
+    client = serve([make(text, closed())], settings=WATCHED)
     for target in TARGETS:
         for method in ("GET", "get", "HEAD", "OPTIONS", "TRACE"):
             for root_path in ("", "/closed", "/x", "/clo"):
@@ -359,7 +364,7 @@ def test_a_route_that_comes_late_is_refused_once_and_then_known(serve: Serve) ->
     urlconf = [path("<str:x>/", opened)]
     client = serve(urlconf)
     assert client.get("/late/").body == b"open"
-    django_settings.ROOT_URLCONF.urlpatterns.insert(0, path("late/", closed))
+    django_settings.ROOT_URLCONF.urlpatterns.insert(0, path("late/", closed()))
     ran.clear()
     not_guarded(client.get("/late/"))
     assert ran == []
@@ -374,7 +379,7 @@ class OtherUrls:
 
     def __call__(self, request: Any) -> HttpResponse:
         if "other" in request.GET:
-            request.urlconf = Urls([path("open/", closed)])
+            request.urlconf = Urls([path("open/", closed())])
         return self.get_response(request)  # type: ignore[no-any-return]
 
 
@@ -399,7 +404,7 @@ class German(OtherUrls):
 
 
 def test_unguarded_lifts_the_guard(serve: Serve) -> None:
-    client = serve([path("closed/", closed)])
+    client = serve([path("closed/", closed())])
     raw = Client(client.app.app)
     with unguarded(client.app):
         assert raw.get("/closed/").body == b"closed"

@@ -269,6 +269,11 @@ def lazystr(texts: dict[str, str]) -> Any:
 # Paths.
 
 
+def test_a_converter_that_fails() -> None:
+    first, second = views(2)
+    assert agree([path("<anything:x>/", first), path("<str:x>/", second)], "/lost/") is None
+
+
 def test_a_path_that_is_not_utf8_is_escaped_as_django_does() -> None:
     (view,) = views(1)
     urlpatterns = [path("<str:x>", view)]

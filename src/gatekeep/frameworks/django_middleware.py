@@ -13,7 +13,7 @@ from collections.abc import AsyncIterator, Callable, Iterable, Iterator
 from tempfile import SpooledTemporaryFile
 from typing import IO, Any, cast
 
-from asgiref.sync import iscoroutinefunction, markcoroutinefunction, sync_to_async
+from asgiref.sync import async_to_sync, iscoroutinefunction, markcoroutinefunction, sync_to_async
 from django.conf import settings
 from django.core.handlers.base import BaseHandler
 from django.http import HttpRequest, HttpResponse
@@ -24,8 +24,8 @@ from django.utils.module_loading import import_string
 from ..effects import Protocol as Wire
 from ..errors import ConfigurationError
 from ..gateway import Gateway
-from ..requests import Environ, Message, Receive, Scope, Send, WsgiRequest
-from . import Guard
+from ..requests import Environ, Message, Receive, Scope, Send
+from . import Adapter, Guard
 from .django_guard import exchange_of, refusal, set_fields, to_http_response
 from .django_table import DjangoTable
 
@@ -33,6 +33,8 @@ __all__ = ["GatekeepMiddleware"]
 
 _JOB = "gatekeep.django"
 """Where the environ or scope carries the request that it was made of."""
+_REFUSAL = "_gatekeep_refusal"
+"""Where a request carries what the guard has answered."""
 _PIECE = 64 * 1024
 
 Fields = list[tuple[str, str]]
@@ -59,27 +61,37 @@ class GatekeepMiddleware:
     def __call__(self, request: HttpRequest) -> Any:
         if self._has_passed(request):
             return self._get_response(request)
+        return self._serve(request)
+
+    def _serve(self, request: HttpRequest) -> Any:
+        # The handler's colour is the request's. Ours is another where a middleware further in knows only one colour; Django
+        # goes to a thread or a loop for such a middleware, and so it is done here.
+        driver = _entry(self._gateway, _protocol_of(request))
+        if _protocol_of(request) == "wsgi":
+            if not self._is_async:
+                return _serve(driver, _Job(request, self._get_response))
+            return sync_to_async(_serve)(driver, _Job(request, async_to_sync(self._get_response)))
         if self._is_async:
-            return _serve_async(_entry(self._gateway, "asgi"), _Job(request, self._get_response))
-        return _serve(_entry(self._gateway, "wsgi"), _Job(request, self._get_response))
+            return _serve_async(driver, _Job(request, self._get_response))
+        return async_to_sync(_serve_async)(driver, _Job(request, sync_to_async(self._get_response)))
 
     def _has_passed(self, request: HttpRequest) -> bool:
+        # Where somebody has wrapped the handler together with other things, the gateway did not know its routes: guard is None.
         exchange = exchange_of(request)
-        return exchange is not None and exchange.site.gateway is self._gateway
+        return exchange is not None and exchange.site.gateway is self._gateway and exchange.guard is not None
 
     def _guard(self, request: HttpRequest, view: Any, args: Any, kwargs: Any) -> HttpResponse | None:
         exchange = exchange_of(request)
         if exchange is not None and self._has_passed(request):
             guard = cast(Guard, exchange.guard)
         else:  # some middleware has made a request of its own
-            guard = _entry(self._gateway, "asgi" if self._is_async else "wsgi").app.guard
+            guard = _entry(self._gateway, _protocol_of(request)).app.guard
         assert request.resolver_match is not None
         refused = refusal(guard, request, request.resolver_match)
         if refused is None:
             return None
-        response = to_http_response(refused, request)
-        request._gatekeep_refusal = response  # type: ignore[attr-defined]
-        return response
+        setattr(request, _REFUSAL, refused)
+        return to_http_response(refused, request)
 
     async def _guard_async(self, request: HttpRequest, view: Any, args: Any, kwargs: Any) -> HttpResponse | None:
         return self._guard(request, view, args, kwargs)
@@ -95,11 +107,15 @@ def _named_gateway() -> Gateway:
     return gateway
 
 
+def _protocol_of(request: HttpRequest) -> Wire:
+    return "asgi" if hasattr(request, "scope") else "wsgi"
+
+
 class _Job:
     """One request on its way through the gateway, and the response that the rest of the chain gives."""
 
     def __init__(self, request: HttpRequest, get_response: Callable[[HttpRequest], Any]) -> None:
-        self.request = request
+        self.request: Any = request
         self.get_response = get_response
         self.response: HttpResponseBase | None = None
         self.fields: Fields = []
@@ -107,14 +123,20 @@ class _Job:
         self._pristine = dict(vars(request))
         self._taken = False
 
-    def take(self) -> Any:
-        """The request; when the gateway calls the app again, outside the client's request, another one like it."""
-        if not self._taken:
-            self._taken = True
-            return self.request
-        twin = type(self.request).__new__(type(self.request))
-        vars(twin).update(self._pristine)
-        return twin
+    def take(self, *arguments: Any) -> Any:
+        """The request, made anew of what the gateway hands on: what its class takes.
+
+        When the gateway calls the app again, outside the client's request, another request like it.
+        """
+        request = self.request
+        if self._taken:
+            request = object.__new__(type(request))
+            vars(request).update(self._pristine)
+        self._taken = True
+        request.__init__(*arguments)
+        for name in [name for name in vars(request) if isinstance(getattr(type(request), name, None), cached_property)]:
+            delattr(request, name)
+        return request
 
     async def receive(self) -> Message:
         """The body in pieces, for the ASGI driver; Django has it in a file already."""
@@ -123,7 +145,9 @@ class _Job:
 
     def give(self, request: HttpRequest, response: HttpResponseBase) -> tuple[HttpResponseBase, Fields]:
         """Take the chain's response, or the guard's, which no middleware may change; says what head it has."""
-        response = vars(request).get("_gatekeep_refusal", response)
+        refused = vars(request).get(_REFUSAL)
+        if refused is not None:
+            response = to_http_response(refused, request)
         fields = [*response.items(), *(("Set-Cookie", cookie.OutputString()) for cookie in response.cookies.values())]
         if request is self.request:
             self.response, self.fields = response, fields
@@ -136,48 +160,45 @@ class _Job:
             response = HttpResponse()
         if status != response.status_code:
             response.status_code = status
-        if self.response is None or fields != self.fields:
+        if self.response is None or _folded(fields) != _folded(self.fields):
             set_fields(response, fields)
         return response
 
 
+def _folded(fields: Fields) -> Fields:
+    return [(name.lower(), value) for name, value in fields]
+
+
 class _Chain(BaseHandler):
-    """The middleware behind this one, and the views, as the app that a gateway is in front of."""
+    """The middleware behind this one, and the views, as the app that a gateway is in front of; its adapter, too."""
 
+    protocol: Wire
     guard: Guard
-
-
-class _ChainAdapter:
-    def __init__(self, app: _Chain, protocol: Wire) -> None:
-        self.app = app
-        self.protocol = protocol
 
     def read(self) -> DjangoTable:
         return DjangoTable(self.protocol)
 
     def arm(self, guard: Guard) -> None:
         """Keep it for process_view, which Django calls before every view."""
-        self.app.guard = guard
-
-    def install(self, wrap: Callable[[Any], Any]) -> None:
-        raise ConfigurationError("Django's middleware is in place by its setting", fix="name GatekeepMiddleware in MIDDLEWARE")
+        self.guard = guard
 
 
 @functools.cache
 def _entry(gateway: Gateway, protocol: Wire) -> Any:
     """The driver in front of the chain: one per gateway and protocol, whatever the number of Django's handlers."""
     chain = _AsgiChain() if protocol == "asgi" else _WsgiChain()
-    return gateway.front(chain, chain, protocol, _ChainAdapter(chain, protocol))
+    return gateway.front(chain, chain, protocol, cast(Adapter, chain))
 
 
 # WSGI's colour.
 
 
 class _WsgiChain(_Chain):
+    protocol = "wsgi"
+
     def __call__(self, environ: Environ, start_response: Callable[..., Any]) -> Iterable[bytes]:
         job: _Job = environ[_JOB]
-        request = job.take()
-        _reread(request, environ)
+        request = job.take(environ)
         response, fields = job.give(request, job.get_response(request))
         start_response(f"{response.status_code} {response.reason_phrase}", fields)
         if request is not job.request:
@@ -186,8 +207,10 @@ class _WsgiChain(_Chain):
 
 
 def _serve(driver: Any, job: _Job) -> HttpResponseBase:
-    environ = _environ_of(job.request)
-    environ[_JOB] = job
+    meta = job.request.META  # where Django has put decoded paths
+    paths = {name: meta[name].encode().decode("latin-1") for name in ("PATH_INFO", "SCRIPT_NAME")}
+    environ = {**meta, **paths, _JOB: job}
+    environ.pop("gatekeep", None)
     head = _Head()
     body = driver(environ, head.start_response)
     chunks = iter(body)
@@ -200,14 +223,14 @@ def _serve(driver: Any, job: _Job) -> HttpResponseBase:
         if job.response is None or not job.response.streaming:
             early += chunks
     except BaseException:
-        _close(body)
+        body.close()
         raise
     response = job.finish(head.status, head.fields)
     if response.streaming:
         response.streaming_content = _Rest(early, chunks, body)  # type: ignore[attr-defined]
     else:
         _set_content(response, b"".join(early))
-        _close(body)
+        body.close()
     return response
 
 
@@ -228,7 +251,7 @@ def _write(_: bytes) -> None:
 class _Rest:
     """A streamed body, the chunks that are there already first; Django closes it with the response."""
 
-    def __init__(self, early: list[bytes], chunks: Iterator[bytes], body: Iterable[bytes]) -> None:
+    def __init__(self, early: list[bytes], chunks: Iterator[bytes], body: Any) -> None:
         self._early = early
         self._chunks = chunks
         self._body = body
@@ -238,12 +261,7 @@ class _Rest:
         yield from self._chunks
 
     def close(self) -> None:
-        _close(self._body)
-
-
-def _close(body: Any) -> None:
-    if hasattr(body, "close"):
-        body.close()
+        self._body.close()
 
 
 def _set_content(response: Any, content: bytes) -> None:
@@ -251,55 +269,20 @@ def _set_content(response: Any, content: bytes) -> None:
         response.content = content
 
 
-def _environ_of(request: Any) -> Environ:
-    """An environ to run the gateway on. Not the request's own META: Django has put decoded paths there."""
-    texts = {name: request.META[name].encode().decode("latin-1") for name in ("PATH_INFO", "SCRIPT_NAME")}
-    if not hasattr(request, "scope"):
-        return {**request.META, **texts}
-    # A sync middleware further in makes this one sync, too, in an ASGI handler.
-    return {
-        **request.META,
-        **texts,
-        "SERVER_PROTOCOL": f"HTTP/{request.scope.get('http_version', '1.1')}",
-        "wsgi.url_scheme": request.scheme,
-        "wsgi.input": request._stream,
-        "wsgi.input_terminated": True,
-    }
-
-
-def _reread(request: Any, environ: Environ) -> None:
-    """Let a request say what the environ says that the gateway hands on."""
-    if not hasattr(request, "scope"):
-        request.__init__(environ)
-    else:
-        view = WsgiRequest(environ)
-        scope = {
-            **request.scope,
-            "method": view.method,
-            "path": view.root_path + view.path,
-            "query_string": view.query_string.encode("latin-1"),
-            "headers": view.headers.raw(),
-            "gatekeep": environ.get("gatekeep"),
-        }
-        request.__init__(scope, environ["wsgi.input"])
-    _forget(request)
-
-
-def _forget(request: HttpRequest) -> None:
-    for name in [name for name in vars(request) if isinstance(getattr(type(request), name, None), cached_property)]:
-        delattr(request, name)
-
-
 # ASGI's colour.
 
 
 class _AsgiChain(_Chain):
+    protocol = "asgi"
+
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         job: _Job = scope[_JOB]
-        request = job.take()
-        request.__init__(scope, request._stream if receive == job.receive else await _spooled(receive))
-        _forget(request)
+        own = receive == job.receive
+        body = job.request._stream if own else await _spooled(receive)
+        request = job.take(scope, body)
         response, fields = job.give(request, await job.get_response(request))
+        if not own:
+            response._resource_closers.append(body.close)  # type: ignore[attr-defined]
         headers = [(name.lower().encode("latin-1"), value.encode("latin-1")) for name, value in fields]
         await send({"type": "http.response.start", "status": response.status_code, "headers": headers})
         if response.streaming:
@@ -314,20 +297,25 @@ class _AsgiChain(_Chain):
 
 async def _spooled(receive: Receive) -> IO[bytes]:
     """The body that the gateway hands on, in a file as Django's own handler makes it."""
-    body = SpooledTemporaryFile(max_size=settings.FILE_UPLOAD_MAX_MEMORY_SIZE, mode="w+b")  # noqa: SIM115  the request closes it
-    more = True
-    while more:
-        message = await receive()
-        body.write(message.get("body", b""))
-        more = message.get("more_body", False)
+    body = SpooledTemporaryFile(max_size=settings.FILE_UPLOAD_MAX_MEMORY_SIZE, mode="w+b")  # noqa: SIM115  the response closes it
+    try:
+        more = True
+        while more:
+            message = await receive()
+            body.write(message.get("body", b""))
+            more = message.get("more_body", False)
+    except BaseException:
+        body.close()
+        raise
     body.seek(0)
     return body
 
 
 async def _serve_async(driver: Any, job: _Job) -> HttpResponseBase:
-    scope = {**job.request.scope, _JOB: job}  # type: ignore[attr-defined]
+    scope = {**job.request.scope, _JOB: job}
+    scope.pop("gatekeep", None)
     if isinstance(scope.get("query_string"), str):  # so Django's test client has it
-        scope["query_string"] = scope["query_string"].encode("latin-1")
+        scope["query_string"] = scope["query_string"].encode()
     sent = _Sent(driver, scope, job.receive)
     try:
         head = await sent.head()

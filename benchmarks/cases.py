@@ -55,9 +55,8 @@ def transform() -> Transform:
 
 
 def everything() -> list[Any]:
+    """All seven components; the stage router is the harness's part."""
     return [
-        Cors(allow_origins=["https://app.example.com"]),
-        IPRules(deny=["10.0.0.0/8"]),
         authorize(),
         throttle(),
         Validate(query={"page": {"type": "integer", "minimum": 1}}),
@@ -83,6 +82,10 @@ class Case:
     """Each request has headers of its own."""
     vary_path: bool = False
     """Each request goes to another order, so that no answer comes from the cache."""
+    staged: bool = False
+    """Behind the stage router."""
+    sdk: bool = False
+    """Also measured with OpenTelemetry's SDK, in a process of its own."""
     over: dict[str, float] | None = None
     """The budget of the design over the bare app, in microseconds, by app."""
     total: float | None = None
@@ -113,29 +116,42 @@ CASES: tuple[Case, ...] = (
     ),
     Case("Transform headers", lambda: [transform()]),
     Case("Cache, miss and store", lambda: [Cache(ttl=30)], vary_path=True),
-    Case("Observe, no SDK", lambda: [Observe()]),
+    Case("Observe", lambda: [Observe()], sdk=True),
+    Case("Stage", lambda: [IPRules(deny=["10.0.0.0/8"])], staged=True),
     Case(
         "everything, token seen before",
         everything,
+        staged=True,
+        sdk=True,
         path="/orders/42" + PAGE,
         headers=lambda: KNOWN,
         vary_path=True,
         over={"ASGI": 12, "FastAPI": 27, "WSGI": 12, "Flask": 24},
     ),
-    Case("everything, cache hit", everything, path="/orders/42" + PAGE, headers=lambda: KNOWN, runs_view=False, total=10),
+    Case(
+        "everything, cache hit",
+        everything,
+        staged=True,
+        path="/orders/42" + PAGE,
+        headers=lambda: KNOWN,
+        runs_view=False,
+        total=10,
+    ),
     Case(
         "everything, throttled",
         lambda: [*everything(), Throttle("1/day", burst=1, by="ip", name="daily")],
+        staged=True,
         path="/orders/42" + PAGE,
         headers=lambda: KNOWN,
         status=429,
         runs_view=False,
         total=6,
     ),
-    Case("everything, no token", everything, path="/orders/42" + PAGE, status=401, runs_view=False, total=6),
+    Case("everything, no token", everything, staged=True, path="/orders/42" + PAGE, status=401, runs_view=False, total=6),
     Case(
         "everything, forged token",
         everything,
+        staged=True,
         path="/orders/42" + PAGE,
         headers=lambda: [("authorization", f"Bearer {token(forged=True)}")],
         fresh=True,

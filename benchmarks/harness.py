@@ -10,7 +10,7 @@ from collections.abc import Callable, Iterable
 from io import BytesIO
 from typing import Any, NamedTuple
 
-from gatekeep import Gateway, Route
+from gatekeep import Gateway, Route, Stage
 from gatekeep.testing import Client
 
 from .apps import APPS, OPAQUE, Views
@@ -33,14 +33,14 @@ def build(app_name: str, case: Case | None) -> Subject:
         bare = make(views, lambda view: view)
         return Subject(app_name, None, _timer(app_name, bare, Case("bare", list)))
     specs = list(case.specs())
+    stages = [Stage("prod", variables={"region": "eu"})] if case.staged else []
     if app_name in OPAQUE:
         inner = make(views, lambda view: view)
-        gateway = Gateway(routes=[Route("/orders/{order_id}", *specs), Route("/orders", *specs)] if specs else ())
-        app = gateway.wrap(inner)
+        routes = [Route("/orders/{order_id}", *specs), Route("/orders", *specs)] if specs else []
+        app = Gateway(routes=routes, stages=stages).wrap(inner)
     else:
         app = make(views, _marker(specs))
-        gateway = Gateway()
-        gateway.init_app(app)
+        Gateway(stages=stages).init_app(app)
     _check(app, case, views)
     return Subject(app_name, case, _timer(app_name, app, case))
 

@@ -31,6 +31,8 @@ class Principal:
     scopes: frozenset[str] = frozenset()
     roles: frozenset[str] = frozenset()
     claims: Mapping[str, Any] = field(default_factory=dict, compare=False)
+    proof: str | None = field(default=None, compare=False)
+    """The request field, in lower case, that proved it and said no more than this principal does; None where nobody knows."""
 
     @property
     def subject(self) -> str:

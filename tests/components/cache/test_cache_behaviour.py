@@ -25,7 +25,7 @@ Reply = tuple[int, list[tuple[str, str]], bytes | Iterable[bytes]]
 class Identify(Spec):
     """Knows the caller by what test requests say of themselves."""
 
-    kind: str = "jwt"
+    proof: str | None = "authorization"
     identifies = True
 
 
@@ -35,7 +35,7 @@ class Identifier(Component):
     def bind(self, plan: Plan) -> Hooks | None:
         if not plan.specs:
             return None
-        kind = plan.specs[-1].spec.kind
+        proof = plan.specs[-1].spec.proof
 
         def on_request(exchange: Exchange) -> None:
             user = exchange.request.header("x-user")
@@ -45,7 +45,7 @@ class Identifier(Component):
                 scopes = frozenset((exchange.request.header("x-scopes") or "").split())
                 tenant = exchange.request.header("x-tenant")
                 claims = {"tid": tenant} if tenant else {}
-                exchange.principal = Principal(kind, "https://id", user, scopes=scopes, claims=claims)
+                exchange.principal = Principal("test", "https://id", user, scopes=scopes, claims=claims, proof=proof)
 
         return Hooks(on_request=on_request)
 
@@ -545,13 +545,14 @@ def test_two_principals_never_share_an_answer(site: Any) -> None:
 
 
 def test_a_new_token_of_the_same_caller_finds_the_entry(site: Any) -> None:
-    client = site(Identify("jwt"), Cache(ttl=30), view=Counting(), order=ORDER)
+    client = site(Identify(), Cache(ttl=30), view=Counting(), order=ORDER)
     assert client.get("/a", headers={"x-user": "ann", "authorization": "Bearer 1"}).body == b"run 1"
     assert client.get("/a", headers={"x-user": "ann", "authorization": "Bearer 2"}).body == b"run 1"
 
 
-def test_a_token_for_the_app_beside_an_api_key_for_the_gateway(site: Any) -> None:
-    client = site(Identify("api_key"), Cache(ttl=30), view=Counting(), order=ORDER)
+@pytest.mark.parametrize("proof", [None, "x-api-key"])
+def test_a_token_for_the_app_beside_another_proof_for_the_gateway(site: Any, proof: str | None) -> None:
+    client = site(Identify(proof), Cache(ttl=30), view=Counting(), order=ORDER)
     assert client.get("/a", headers={"x-user": "key-1", "authorization": "Bearer ann"}).body == b"run 1"
     assert client.get("/a", headers={"x-user": "key-1", "authorization": "Bearer bob"}).body == b"run 2"
     assert client.get("/a", headers={"x-user": "key-1"}).body == b"run 3"

@@ -63,8 +63,11 @@ class ClaimRules:
         return until
 
 
-def principal(claims: Mapping[str, Any]) -> Principal:
-    """The Principal that valid claims make. Raises BadToken for claims of the wrong type, or where they name nobody."""
+def principal(claims: Mapping[str, Any], proof: str | None = None) -> Principal:
+    """The Principal that valid claims make, read from the request field `proof`.
+
+    Raises BadToken for claims of the wrong type, or where they name nobody.
+    """
     client = _text(claims, "azp") or _text(claims, "client_id")
     # Without a subject the client itself is the caller (RFC 9068 §2.2). Without either, all such callers would be one.
     who = _text(claims, "sub") or client
@@ -79,6 +82,7 @@ def principal(claims: Mapping[str, Any]) -> Principal:
         scopes=_scopes(claims),
         roles=frozenset(roles) if _is_strings(roles) else _NOTHING,
         claims=_frozen(claims),
+        proof=proof,
     )
 
 

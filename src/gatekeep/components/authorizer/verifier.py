@@ -127,7 +127,7 @@ class TokenVerifier(Verifier):
             if not key.verifies(token.alg, token.signing_input, token.signature):
                 raise BadToken("invalid_signature", "The token's signature does not hold.")
             until = self._rules.check(token.claims, self._wall())
-            known = Known(principal(token.claims), until, key)
+            known = Known(principal(token.claims, self._header), until, key)
         except BadToken as bad:
             raise self._refuse(bad, digest, keys) from None
         self._known.put(value, known)

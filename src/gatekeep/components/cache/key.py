@@ -22,11 +22,6 @@ _ADDRESS = ("x-forwarded-host", "x-forwarded-proto", "x-forwarded-port", "x-forw
 _TENANT_AND_ACTOR = ("tenant", "tenant_id", "tid", "org_id", "custom:tenant_id", "act")
 """Claims for whom, or in whose name, somebody acts (`act`: RFC 8693 §4.1); the rest of the identity has its own fields."""
 
-_PROVED_BY_AUTHORIZATION = frozenset({"jwt"})
-"""Kinds of principals that the Authorization field was read for. Beside any other, an app may read more from it than
-gatekeep did (an API key for gatekeep and the user's token for the app), so then the field itself is in the key."""
-
-
 def identity(principal: Principal) -> Hashable:
     """Everything about a caller that an answer may depend on; None for an anonymous one."""
     if principal is ANONYMOUS:
@@ -81,7 +76,8 @@ class KeyMaker:
         )
 
     def _caller(self, principal: Principal, header: Header) -> Hashable:
-        if principal.kind not in _PROVED_BY_AUTHORIZATION:
+        if principal.proof != "authorization":
+            # An app may read more from the field than gatekeep did: an API key for gatekeep, the user's token for the app.
             credential = header("authorization")
             if credential is not None:
                 return (identity(principal), credential)

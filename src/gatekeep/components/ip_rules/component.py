@@ -2,12 +2,9 @@
 
 from __future__ import annotations
 
-import ipaddress
-
 from ...component import Component, Hooks, Placed, Plan, RequestHook
 from ...errors import Forbidden
 from ...exchange import Exchange
-from ...proxies import parse_address
 from .spec import IPRules
 
 __all__ = ["IPFilter"]
@@ -34,23 +31,13 @@ class IPFilter(Component):
 
     def _rule(self, placed: Placed) -> RequestHook:
         spec: IPRules = placed.spec
-        allow = [ipaddress.ip_network(network) for network in spec.allow]
-        deny = [ipaddress.ip_network(network) for network in spec.deny]
-        reports = self.services.reports(spec)
+        refuses, reports, name = spec.refuses, self.services.reports(spec), self.name
 
         def check(exchange: Exchange) -> None:
-            client = exchange.client
-            address = parse_address(client)
-            if address is None:
-                refused = bool(allow)
-            else:
-                refused = any(address in network for network in deny) or (
-                    bool(allow) and not any(address in network for network in allow)
-                )
-            if refused:
+            if refuses(exchange.client):
                 denied = Forbidden("Calls from this address are not allowed.", code="ip_denied")
                 if not reports:
                     raise denied
-                exchange.report(self.name, denied)
+                exchange.report(name, denied)
 
         return check

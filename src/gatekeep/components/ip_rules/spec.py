@@ -2,13 +2,18 @@
 
 from __future__ import annotations
 
-import ipaddress
-from collections.abc import Collection
+import functools
+from collections.abc import Callable, Collection
 from dataclasses import dataclass
 
 from ...component import Spec
+from ...proxies import parse_address
+from .networks import Networks
 
 __all__ = ["IPRules"]
+
+_REMEMBERED = 4096
+"""Callers whose verdict is kept, the least recently seen first to go."""
 
 
 @dataclass(frozen=True)
@@ -28,8 +33,21 @@ class IPRules(Spec):
             networks = getattr(self, name)
             if isinstance(networks, str):
                 raise self.mistake(f"{name} is a string", fix=f"{name}=[{networks!r}]")
-            for network in networks:
-                try:
-                    ipaddress.ip_network(network)
-                except ValueError as error:
-                    raise self.mistake(f"{name}: {error}") from None
+            try:
+                Networks(networks)
+            except ValueError as error:
+                raise self.mistake(f"{name}: {error}") from None
+
+    @functools.cached_property
+    def refuses(self) -> Callable[[str | None], bool]:
+        """Whether a caller's address is refused; one function and one memory of verdicts, on however many routes it stands."""
+        allow, deny = Networks(self.allow), Networks(self.deny)
+
+        @functools.lru_cache(maxsize=_REMEMBERED)
+        def refuses(client: str | None) -> bool:
+            address = parse_address(client)
+            if address is None:
+                return bool(allow)
+            return address in deny or (bool(allow) and address not in allow)
+
+        return refuses

@@ -118,6 +118,9 @@ async def _async(exchange: Exchange, position: int) -> Response:
 
 def _sync(exchange: Exchange, position: int) -> Response:
     environ = {key: value for key, value in exchange.request.native.items() if key != "gatekeep"}
+    # The app has had the environ in its hands, and Django puts decoded text there.
+    environ["SCRIPT_NAME"] = exchange.request.root_path.encode().decode("latin-1")
+    environ["PATH_INFO"] = exchange.request.path.encode().decode("latin-1")
     environ["wsgi.input"] = BytesIO(b"")
     environ.pop("CONTENT_LENGTH", None)
     exchange.request = WsgiRequest(environ)

@@ -257,8 +257,8 @@ class WsgiRequest(Request):
         if raw.startswith(("http://", "https://")):
             raw = "/" + raw.split("//", 1)[1].partition("/")[2]
         path = raw.partition("?")[0].encode("latin-1", "replace")
-        decoded = (self.native.get("SCRIPT_NAME", "") + self.native.get("PATH_INFO", "")).encode("latin-1")
-        return path if unquote_to_bytes(path) == decoded else None
+        # Not what the environ says by now: Django puts decoded text there.
+        return path if unquote_to_bytes(path).decode("utf-8", "replace") == self.root_path + self.path else None
 
     @property
     def escaped(self) -> bool:

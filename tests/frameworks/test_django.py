@@ -32,9 +32,11 @@ from rest_framework.views import APIView
 from rest_framework.viewsets import ViewSet
 
 from frameworks.django_project.urls import Urls
+from gatekeep.component import Component, Hooks, Plan, Spec
 from gatekeep.components.ip_rules import IPRules
+from gatekeep.effects import Flow
 from gatekeep.errors import ConfigurationError
-from gatekeep.exchange import current
+from gatekeep.exchange import Exchange, current
 from gatekeep.frameworks.django import DjangoAdapter
 from gatekeep.gateway import Gateway
 from gatekeep.routing import Route
@@ -516,3 +518,29 @@ def test_a_gateway_with_nothing_on_changes_no_byte(serve: Serve, protocol: str, 
     one, other = (client.request(method, target, body=body, headers=headers) for client in (bare, behind))
     assert (one.status, list(one.headers), one.chunks) == (other.status, list(other.headers), other.chunks)
     bare.close()
+
+
+# Django puts decoded paths into the environ that it was called with.
+
+
+@pytest.mark.parametrize("target", ["/%C3%A9", "/%E2%82%AC"])
+def test_paths_beyond_ascii_can_be_looked_at_and_fetched_again_afterwards(serve: Serve, target: str) -> None:
+    class Again(Spec):
+        pass
+
+    class Repeater(Component):
+        spec = Again
+
+        def bind(self, plan: Plan) -> Hooks:
+            return Hooks(on_response=self.repeat)
+
+        def repeat(self, exchange: Exchange) -> Flow[None]:
+            assert exchange.request.raw_path == target.encode()
+            if not ran.count("refetch"):
+                ran.append("refetch")
+                fresh = yield from exchange.refetch(self)
+                ran.append(f"{fresh.status} {fresh.body!r}")
+
+    client = serve([path("<str:x>", opened)], Again(), order=[Repeater])
+    assert client.get(target).body == b"open"
+    assert ran == ["view", "refetch", "view", "200 b'open'"]

@@ -112,6 +112,11 @@ class Front:
                 self.stale = False
                 _log.exception("the app has changed, and the change does not compile")
 
+    def expire(self) -> None:
+        """Compile before the next request, however fresh the table is: somebody knows that the app has another one."""
+        self._retry = 0.0
+        self.stale = True
+
     def open(self, request: Request) -> Exchange:
         """The exchange for a request: its stage, route and pipeline."""
         if self.stale:

@@ -373,6 +373,17 @@ def test_a_route_that_comes_late_is_refused_once_and_then_known(serve: Serve) ->
     assert client.get("/late/").status == 403
 
 
+def test_settings_that_a_test_overrides_bring_their_own_routes(serve: Serve) -> None:
+    client = serve([path("a/", opened)])
+    for _ in range(3):
+        assert client.get("/a/").body == b"open"
+        with override_settings(ROOT_URLCONF=Urls([path("a/", closed()), path("b/", opened)])):
+            assert client.get("/b/").body == b"open"
+            assert client.get("/a/").status == 403
+        with override_settings(LANGUAGE_CODE="de"):
+            assert client.get("/a/").body == b"open"
+
+
 class OtherUrls:
     """Middleware that sends requests to another URLconf, as multi-tenant projects do."""
 

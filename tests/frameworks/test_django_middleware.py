@@ -633,6 +633,15 @@ def test_a_fault_before_the_view_is_answered(browse: Serve) -> None:
 # Settings.
 
 
+def test_settings_that_a_test_overrides_bring_their_own_routes(browse: Serve) -> None:
+    browser = browse([path("a/", opened)])
+    for _ in range(3):
+        assert browser("GET", "/a/").body == b"open"
+        with override_settings(ROOT_URLCONF=Urls([path("a/", closed()), path("b/", opened)])):
+            assert browser("GET", "/b/").body == b"open"
+            assert browser("GET", "/a/").status_code == 403
+
+
 @pytest.mark.parametrize("value", [None, "math.pi", object()])
 def test_a_setting_that_names_no_gateway(value: Any) -> None:
     with override_settings(GATEKEEP=value), pytest.raises(ConfigurationError, match=r"settings\.GATEKEEP"):

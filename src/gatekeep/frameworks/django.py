@@ -15,12 +15,15 @@ import django
 from django.core.handlers.asgi import ASGIHandler
 from django.core.handlers.base import BaseHandler
 from django.core.handlers.wsgi import WSGIHandler
+from django.core.signals import setting_changed
+from django.dispatch import receiver
 from django.http import HttpRequest, HttpResponse
 from django.urls import ResolverMatch, URLPattern, URLResolver
 from django.urls.resolvers import RegexPattern, RoutePattern
 
 from ..effects import Protocol as Wire
 from ..errors import ConfigurationError
+from ..guard import guarded_apps
 from . import Guard
 from .django_guard import Refused, refusal
 from .django_middleware import GatekeepMiddleware
@@ -101,6 +104,17 @@ def _arm(handler: Any, guard: Guard) -> None:
 
     resolve_request.guard = guard  # type: ignore[attr-defined]
     handler.resolve_request, handler.get_response, handler.get_response_async = resolve_request, answer, answer_async
+
+
+@receiver(setting_changed)
+def _settings_changed(*, setting: str, **_: Any) -> None:
+    """override_settings() in a test brings other routes, or takes them away: every table is compiled anew."""
+    if setting in ("ROOT_URLCONF", "MIDDLEWARE", "LANGUAGES", "LANGUAGE_CODE"):
+        for app in guarded_apps:
+            guard = guarded_apps.get(app)
+            if isinstance(app, BaseHandler) and guard is not None:
+                for front in guard.fronts:
+                    front.expire()
 
 
 def _calls(function: Any, name: str) -> bool:

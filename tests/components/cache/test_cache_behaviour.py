@@ -3,13 +3,16 @@
 from __future__ import annotations
 
 import asyncio
+from base64 import urlsafe_b64encode
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
 from typing import Any
 
+import jwt
 import pytest
 
 from gatekeep.component import Component, Hooks, Plan, Spec
+from gatekeep.components.authorizer import JWT, Authorize
 from gatekeep.components.cache import Cache, ResponseCache
 from gatekeep.effects import either
 from gatekeep.errors import ConfigurationError, Denied
@@ -661,3 +664,21 @@ def test_mistakes_name_file_line_and_fix(options: dict[str, Any], message: str) 
 def test_an_entry_that_the_memory_can_not_hold(site: Any) -> None:
     with pytest.raises(ConfigurationError, match="max_entry=100000000 is more than"):
         site(Cache(ttl=30, max_entry=100_000_000))
+
+
+def test_behind_the_authorizer(site: Any) -> None:
+    """A bearer token that was renewed finds its caller's entry; another caller's does not."""
+    clock = FakeClock()
+    secret = b"a secret of at least thirty-two bytes"
+    key = {"kty": "oct", "alg": "HS256", "k": urlsafe_b64encode(secret).rstrip(b"=").decode()}
+
+    def bearer(subject: str, number: int) -> dict[str, str]:
+        claims = {"iss": "https://id", "aud": "orders", "sub": subject, "exp": clock.wall() + 60, "jti": number}
+        return {"authorization": f"Bearer {jwt.encode(claims, secret, 'HS256')}"}
+
+    authorize = Authorize(JWT(issuer="https://id", audience="orders", keys={"keys": [key]}, algorithms=["HS256"]))
+    client = site(authorize, Cache(ttl=30), view=Counting(), clock=clock)
+    assert client.get("/a", headers=bearer("ann", 1)).body == b"run 1"
+    assert client.get("/a", headers=bearer("ann", 2)).body == b"run 1"
+    assert client.get("/a", headers=bearer("bob", 1)).body == b"run 2"
+    assert client.get("/a").status == 401

@@ -355,6 +355,16 @@ def test_a_routers_default_is_an_endpoint(views: Views, gate: Gate) -> None:
     ]
 
 
+def test_a_default_with_a_gateway_of_its_own_has_both(views: Views, gate: Gate) -> None:
+    inner = Gate(lifted=True)
+    app = Starlette()
+    app.router.default = arm(Starlette(routes=[Route("/x", views.view())]), inner).app
+    adapter = arm(app, gate)
+    assert get(app, "/x").status == 500
+    assert len(gate.whats) == 1
+    assert admit(adapter, gate, "/x").status == 200
+
+
 def test_a_default_set_later_is_guarded(views: Views, gate: Gate) -> None:
     app = Starlette()
     adapter = arm(app, gate)

@@ -20,7 +20,21 @@ from starlette.types import ASGIApp, Receive, Scope, Send
 
 from . import Guard
 from .starlette import StarletteAdapter
-from .starlette_guard import HANDLERS, MARK, MATCHERS, Item, Place, Post, Routes, answers_405, describe, item, never, unguarded
+from .starlette_guard import (
+    HANDLERS,
+    INNER,
+    MARK,
+    MATCHERS,
+    Item,
+    Place,
+    Post,
+    Routes,
+    answers_405,
+    describe,
+    item,
+    never,
+    unguarded,
+)
 from .starlette_proof import prove
 
 __all__ = ["APIPost", "FastAPIAdapter"]
@@ -116,7 +130,7 @@ class APIPost(Post):
             candidate.original_route = route
 
     def _meet_low(self, context: Any) -> None:
-        if not hasattr(context.app, MARK):
+        if not hasattr(context.app, INNER):
             context.app = self._guarded_low(context.app, context.original_route, context.frontend_prefix)
 
     def _guarded_low(self, inner: ASGIApp, route: Any, prefix: str) -> ASGIApp:
@@ -130,7 +144,7 @@ class APIPost(Post):
                 return inner(scope, receive, send)
             return self.refuse(scope, receive, send, f"the frontend at {_join(prefix, frontend.path)!r}")
 
-        vars(guarded)[MARK] = inner
+        vars(guarded)[INNER] = inner
         return guarded
 
     def items(self) -> Iterator[Item]:

@@ -24,6 +24,7 @@ from . import Guard
 
 __all__ = [
     "HANDLERS",
+    "INNER",
     "MARK",
     "MATCHERS",
     "Item",
@@ -48,7 +49,10 @@ WAY = "gatekeep.way"
 """In the scope below a mount: (the outermost app's guard, the place of each mount passed)."""
 
 MARK = "_gatekeep"
-"""The attribute by which routers and apps know their post, guarded routes their place, guarded callables what they guard."""
+"""The attribute by which routers know their post, apps that they have one, and guarded routes their place."""
+
+INNER = "_gatekeep_inner"
+"""The attribute by which a guard knows what it guards."""
 
 MATCHERS: set[Any] = {kind.matches for kind in (Route, WebSocketRoute, Mount)}
 """The framework's own ways to match, which the route table does itself."""
@@ -157,7 +161,7 @@ class Post:
         router = self.router
         self._routes = router.routes = Routes(router.routes, self.enlist)
         default = custom_default(router)
-        if default is not None and not hasattr(router.default, MARK):
+        if default is not None and not hasattr(router.default, INNER):
             what = f"{name_of(default)}, the default of a router"
             router.default = self.guarded(router.default, self._default_place, lambda: what)
         self._default = router.default
@@ -213,7 +217,7 @@ class Post:
                     return inner(scope, receive, send)
                 return self.refuse(scope, receive, send, describe())
 
-        vars(guarded)[MARK] = inner
+        vars(guarded)[INNER] = inner
         return guarded
 
     def _door(self, inner: ASGIApp, place: Place) -> ASGIApp:
@@ -224,7 +228,7 @@ class Post:
             scope[WAY] = first if root else (*scope.get(WAY, behind), place)
             return inner(scope, receive, send)
 
-        vars(enter)[MARK] = inner
+        vars(enter)[INNER] = inner
         return enter
 
     def admits(self, scope: Scope, place: Place) -> bool:
@@ -317,7 +321,7 @@ def inner_router(route: BaseRoute) -> Router | None:
 
 def custom_default(router: Router) -> object | None:
     """A router's `default`, where it is not the framework's 404."""
-    default = getattr(router.default, MARK, router.default)
+    default = getattr(router.default, INNER, router.default)
     return None if getattr(default, "__func__", None) is Router.not_found else default
 
 
@@ -339,7 +343,7 @@ def name_of(view: object) -> str:
 def unguarded(route: R) -> R:
     """A route that may be the copy of one that another post guards, without that guard."""
     own = vars(route)
-    if hasattr(own.get("handle"), MARK):
+    if hasattr(own.get("handle"), INNER):
         del own["handle"]
     return route
 

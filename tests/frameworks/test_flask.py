@@ -450,6 +450,20 @@ def test_an_app_that_is_mounted_elsewhere_is_its_own(app: flask.Flask) -> None:
     assert client.get("/open").text == "open"
 
 
+def test_an_app_that_is_mounted_elsewhere_may_have_the_same_gateway(app: flask.Flask) -> None:
+    gateway = Gateway()
+    inner = flask.Flask("inner")
+    inner.add_url_rule("/x", "x", lambda: current().route)
+    inner.add_url_rule("/open", "open", nobody(lambda: "closed here"))
+    gateway.init_app(inner)
+    app.wsgi_app = DispatcherMiddleware(app.wsgi_app, {"/inner": inner})  # type: ignore[method-assign]
+    client = gateway.init_app(app).test_client()
+    assert client.get("/inner/x").text == "/x"
+    assert client.get("/inner/open").status_code == 403
+    assert client.get("/open").text == "open"
+    assert client.get("/closed").status_code == 403
+
+
 def test_test_contexts_and_cli_go_on_working(app: flask.Flask) -> None:
     guarded(app)
     with app.test_request_context("/open"):

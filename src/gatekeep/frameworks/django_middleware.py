@@ -76,9 +76,13 @@ class GatekeepMiddleware:
         return async_to_sync(_serve_async)(driver, _Job(request, sync_to_async(self._get_response)))
 
     def _has_passed(self, request: HttpRequest) -> bool:
-        # Where somebody has wrapped the handler together with other things, the gateway did not know its routes: guard is None.
+        # Not where it was in front of something else that Django's handler is a part of: it did not know Django's routes there.
         exchange = exchange_of(request)
-        return exchange is not None and exchange.site.gateway is self._gateway and exchange.guard is not None
+        return (
+            exchange is not None
+            and exchange.site.gateway is self._gateway
+            and isinstance(getattr(exchange.site, "framework_app", None), BaseHandler)
+        )
 
     def _guard(self, request: HttpRequest, view: Any, args: Any, kwargs: Any) -> HttpResponse | None:
         exchange = exchange_of(request)

@@ -14,7 +14,7 @@ from opentelemetry.semconv.metrics.http_metrics import HTTP_SERVER_REQUEST_DURAT
 from gatekeep.component import Component, Hooks, Plan, Spec
 from gatekeep.components.metrics import MetricsEmitter, Observe
 from gatekeep.components.metrics.instruments import Instruments, instruments_of
-from gatekeep.components.metrics.providers import Providers
+from gatekeep.components.metrics.providers import Providers, Source
 from gatekeep.components.metrics.semantics import server_address
 from gatekeep.errors import ConfigurationError
 from gatekeep.routing import Route
@@ -186,6 +186,25 @@ def test_providers_that_emit_nothing_cost_nothing() -> None:
     assert nobody.tracer() is None
     assert nobody.instruments() is None
     assert Providers(None, NoOpMeterProvider()).instruments() is None
+
+
+@pytest.mark.parametrize("name", ["_PROVIDER", "_RENAMED"])
+def test_a_global_provider_is_asked_for_again_only_when_it_may_be_another(name: str) -> None:
+    variables: dict[str, Any] = {"_PROVIDER": None}
+    asked: list[Any] = []
+
+    def get() -> Any:
+        asked.append(variables["_PROVIDER"])
+        return asked[-1] or NoOpMeterProvider()
+
+    made: list[Any] = []
+    now = Source(get, variables, name).of(lambda provider: made.append(provider) or len(made))
+    assert [now(), now(), now()] == [None] * 3
+    variables["_PROVIDER"] = "first"
+    assert [now(), now(), now()] == [1] * 3
+    assert made == ["first"]
+    if name == "_PROVIDER":
+        assert asked == [None, "first"]
 
 
 def test_a_provider_has_one_set_of_instruments() -> None:

@@ -61,11 +61,24 @@ _NONE = _Notes(None, None)
 class _ObservedRoute:
     """One route, observed."""
 
-    __slots__ = ("_access_log", "_clock", "_handshake", "_known", "_metrics", "_providers", "_route", "_tracing")
+    __slots__ = (
+        "_access_log",
+        "_handshake",
+        "_instruments",
+        "_known",
+        "_metrics",
+        "_monotonic",
+        "_route",
+        "_tracer",
+        "_tracing",
+        "_wall",
+    )
 
     def __init__(self, emitter: MetricsEmitter, spec: Observe, plan: Plan) -> None:
-        self._clock = emitter.services.clock
-        self._providers = Providers(spec.tracer_provider, spec.meter_provider)
+        clock = emitter.services.clock
+        self._monotonic, self._wall = clock.monotonic, clock.wall
+        providers = Providers(spec.tracer_provider, spec.meter_provider)
+        self._tracer, self._instruments = providers.tracer, providers.instruments
         self._tracing = RouteTracing(spec, plan)
         self._metrics = spec.metrics
         self._access_log = spec.access_log
@@ -75,7 +88,7 @@ class _ObservedRoute:
 
     def on_request(self, exchange: Exchange) -> None:
         try:
-            tracer = self._providers.tracer()
+            tracer = self._tracer()
             if tracer is not None:
                 span, place = self._tracing.start(tracer, exchange)
                 exchange.state[self] = _Notes(span, None)
@@ -95,15 +108,15 @@ class _ObservedRoute:
         exchange.state[self] = _Notes(notes.span, counter)
 
     def on_finish(self, exchange: Exchange) -> None:
-        duration = self._clock.monotonic() - exchange.monotonic
         notes = exchange.state.get(self, _NONE)
         try:
-            if self._metrics:
-                instruments = self._providers.instruments()
+            instruments = self._instruments() if self._metrics else None
+            if instruments is not None or self._access_log is not None:
+                duration = self._monotonic() - exchange.monotonic
                 if instruments is not None:
                     self._measure(instruments, exchange, duration)
-            if self._access_log is not None and LOGGER.isEnabledFor(logging.INFO):
-                self._log(self._access_log, exchange, notes, duration)
+                if self._access_log is not None and LOGGER.isEnabledFor(logging.INFO):
+                    self._log(self._access_log, exchange, notes, duration)
         finally:
             if notes.span is not None:
                 self._tracing.end(notes.span, exchange)
@@ -133,7 +146,7 @@ class _ObservedRoute:
             identity = notes.span.get_span_context()
             trace = format_trace_id(identity.trace_id), format_span_id(identity.span_id)
         ended = Ended(
-            wall=self._clock.wall() - duration,
+            wall=self._wall() - duration,
             duration=duration,
             sent=access_log.sent(exchange, notes.counter),
             trace=trace,

@@ -2,41 +2,69 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable, Mapping
+from functools import partial
+from typing import Any, Final, Generic, TypeVar
+
 from opentelemetry import metrics, trace
 from opentelemetry.metrics import MeterProvider
 from opentelemetry.trace import Tracer, TracerProvider
 
-from .instruments import SCHEMA_URL, SCOPE, VERSION, Instruments, instruments_of
+from .instruments import SCHEMA_URL, SCOPE, VERSION, instruments_of
 
 __all__ = ["Providers"]
+
+P = TypeVar("P")
+U = TypeVar("U")
+
+_NOTHING: Final = object()
 
 
 class Providers:
     """Asked for every request, as a provider may be set at any time; what the API itself provides emits nothing."""
 
-    __slots__ = ("_instruments", "_meter_provider", "_own_meter_provider", "_own_tracer_provider", "_tracer", "_tracer_provider")
+    __slots__ = ("instruments", "tracer")
 
     def __init__(self, tracer_provider: TracerProvider | None, meter_provider: MeterProvider | None) -> None:
-        self._own_tracer_provider = tracer_provider
-        self._own_meter_provider = meter_provider
-        self._tracer_provider: TracerProvider | None = None
-        self._meter_provider: MeterProvider | None = None
-        self._tracer: Tracer | None = None
-        self._instruments: Instruments | None = None
+        get_tracer_provider, get_meter_provider = trace.get_tracer_provider, metrics.get_meter_provider
+        tracers = Source(get_tracer_provider, get_tracer_provider.__globals__, "_TRACER_PROVIDER", tracer_provider)
+        meters = Source(get_meter_provider, get_meter_provider.__globals__, "_METER_PROVIDER", meter_provider)
+        self.tracer = tracers.of(_tracer_of)
+        self.instruments = meters.of(instruments_of)
 
-    def tracer(self) -> Tracer | None:
-        provider = self._own_tracer_provider or trace.get_tracer_provider()
-        if provider is not self._tracer_provider:
-            self._tracer = None if _emits_nothing(provider) else provider.get_tracer(SCOPE, VERSION, SCHEMA_URL)
-            self._tracer_provider = provider
-        return self._tracer
 
-    def instruments(self) -> Instruments | None:
-        provider = self._own_meter_provider or metrics.get_meter_provider()
-        if provider is not self._meter_provider:
-            self._instruments = None if _emits_nothing(provider) else instruments_of(provider)
-            self._meter_provider = provider
-        return self._instruments
+def _tracer_of(provider: TracerProvider) -> Tracer:
+    return provider.get_tracer(SCOPE, VERSION, SCHEMA_URL)
+
+
+class Source(Generic[P]):
+    """A provider of the user's, or else the global one.
+
+    While there is no global one, the API's getter searches the environment at each call, which costs more than the rest of
+    this component. So it is called only when the variable behind it is found changed; in a version where it has another
+    name, each time.
+    """
+
+    def __init__(self, get: Callable[[], P], variables: Mapping[str, Any], name: str, own: P | None = None) -> None:
+        self._get = get if own is None else lambda: own
+        self._current: Callable[[], object] = partial(variables.get, name) if own is None and name in variables else self._get
+
+    def of(self, use: Callable[[P], U]) -> Callable[[], U | None]:
+        """A function that gives what `use` makes of the provider, made once; None where the provider emits nothing."""
+        get, current = self._get, self._current
+        seen: object = _NOTHING
+        used: U | None = None
+
+        def now() -> U | None:
+            nonlocal seen, used
+            found = current()
+            if found is not seen:
+                provider = get()
+                used = None if _emits_nothing(provider) else use(provider)
+                seen = found
+            return used
+
+        return now
 
 
 def _emits_nothing(provider: object) -> bool:

@@ -5,16 +5,16 @@ from __future__ import annotations
 import asyncio
 
 import pytest
-from conftest import asgi_app, wsgi_app
-from probes import lined_up, pause, probe
-from wires import Gone, serve, serve_asgi
 
+from conftest import asgi_app, wsgi_app
 from gatekeep.components import STANDARD
 from gatekeep.effects import Io, arun
 from gatekeep.errors import DependencyError, Forbidden, GatekeepError
 from gatekeep.gateway import Gateway
 from gatekeep.message import Response
 from gatekeep.routing import Route
+from probes import lined_up, pause, probe
+from wires import Gone, serve, serve_asgi
 
 
 @pytest.fixture(params=[False, True], ids=["at once", "waiting"])
@@ -178,12 +178,12 @@ def counting(outcomes):
     return probe("counter", finish=lambda exchange: outcomes.append((exchange.outcome, type(exchange.error).__name__)))
 
 
-def streaming(protocol, *, fail_at=None, log=None, error=RuntimeError("the app's own")):
+def streaming(protocol, *, fail_at=None, log=None):
     def view(request):
         def chunks():
             for number in range(3):
                 if number == fail_at:
-                    raise error
+                    raise RuntimeError("the app's own")
                 if log is not None:
                     log.append(f"made {number}")
                 yield b"%d" % number
@@ -681,6 +681,10 @@ def waiting(exchange):
 
 def wanting(exchange):
     exchange.state["wants"] = True
+
+
+def wanted(exchange):
+    return exchange.state["wants"]
 
 
 def body(seen):

@@ -22,7 +22,21 @@ from typing import Any, Generic, Literal, TypeAlias, TypeVar, cast
 
 from .errors import ConfigurationError, DependencyError, Origin
 
-__all__ = ["Blocking", "Either", "Flow", "Io", "Protocol", "SingleFlight", "arun", "blocking", "either", "lift", "run"]
+__all__ = [
+    "Blocking",
+    "Either",
+    "Flow",
+    "Io",
+    "Protocol",
+    "SingleFlight",
+    "arun",
+    "blocking",
+    "either",
+    "is_async",
+    "is_flow",
+    "lift",
+    "run",
+]
 
 T = TypeVar("T")
 Protocol: TypeAlias = Literal["asgi", "wsgi"]
@@ -97,7 +111,7 @@ class Blocking(Generic[T]):
 
 def either(*, sync: Callable[..., T], asynchronous: Callable[..., Awaitable[T]]) -> Either[T]:
     """A callable for both protocols: `sync` serves WSGI, `asynchronous` serves ASGI. Raises ConfigurationError for two alike."""
-    if _is_async(sync) or not _is_async(asynchronous):
+    if is_async(sync) or not is_async(asynchronous):
         raise ConfigurationError(
             f"either(): {_name(sync)} shall be sync and {_name(asynchronous)} async",
             fix="either(sync=def, asynchronous=async def)",
@@ -111,7 +125,7 @@ def blocking(function: Callable[..., T], *, timeout: float | None = None) -> Blo
     After the timeout the caller gets a DependencyError; the thread itself can't be stopped and keeps its place in the
     pool until the function returns.
     """
-    if _is_async(function):
+    if is_async(function):
         raise ConfigurationError("blocking() takes a sync function", fix="pass the async function as it is")
     return Blocking(function, timeout)
 
@@ -128,7 +142,7 @@ def lift(
         return lambda *args: Io(functools.partial(sync, *args), functools.partial(asynchronous, *args))
     if isinstance(function, Blocking):
         return functools.partial(_in_pool, function)
-    if not _is_async(function):
+    if not is_async(function):
         return function
     if protocol == "wsgi":
         raise ConfigurationError(
@@ -139,7 +153,8 @@ def lift(
     return lambda *args: Io(functools.partial(_no_sync, function), functools.partial(function, *args))
 
 
-def _is_async(function: object) -> bool:
+def is_async(function: object) -> bool:
+    """Whether calling it gives a coroutine: an `async def`, a partial of one, or an instance with an async `__call__`."""
     while isinstance(function, functools.partial):
         function = function.func
     return inspect.iscoroutinefunction(function) or inspect.iscoroutinefunction(getattr(type(function), "__call__", None))  # noqa: B004

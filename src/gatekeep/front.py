@@ -5,11 +5,13 @@ from __future__ import annotations
 import inspect
 import logging
 import threading
+from collections.abc import Collection, Mapping
 from typing import TYPE_CHECKING, Any
 
 from .component import caller
 from .components import Stage, StageRouter
 from .effects import Protocol as Wire
+from .effects import is_async
 from .errors import ConfigurationError
 from .exchange import Exchange
 from .frameworks import Adapter, adapter_for
@@ -148,19 +150,22 @@ class Front:
 
 def protocol_of(app: Any) -> Wire:
     """Tell an opaque app's protocol by its signature: (environ, start_response), or async (scope, receive, send)."""
-    call = app if inspect.isroutine(app) else getattr(app, "__call__", None)  # noqa: B004
-    if call is None:
+    if not callable(app):
         raise ConfigurationError(f"{app!r} is not callable", origin=caller())
-    if inspect.iscoroutinefunction(call):
+    if is_async(app):
         return "asgi"
     try:
-        count = len(inspect.signature(call).parameters)
+        parameters: Collection[inspect.Parameter] = inspect.signature(app).parameters.values()
     except (TypeError, ValueError):
-        count = 0
-    if count == 2:
-        return "wsgi"
-    if count == 3:
-        return "asgi"
-    raise ConfigurationError(
-        f"can't tell whether {app!r} is WSGI or ASGI", origin=caller(), fix="say so: gateway.wsgi(app) or gateway.asgi(app)"
-    )
+        parameters = ()
+    needed = [each for each in parameters if each.kind in _POSITIONAL and each.default is each.empty]
+    protocol = _BY_PARAMETERS.get(len(needed))
+    if protocol is None:
+        raise ConfigurationError(
+            f"can't tell whether {app!r} is WSGI or ASGI", origin=caller(), fix="say so: gateway.wsgi(app) or gateway.asgi(app)"
+        )
+    return protocol
+
+
+_POSITIONAL = (inspect.Parameter.POSITIONAL_ONLY, inspect.Parameter.POSITIONAL_OR_KEYWORD)
+_BY_PARAMETERS: Mapping[int, Wire] = {2: "wsgi", 3: "asgi"}

@@ -81,6 +81,8 @@ class Resolver(Protocol):
     """A framework's route table, compiled: picks the endpoint that the framework itself will run, or None."""
 
     endpoints: Sequence[Endpoint]
+    by_path: bool
+    """Whether method, path, root path and handshake alone decide; what was found may then be remembered."""
 
     def find(self, request: Request) -> Found | None: ...
 

@@ -79,6 +79,7 @@ class Site(ExchangeSite):
         "_ambiguous",
         "_combined",
         "_memo",
+        "_reads_escapes",
         "_refused",
         "_routes",
         "_table",
@@ -140,8 +141,10 @@ class Site(ExchangeSite):
         self._table: tuple[Resolver | None, dict[Endpoint, _Policy]] = (None, {})
         """Resolver and policies; one value, so that no request sees one of them new and the other old."""
         self._combined: dict[tuple[tuple[int, ...], bool], tuple[Endpoint, Pipeline]] = {}
-        self._memo: dict[tuple[str, str, bool], _Found] = {}
-        """What was found for the paths of late, by method, path and whether it is a handshake; callers choose paths: bounded."""
+        self._memo: dict[tuple[str, str, str, bool], _Found] | None = {}
+        """What was found of late, where nothing but this key decides; callers choose paths: bounded."""
+        self._reads_escapes = True
+        """Whether it matters, too, how a path was escaped: to Routes."""
         self.reached: frozenset[int] = frozenset()
         """The id() of every object that carries marks and that some route of this site leads to."""
 
@@ -151,7 +154,6 @@ class Site(ExchangeSite):
         """Read the route table and bind every pipeline. Raises ConfigurationError; what was compiled before then stays."""
         self._routes = RouteTable(self.gateway.routes)
         self._combined = {}
-        self._memo = {}
         resolver = self.adapter.read() if self.adapter is not None else None
         policies: dict[Endpoint, _Policy] = {}
         reached: set[int] = set()
@@ -181,6 +183,8 @@ class Site(ExchangeSite):
         self._refused = {handshake: self._pipeline(None, (), (), nowhere, handshake=handshake) for handshake in kinds}
         self._ambiguous = {handshake: self._pipeline(None, (), (), unclear, handshake=handshake) for handshake in kinds}
         self._unmatched, self._table = unmatched, (resolver, policies)
+        self._memo = {} if resolver is None or resolver.by_path else None
+        self._reads_escapes = bool(self._routes.routes)
         self.reached = frozenset(reached)
         settle(reached)
 
@@ -321,7 +325,17 @@ class Site(ExchangeSite):
             wanted = request.header("access-control-request-method")
             if wanted is not None and request.header("origin") is not None:
                 return self._find_preflight(request, wanted)
-        return self._find(request)
+        memo = self._memo
+        if memo is None or (self._reads_escapes and request.escaped):
+            return self._find(request)
+        key = (request.method, request.path, request.root_path, request.handshake)
+        found = memo.get(key)
+        if found is None:
+            found = self._find(request)
+            if len(memo) >= _MEMO:
+                memo.clear()
+            memo[key] = found
+        return found
 
     def _find_preflight(self, request: Request, wanted: str) -> _Found:
         """A preflight is answered by the policy of the request that it asks for; it never reaches that endpoint itself."""
@@ -361,18 +375,6 @@ class Site(ExchangeSite):
     def _find_opaque(self, request: Request) -> _Found:
         if not self._routes.routes:
             return self._unmatched[request.handshake], None, None
-        memo, key = self._memo, (request.method, request.path, request.handshake)
-        found = memo.get(key)
-        if found is not None and not request.escaped:
-            return found
-        found = self._match_opaque(request)
-        if not request.escaped:
-            if len(memo) >= _MEMO:
-                memo.clear()
-            memo[key] = found
-        return found
-
-    def _match_opaque(self, request: Request) -> _Found:
         matching = self._routes.matching(request)
         if matching is None:
             return self._ambiguous[request.handshake], None, None

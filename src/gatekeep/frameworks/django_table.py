@@ -45,6 +45,7 @@ class DjangoTable:
     """The ROOT_URLCONF as it is now: `find` gives the endpoint that Django itself will run, None for its 404."""
 
     endpoints: Sequence[Endpoint]
+    by_path: bool
 
     def __init__(self, protocol: Wire) -> None:
         self._path = _path_of[protocol]
@@ -58,6 +59,7 @@ class DjangoTable:
             for segments in _segments(chain):
                 self._trie.add(segments, candidate)
         self._locale = _locale_middleware() if any(_is_translated(step) for chain in chains for step in chain) else None
+        self.by_path = self._locale is None
 
     def find(self, request: Request) -> Found | None:
         path = self._path(request)

@@ -113,13 +113,16 @@ class FlaskTable:
     """A Flask app's rules, compiled: `find` gives the endpoint that Flask itself will run, None for its 404, 405, redirects."""
 
     endpoints: Sequence[Endpoint]
+    by_path: bool
 
     def __init__(self, app: flask.Flask) -> None:
         self._app = app
+        self.by_path = True
         self._rules = [rule for rule in app.url_map.iter_rules() if not rule.build_only]
         self.endpoints = _endpoints(app, self._rules)
         self._by_rule = {id(rule): endpoint for rule, endpoint in zip(self._rules, self.endpoints, strict=True)}
         self._trie = self._compile() if _matches_plainly(app) else None
+        self.by_path = self.by_path and self._trie is not None
         converters = (converter for rule in self._rules for converter in _converters(rule).values())
         self._context: Callable[[], Any] = (
             contextlib.nullcontext
@@ -140,6 +143,7 @@ class FlaskTable:
             if not rule.websocket:
                 endpoint = self._by_rule[id(rule)]
                 asks = rule.alias or rule.redirect_to is not None or rule.endpoint in redirecting
+                self.by_path = self.by_path and not asks
                 trie.add(_segments(parts), _Candidate(endpoint, rule, parts, slash, asks))
         return trie
 

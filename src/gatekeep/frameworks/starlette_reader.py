@@ -26,7 +26,8 @@ _PLAIN = re.compile("").flags
 def read(app: Starlette) -> Table:
     """The route table of an app as it is now."""
     reader = _Reader()
-    return Table(reader.level(app.router, app, _Spot()), reader.endpoints)
+    root = reader.level(app.router, app, _Spot())
+    return Table(root, reader.endpoints, by_path=not reader.asks)
 
 
 class _Spot(NamedTuple):
@@ -54,6 +55,8 @@ class _Reader:
 
     def __init__(self) -> None:
         self.endpoints: list[Endpoint] = []
+        self.asks = False
+        """Whether some entry is left to the framework's own matcher."""
         self._ids: dict[str, int] = {}
         self._above: list[Router] = []
 
@@ -82,7 +85,10 @@ class _Reader:
         route, kind, place, matches = item
         if issubclass(kind, (Mount, Host)):
             below, endpoints = self._behind(item, spot, post)
-            return Door(order, item, below, endpoints) if matches is None else Asked(order, matches, below, endpoints)
+            if matches is None:
+                return Door(order, item, below, endpoints)
+            self.asks = True
+            return Asked(order, matches, below, endpoints)
         path = getattr(route, "path", "/{path:path}")
         view = getattr(route, "endpoint", route)
         joined = spot.join(segments)
@@ -94,6 +100,7 @@ class _Reader:
             matches = route.matches
             endpoints = self._pair(spot, place, path, joined, view)
         if matches is not None:
+            self.asks = True
             return Asked(order, matches, None, endpoints)
         (endpoint,) = endpoints.values()
         return Leaf(order, item, endpoint)

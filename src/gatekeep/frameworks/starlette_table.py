@@ -32,10 +32,13 @@ class Table:
     """A Starlette or FastAPI app's routes, compiled: finds the endpoint that the app itself will run for a scope."""
 
     endpoints: Sequence[Endpoint]
+    by_path: bool
 
-    def __init__(self, root: Level, endpoints: Sequence[Endpoint]) -> None:
+    def __init__(self, root: Level, endpoints: Sequence[Endpoint], *, by_path: bool) -> None:
         self._root = root
         self.endpoints = endpoints
+        # FastAPI's own root_path moves the request's: that is done anew for each.
+        self.by_path = by_path and not root.own_root_path()
 
     def find(self, request: Request) -> Found | None:
         scope: Scope = request.native

@@ -6,6 +6,7 @@ import argparse
 import socket
 import sys
 from collections.abc import Callable
+from importlib import import_module
 from typing import Any
 
 from . import policies, tour
@@ -26,7 +27,7 @@ def main() -> None:
         sys.exit(f"can't listen on port {chosen.port}: {error.strerror}. Choose another one: make demo PORT=8001")
     issuer, console = Issuer(), Console()
     gateway = policies.build(issuer, console)
-    app = _build(chosen.app, gateway)
+    app = import_module(f".{chosen.app}_orders", __package__).build(gateway)
     guide = tour.text(
         {
             "URL": f"http://127.0.0.1:{listener.getsockname()[1]}",
@@ -41,16 +42,6 @@ def main() -> None:
 
     serve = {"uvicorn": _uvicorn, "gunicorn": _gunicorn}[APPS[chosen.app]]
     serve(app, listener, announce, console.summary)
-
-
-def _build(name: str, gateway: Any) -> Any:
-    if name == "fastapi":
-        from .fastapi_orders import build
-    elif name == "flask":
-        from .flask_orders import build
-    else:
-        from .django_orders import build
-    return build(gateway)
 
 
 def _uvicorn(app: Any, listener: socket.socket, announce: Callable[[], None], summary: Callable[[], None]) -> None:

@@ -18,7 +18,7 @@ class Console:
 
     def __init__(self) -> None:
         self.tracer_provider = TracerProvider()
-        self.tracer_provider.add_span_processor(SimpleSpanProcessor(ConsoleSpanExporter(sys.stdout, formatter=_span)))
+        self.tracer_provider.add_span_processor(SimpleSpanProcessor(ConsoleSpanExporter(out=sys.stdout, formatter=_span)))
         self._reader = InMemoryMetricReader()
         self.meter_provider = MeterProvider([self._reader])
         handler = logging.StreamHandler(sys.stdout)

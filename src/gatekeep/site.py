@@ -326,8 +326,8 @@ class Site(ExchangeSite):
             if wanted is not None and request.header("origin") is not None:
                 return self._find_preflight(request, wanted)
         memo = self._memo
-        if memo is None or (self._reads_escapes and request.escaped):
-            return self._find(request)
+        if memo is None or (self._reads_escapes and request.escaped) or request.native.get("path_params"):
+            return self._find(request)  # parameters of a router outside of the gateway are not in the key
         key = (request.method, request.path, request.root_path, request.handshake)
         found = memo.get(key)
         if found is None:

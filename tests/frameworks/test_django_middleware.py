@@ -377,7 +377,7 @@ def test_a_middleware_before_it(browse: Serve) -> None:
 
 def test_a_gateway_that_did_not_know_the_routes_does_not_count(project: Any, protocol: str) -> None:
     """Somebody has wrapped the handler together with a middleware of the server's kind."""
-    gateway = project([path("open/", opened), path("closed/", closed())], unreached="warn")
+    gateway = project([path("open/", opened), path("closed/", closed())])
     handler: Any = WSGIHandler() if protocol == "wsgi" else ASGIHandler()
 
     def around_wsgi(environ: Any, start_response: Any) -> Any:
@@ -644,8 +644,15 @@ def test_settings_that_a_test_overrides_bring_their_own_routes(browse: Serve) ->
 
 @pytest.mark.parametrize("value", [None, "math.pi", object()])
 def test_a_setting_that_names_no_gateway(value: Any) -> None:
-    with override_settings(GATEKEEP=value), pytest.raises(ConfigurationError, match=r"settings\.GATEKEEP"):
+    with override_settings(GATEKEEP=value, MIDDLEWARE=[GATEKEEP]), pytest.raises(ConfigurationError, match=r"settings\.GATEKEEP"):
         GatekeepMiddleware(lambda request: HttpResponse())
+
+
+def test_mistakes_show_at_the_start(project: Any, protocol: str) -> None:
+    view = Probe()(lambda request: HttpResponse())  # no component runs it
+    project([path("", view)])
+    with pytest.raises(ConfigurationError, match="no component"):
+        WSGIHandler() if protocol == "wsgi" else ASGIHandler()
 
 
 gateway = Gateway()

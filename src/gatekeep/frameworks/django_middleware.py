@@ -57,6 +57,8 @@ class GatekeepMiddleware:
             markcoroutinefunction(self)
         self.process_view = self._guard_async if self._is_async else self._guard
         """Django calls it before any view middleware of those behind this one, and before the view."""
+        if not _is_mixed():
+            _entry(self._gateway, "asgi" if self._is_async else "wsgi")  # what is wrong shows at the start
 
     def __call__(self, request: HttpRequest) -> Any:
         if self._has_passed(request):
@@ -109,6 +111,12 @@ def _named_gateway() -> Gateway:
             f"settings.GATEKEEP = {name!r} names no Gateway", fix='GATEKEEP = "project.gateway.gateway", where your Gateway is'
         )
     return gateway
+
+
+def _is_mixed() -> bool:
+    """Whether some middleware knows one colour only: the handler's may then be another than ours."""
+    kinds = [import_string(name) for name in settings.MIDDLEWARE]
+    return any(getattr(kind, "sync_capable", True) != getattr(kind, "async_capable", False) for kind in kinds)
 
 
 def _protocol_of(request: HttpRequest) -> Wire:

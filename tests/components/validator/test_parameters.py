@@ -2,9 +2,15 @@
 
 from __future__ import annotations
 
+from types import SimpleNamespace
+from urllib.parse import parse_qsl
+
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from gatekeep.components.validator import Validate
+from gatekeep.components.validator.parameters import QueryParameters
 from gatekeep.exchange import current
 from gatekeep.routing import Route
 
@@ -173,3 +179,59 @@ def test_parts_are_judged_in_a_fixed_order(ask):
         ("query", "/p", "type"),
         ("header", "/p", "type"),
     ]
+
+
+# Queries that come again.
+
+
+def test_what_a_view_does_to_its_values_is_not_seen_by_the_next(site):
+    seen = []
+
+    def view(request):
+        values = current().state["valid"]["query"]
+        seen.append({name: list(value) if isinstance(value, list) else value for name, value in values.items()})
+        values["n"] = "spoilt"
+        if "many" in values:
+            values["many"].append("spoilt")
+        return 200, [], b"ok"
+
+    client = site(Validate(query={"n": {"type": "integer"}, "many": {"type": "array"}}), view=view)
+    for target in ("/?n=1", "/?n=1&many=a"):
+        seen.clear()
+        for _ in range(3):
+            client.get(target)
+        assert seen == [seen[0]] * 3
+        assert seen[0]["n"] == 1
+
+
+def test_what_was_refused_is_refused_again(site):
+    client = site(Validate(query={"n": {"type": "integer"}}))
+    assert [client.get("/?n=x").status for _ in range(2)] == [400, 400]
+
+
+def check(query, sent):
+    """What the query comes to, and whether it is in order."""
+    found = []
+    request = SimpleNamespace(query_string=sent, query=parse_qsl(sent, keep_blank_values=True))
+    values = query.check(SimpleNamespace(request=request), found, lambda: 0.0)
+    return values, not found
+
+
+@given(st.text("ab=&+%2;\xe9 ", max_size=12))
+def test_a_query_is_read_as_the_request_reads_it(sent):
+    query = QueryParameters({}, "2020-12")
+    wanted = {}
+    for name, text in parse_qsl(sent, keep_blank_values=True):
+        wanted.setdefault(name, []).append(text)
+    wanted = {name: texts if len(texts) > 1 else texts[0] for name, texts in wanted.items()}
+    assert [check(query, sent) for _ in range(2)] == [(wanted, True)] * 2
+
+
+def test_queries_of_strangers_take_no_memory():
+    query = QueryParameters({"n": {"type": "integer"}}, "2020-12")
+    for number in range(2_000):
+        assert check(query, f"n={number}") == ({"n": number}, True)
+    assert check(query, "n=x")[1] is False
+    assert check(query, "n=1&long=" + "x" * 1_000)[1] is True
+    assert len(query._known) <= 512
+    assert max(map(len, query._known)) <= 100

@@ -12,11 +12,15 @@ from .reach import SchemaMistake
 from .schema import Schema
 from .violations import Part, Violation, pointer_to, violation
 
-__all__ = ["Parameters"]
+__all__ = ["Parameters", "QueryParameters"]
 
-_INTEGER = re.compile(r"-?(?:0|[1-9][0-9]{0,99})")
-_NUMBER = re.compile(r"-?(?:0|[1-9][0-9]{0,99})(?:\.[0-9]{1,100})?(?:[eE][+-]?[0-9]{1,3})?")
+_is_integer = re.compile(r"-?(?:0|[1-9][0-9]{0,99})").fullmatch
+_is_number = re.compile(r"-?(?:0|[1-9][0-9]{0,99})(?:\.[0-9]{1,100})?(?:[eE][+-]?[0-9]{1,3})?").fullmatch
 _EXACT = 2**53
+_SHORT = 100
+"""Characters of a query that is remembered."""
+_REMEMBERED = 512
+"""Queries, each with its values; a megabyte or two if a client picks them for it."""
 _TOKEN = re.compile(r"[!#$%&'*+\-.^_`|~0-9A-Za-z]+")  # RFC 9110 §5.6.2
 
 
@@ -47,7 +51,7 @@ class Parameters:
         return kind
 
     def check(self, exchange: Exchange, found: list[Violation], clock: Callable[[], float]) -> dict[str, Any]:
-        """The parameters by name, coerced; what is wrong with them is added to `found`."""
+        """The parameters by name, coerced, in a new dict; what is wrong with them is added to `found`."""
         values: dict[str, Any] = {}
         plain = True
         repeated: list[str] = []
@@ -69,25 +73,45 @@ class Parameters:
         return values
 
 
+class QueryParameters(Parameters):
+    """Those of the query. What short queries came to that were in order is remembered: the same ones come again and again."""
+
+    __slots__ = ("_known",)
+
+    def __init__(self, declared: Mapping[str, Any], draft: str) -> None:
+        super().__init__("query", declared, draft)
+        self._known: dict[str, dict[str, Any]] = {}
+
+    def check(self, exchange: Exchange, found: list[Violation], clock: Callable[[], float]) -> dict[str, Any]:
+        sent = exchange.request.query_string
+        known = self._known.get(sent)
+        if known is not None:
+            return known.copy()
+        before = len(found)
+        values = super().check(exchange, found, clock)
+        # Of a list a copy would be the same list, which is the app's.
+        if len(found) == before and len(sent) <= _SHORT and list not in map(type, values.values()):
+            if len(self._known) >= _REMEMBERED:
+                self._known.clear()  # costs each query that is in use one more look
+            self._known[sent] = values.copy()
+        return values
+
+
 class _Kind:
     """The types that a parameter's schema declares, and how its text becomes one of them."""
 
-    __slots__ = ("_item_types", "array", "types")
+    __slots__ = ("array", "item", "one", "types")
 
     def __init__(self, schema: Any, document: Schema) -> None:
         self.types: set[str] = set()
         items: list[Any] = []
         _declared_types(schema, document, self.types, items, set())
         self.array = "array" in self.types
-        self._item_types: set[str] = set()
+        item_types: set[str] = set()
         for item in items:
-            _declared_types(item, document, self._item_types, [], set())
-
-    def one(self, text: Any) -> Any:
-        return _coerced(text, self.types)
-
-    def item(self, text: Any) -> Any:
-        return _coerced(text, self._item_types)
+            _declared_types(item, document, item_types, [], set())
+        self.one = _coercion(self.types)
+        self.item = _coercion(item_types)
 
 
 def _declared_types(schema: Any, document: Schema, types: set[str], items: list[Any], seen: set[int]) -> None:
@@ -114,23 +138,29 @@ def _type_of(value: Any) -> str:
     )
 
 
-def _coerced(text: Any, types: set[str]) -> Any:
-    """The text as the first of integer, number and boolean that is declared and that it spells; else as it is.
+def _coercion(types: set[str]) -> Callable[[Any], Any]:
+    """A function of the text: the first of integer, number and boolean that is declared and that it spells; else as it is.
 
     What does not fit stays text, and is then a violation of the declared type.
     """
-    if not isinstance(text, str):  # a path converter of the framework made it
-        if type(text) in (int, float) and (not types or types & {"integer", "number"}):
-            return text
-        text = str(text)
-    if ("integer" in types or "number" in types) and _INTEGER.fullmatch(text):
-        return int(text)
-    if "number" in types and _NUMBER.fullmatch(text):
-        number = float(text)
-        return number if math.isfinite(number) else text
-    if "boolean" in types and text in ("true", "false"):
-        return text == "true"
-    return text
+    number, boolean = "number" in types, "boolean" in types
+    integer = number or "integer" in types
+
+    def coerced(text: Any) -> Any:
+        if not isinstance(text, str):  # a path converter of the framework made it
+            if type(text) in (int, float) and (integer or not types):
+                return text
+            text = str(text)
+        if integer and _is_integer(text):
+            return int(text)
+        if number and _is_number(text):
+            value = float(text)
+            return value if math.isfinite(value) else text
+        if boolean and text in ("true", "false"):
+            return text == "true"
+        return text
+
+    return coerced
 
 
 def _plain(value: Any) -> bool:
@@ -159,7 +189,13 @@ def _lower(document: Mapping[str, Any]) -> dict[str, Any]:
 
 def _query(exchange: Exchange, _declared: Mapping[str, _Kind]) -> dict[str, list[Any]]:
     texts: dict[str, list[Any]] = {}
-    for name, text in exchange.request.query:
+    request = exchange.request
+    sent = request.query_string
+    if "%" in sent or "+" in sent:
+        pairs = request.query
+    else:  # nothing is escaped: the same, for a fraction of the price
+        pairs = [(name, text) for name, _, text in [piece.partition("=") for piece in sent.split("&") if piece]]
+    for name, text in pairs:
         texts.setdefault(name, []).append(text)
     return texts
 

@@ -11,7 +11,7 @@ from typing import Any, NamedTuple
 from ... import strict_json
 from ...component import Spec
 from .body import BodyCheck
-from .parameters import Parameters
+from .parameters import Parameters, QueryParameters
 from .reach import SchemaMistake
 from .schema import DRAFTS, Schema
 from .violations import Part
@@ -78,7 +78,9 @@ class Validate(Spec):
             if not isinstance(declared, Mapping):
                 raise self.mistake(f"{field} is not a mapping")
             try:
-                parameters.append((field, Parameters(part, declared, self.draft)))
+                query = part == "query"
+                rules = QueryParameters(declared, self.draft) if query else Parameters(part, declared, self.draft)
+                parameters.append((field, rules))
             except SchemaMistake as error:
                 raise self.mistake(f"{field}: {error}") from None
         return Rules(parameters, self._body_check())

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Awaitable, Callable, Iterator, MutableMapping
+from functools import lru_cache
 from io import BytesIO
 from typing import Any, ClassVar, TypeAlias, cast
 from urllib.parse import quote, unquote_to_bytes
@@ -238,15 +239,14 @@ class WsgiRequest(Request):
 
     @property
     def headers(self) -> Headers:
-        pairs = [
-            (key[5:].replace("_", "-").lower(), value)
-            for key, value in self.native.items()
-            if key.startswith("HTTP_") and isinstance(value, str)
-        ]
-        for key, name in (("CONTENT_TYPE", "content-type"), ("CONTENT_LENGTH", "content-length")):
-            if self.native.get(key):
-                pairs.append((name, self.native[key]))
-        return Headers.adopt(pairs)
+        native = self.native
+        return Headers.adopt(
+            [
+                (name, value)
+                for key, value in native.items()
+                if (name := _field_name(key)) is not None and isinstance(value, str) and (value or name not in _OWN_KEYS)
+            ]
+        )
 
     @property
     def raw_path(self) -> bytes | None:
@@ -315,11 +315,7 @@ class WsgiRequest(Request):
         return WsgiRequest(environ)
 
     def rebuild(self, forwarded: Forwarded) -> WsgiRequest:
-        environ = {
-            key: value
-            for key, value in self.native.items()
-            if not (key.startswith("HTTP_") or key in ("CONTENT_TYPE", "CONTENT_LENGTH")) or not isinstance(value, str)
-        }
+        environ = {key: value for key, value in self.native.items() if _field_name(key) is None or not isinstance(value, str)}
         headers = forwarded.headers
         if forwarded.body is not None:
             headers = headers.copy()
@@ -327,9 +323,10 @@ class WsgiRequest(Request):
             headers.remove("transfer-encoding")
             environ["wsgi.input"] = BytesIO(forwarded.body)
         for name, value in headers:
-            key = _made_key(name)
-            joiner = "; " if key == "HTTP_COOKIE" else ", "
-            environ[key] = f"{environ[key]}{joiner}{value}" if key in environ else value
+            key = _environ_key(name)
+            if key in environ:
+                value = f"{environ[key]}{'; ' if key == 'HTTP_COOKIE' else ', '}{value}"  # noqa: PLW2901
+            environ[key] = value
         moved = forwarded.path != self.path
         if moved:
             environ["PATH_INFO"] = forwarded.path.encode().decode("latin-1")
@@ -349,21 +346,21 @@ class WsgiRequest(Request):
 _OWN_KEYS = frozenset({"content-type", "content-length"})
 """The fields that are no HTTP_ variables."""
 
-_KEYS: dict[str, str] = {}
+# Clients choose names: what is remembered of them is bounded.
 
 
+@lru_cache(maxsize=1024)
 def _environ_key(name: str) -> str:
-    key = _KEYS.get(name)
-    if key is None:
-        key = _made_key(name)
-        if len(_KEYS) < 1000:  # names that code asks for; a user's function might ask for a client's
-            _KEYS[name] = key
-    return key
-
-
-def _made_key(name: str) -> str:
     key = name.upper().replace("-", "_")
     return key if key in ("CONTENT_TYPE", "CONTENT_LENGTH") else f"HTTP_{key}"
+
+
+@lru_cache(maxsize=1024)
+def _field_name(key: str) -> str | None:
+    """The field that an environ's variable stands for, in lower case; None for one that is no field."""
+    if key.startswith("HTTP_"):
+        return key[5:].replace("_", "-").lower()
+    return key.replace("_", "-").lower() if key in ("CONTENT_TYPE", "CONTENT_LENGTH") else None
 
 
 def _read_fully(stream: Any, size: int) -> bytes:

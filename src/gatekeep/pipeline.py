@@ -79,6 +79,7 @@ class Pipeline:
         "_target",
         "_unwind",
         "answers_preflights",
+        "by_method",
         "depth",
         "filters",
         "key",
@@ -86,9 +87,11 @@ class Pipeline:
         "plain",
     )
 
-    def __init__(self, bound: Sequence[Bound], *, key: object, render: Render, reroute: Reroute) -> None:
+    def __init__(self, bound: Sequence[Bound], *, key: object, render: Render, reroute: Reroute, by_method: bool = False) -> None:
         self.key = key
         """The endpoint's guard key; None where no endpoint may run."""
+        self.by_method = by_method
+        """Whether the endpoint has another policy for other methods: the guard then holds the app to the one that was sent."""
         self.depth = len(bound)
         self.answers_preflights = any(component.answers_preflights for component, _ in bound)
         self.plain = not bound
@@ -283,7 +286,7 @@ class Pipeline:
         """What a request passes here whose path was rewritten to this route: without what must not run twice."""
         if self._target is None:
             bound = [entry for entry in self._bound if entry.component.repeats]
-            self._target = Pipeline(bound, key=self.key, render=self._render, reroute=self._reroute)
+            self._target = Pipeline(bound, key=self.key, render=self._render, reroute=self._reroute, by_method=self.by_method)
         return self._target
 
     def position(self, component: object) -> int:

@@ -24,8 +24,11 @@ class Guard(Protocol):
     lifted: bool
     """True inside `gatekeep.testing.unguarded(app)`: everything passes."""
 
-    def admits(self, exchange: Exchange | None, key: object) -> bool:
-        """Whether `exchange` (from scope["gatekeep"] / environ["gatekeep"], None if there is none) was let through to `key`."""
+    def admits(self, exchange: Exchange | None, key: object, method: str) -> bool:
+        """Whether `exchange` (from scope["gatekeep"] / environ["gatekeep"], None if there is none) was let through to `key`.
+
+        `method` is what the framework dispatches by: an inner layer may have changed it, and a policy may depend on it.
+        """
 
     def refuse(self, exchange: Exchange | None, what: str) -> Response:
         """The 500 `not_guarded` Response for an endpoint reached around its pipeline; logs `what`, marks the table stale."""

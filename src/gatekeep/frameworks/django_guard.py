@@ -33,7 +33,7 @@ def refusal(guard: Guard, request: HttpRequest, match: ResolverMatch) -> Respons
     """What the guard says to the view that Django has resolved: None lets it run."""
     exchange = exchange_of(request)
     chain = match.tried[-1] if match.tried else ()
-    if guard.admits(exchange, key_of(chain, match.func)) or guard.lifted:
+    if guard.admits(exchange, key_of(chain, match.func), request.method or "") or guard.lifted:
         return None
     urlconf = getattr(request, "urlconf", None)
     aside = f", resolved in request.urlconf {urlconf!r}," if urlconf is not None else ""

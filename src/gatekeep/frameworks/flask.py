@@ -90,7 +90,7 @@ class FlaskAdapter:
             rule = request.url_rule
             if rule is not None:
                 exchange = request.environ.get("gatekeep")
-                if not guard.admits(exchange, _key(app, rule)) and not guard.lifted:
+                if not guard.admits(exchange, _key(app, rule), request.method) and not guard.lifted:
                     answer = guard.refuse(exchange, f"the Flask endpoint {rule.endpoint!r} at {rule.rule!r}")
                     return flask.Response(answer.body, answer.status, answer.headers.text())
             return dispatch(*args, **kwargs)

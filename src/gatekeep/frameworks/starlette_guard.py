@@ -206,7 +206,7 @@ class Post:
         if self.root:
 
             def guarded(scope: Scope, receive: Receive, send: Send) -> Awaitable[None]:
-                if guard.lifted or guard.admits(scope.get("gatekeep"), place) or harmless(scope):
+                if guard.lifted or guard.admits(scope.get("gatekeep"), place, scope.get("method", "GET")) or harmless(scope):
                     return inner(scope, receive, send)
                 return self.refuse(scope, receive, send, describe())
 
@@ -233,12 +233,12 @@ class Post:
 
     def admits(self, scope: Scope, place: Place) -> bool:
         """Whether the request was let through to a place of this router, by the way that it came."""
-        exchange = scope.get("gatekeep")
+        exchange, method = scope.get("gatekeep"), scope.get("method", "GET")  # a handshake is a GET
         if self.root:
-            return self.guard.lifted or self.guard.admits(exchange, place)
+            return self.guard.lifted or self.guard.admits(exchange, place, method)
         way = scope.get(WAY, self._behind)
         guard: Guard = way[0]
-        return guard.lifted or guard.admits(exchange, (*way, place))
+        return guard.lifted or guard.admits(exchange, (*way, place), method)
 
     async def refuse(self, scope: Scope, receive: Receive, send: Send, what: str) -> None:
         """Answer in the endpoint's stead."""

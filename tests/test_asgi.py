@@ -8,10 +8,10 @@ import contextvars
 import pytest
 
 import gatekeep.exchange
-from conftest import asgi_app
 from gatekeep.exchange import current
 from gatekeep.gateway import Gateway
 from gatekeep.message import Response
+from opaque import asgi_app
 from probes import lined_up, probe
 from wires import scope, serve, serve_asgi
 

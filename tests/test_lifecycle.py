@@ -11,11 +11,11 @@ import weakref
 
 import pytest
 
-from conftest import asgi_app, wsgi_app
 from gatekeep.effects import Io
 from gatekeep.gateway import Gateway
 from gatekeep.lifecycle import Runner
 from gatekeep.testing import FakeClock, call_wsgi
+from opaque import asgi_app, wsgi_app
 from probes import lined_up, pause, probe
 from wires import serve_asgi
 

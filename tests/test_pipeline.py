@@ -6,13 +6,13 @@ import asyncio
 
 import pytest
 
-from conftest import asgi_app, wsgi_app
 from gatekeep.components import STANDARD
 from gatekeep.effects import Io, arun
 from gatekeep.errors import DependencyError, Forbidden, GatekeepError
 from gatekeep.gateway import Gateway
 from gatekeep.message import Response
 from gatekeep.routing import Route
+from opaque import asgi_app, wsgi_app
 from probes import lined_up, pause, probe
 from wires import Gone, serve, serve_asgi
 

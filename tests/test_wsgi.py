@@ -8,11 +8,11 @@ from wsgiref.validate import validator
 
 import pytest
 
-from conftest import wsgi_app
 from gatekeep.exchange import current
 from gatekeep.gateway import Gateway
 from gatekeep.message import Response
 from gatekeep.testing import call_wsgi
+from opaque import wsgi_app
 from probes import lined_up, probe
 from wires import environ, serve
 

@@ -71,7 +71,7 @@ def _requests(case: Case, count: int) -> list[tuple[str, str, list[tuple[str, st
     path, _, query = case.path.partition("?")
     return [
         (
-            path.replace("42", str(100 + next(_order))) if case.vary_path else path,
+            path.replace("42", str(1000 + next(_order) % 1000)) if case.vary_path else path,
             query,
             case.headers() if case.fresh else headers,
         )

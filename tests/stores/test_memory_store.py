@@ -7,22 +7,35 @@ import gc
 import os
 import sys
 import weakref
+from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
+from math import inf
 
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from gatekeep.effects import Io
-from gatekeep.stores import Bucket, LocalBucketStore, LocalKeyValueStore, MemoryStore
+from gatekeep.stores import Bucket, LocalBucketStore, LocalKeyValueStore, MemoryStore, Taken
 from gatekeep.testing import FakeClock
 from stores.contract import BucketStoreContract, Take
 
 
 class TestContract(BucketStoreContract):
-    @pytest.fixture
-    def take(self) -> Take:
-        return MemoryStore(FakeClock()).take_now
+    @pytest.fixture(params=["together", "one"])
+    def take(self, request: pytest.FixtureRequest) -> Take:
+        store = MemoryStore(FakeClock())
+
+        def take(buckets: Sequence[Bucket], now: float) -> Taken:
+            if len(buckets) != 1:
+                return store.take_now(buckets, now)
+            [(key, rate, burst, cost)] = buckets
+            left = store.take_one(key, rate, burst, cost, now)
+            if left >= 0.0:
+                return Taken(None, (left,), 0.0)
+            return Taken(0, (max(0.0, left + cost),), -left / rate if cost <= burst else inf)
+
+        return take if request.param == "one" else store.take_now
 
 
 def both(io: Io[object]) -> object:

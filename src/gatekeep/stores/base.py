@@ -58,10 +58,13 @@ class BucketStore(Store, Protocol):
 
 @runtime_checkable
 class LocalBucketStore(BucketStore, Protocol):
-    """Token buckets that are decided without waiting."""
+    """Token buckets that are decided without waiting; `now` is the request's reading of the monotonic clock, in seconds."""
 
     def take_now(self, buckets: Sequence[Bucket], now: float) -> Taken:
-        """As `take`; `now` is the request's reading of the monotonic clock, in seconds."""
+        """As `take`."""
+
+    def take_one(self, key: str, rate: float, burst: float, cost: float, now: float) -> float:
+        """As `take_now` from one bucket, in the form that costs least: the tokens left, or, refused, minus those that lack."""
 
 
 @runtime_checkable

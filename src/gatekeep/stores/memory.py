@@ -72,6 +72,12 @@ class MemoryStore:
         if len(buckets) != 1:
             return self._take_several(buckets, now)
         key, rate, burst, cost = buckets[0]
+        left = self.take_one(key, rate, burst, cost, now)
+        if left >= 0.0:
+            return _taken((None, (left,), 0.0))
+        return _taken((0, (max(0.0, left + cost),), -left / rate if cost <= burst else inf))
+
+    def take_one(self, key: str, rate: float, burst: float, cost: float, now: float) -> float:
         shard = self._shards[hash(key) & self._mask]
         with self._lock:
             if now < self._latest:
@@ -85,9 +91,9 @@ class MemoryStore:
             left = burst - missing - cost
             if left >= -_SLACK:
                 shard.recent[key] = now + (missing + cost) / rate
-                return _taken((None, (max(0.0, left),), 0.0))
+                return max(0.0, left)
             shard.recent[key] = full_at
-        return _taken((0, (max(0.0, burst - missing),), -left / rate if cost <= burst else inf))
+        return left
 
     def _take_several(self, buckets: Sequence[Bucket], now: float) -> Taken:
         refused, longest = None, 0.0

@@ -6,7 +6,7 @@ A bucket of q tokens that fills within w seconds is `"name";q=…;w=…`; `r` to
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from math import ceil
 
 from ...errors import Throttled
@@ -23,17 +23,17 @@ _ROUNDING = 1e-6
 class Panel:
     """What is told of a list of limits that were decided together; the constant parts are made at start-up."""
 
-    __slots__ = ("_details", "_heads", "_limits", "_policy", "_policy_field", "_shown")
+    __slots__ = ("_details", "_heads", "_policy", "_policy_field", "_shown")
 
     def __init__(self, limits: Sequence[Limit]) -> None:
-        self._limits = tuple(limits)
-        self._heads = tuple(f'"{limit.name}";r=' for limit in limits)
-        self._shown = tuple(index for index, limit in enumerate(limits) if limit.spec.headers)
-        self._policy = ", ".join(
-            f'"{limits[index].name}";q={int(limits[index].burst)};w={_whole(limits[index].burst / limits[index].rate)}'
-            for index in self._shown
-        )
-        self._policy_field = Field("RateLimit-Policy", self._policy)
+        shown = [(index, limit) for index, limit in enumerate(limits) if limit.spec.headers]
+        self._shown = tuple((index, _state(limit)) for index, limit in shown)
+        """The index of each limit that is told of, and what makes its text."""
+        policy = ", ".join(f'"{limit.name}";q={int(limit.burst)};w={_whole(limit.burst / limit.rate)}' for _, limit in shown)
+        self._policy = ("RateLimit-Policy", policy)
+        self._policy_field = Field(*self._policy)
+        # Of the limit that refused, by its index.
+        self._heads = tuple(f'"{limit.name}";r=' if limit.spec.headers else None for limit in limits)
         self._details = tuple(
             f'The limit "{limit.name}" is used up.' if limit.spec.headers else "Too many requests." for limit in limits
         )
@@ -41,33 +41,40 @@ class Panel:
     def tell(self, response: Response, remaining: Sequence[float]) -> None:
         """Add what is left to an answer that was let through."""
         shown = self._shown
-        if not shown:
-            return
         if len(shown) == 1:
-            state = self._state(shown[0], remaining[shown[0]])
+            index, state = shown[0]
+            text = state(remaining[index])
+        elif shown:
+            text = ", ".join([state(remaining[index]) for index, state in shown])
         else:
-            state = ", ".join([self._state(index, remaining[index]) for index in shown])
-        response.headers.append(self._policy_field)
-        response.headers.put("ratelimit", state)
-
-    def _state(self, index: int, left: float) -> str:
-        limit = self._limits[index]
-        whole = int(left + _ROUNDING)
-        if limit.rate >= 1.0:
-            return f"{self._heads[index]}{whole};t=1"
-        return f"{self._heads[index]}{whole};t={_whole((min(whole + 1.0, limit.burst) - left) / limit.rate)}"
+            return
+        headers = response.headers
+        headers.append(self._policy_field)
+        headers.put("ratelimit", text)
 
     def refusal(self, taken: Taken) -> Throttled:
         """The 429 for a decision that refused; it names the limit that waits longest."""
-        index = taken.refused
+        index, remaining, retry_after = taken
         assert index is not None
-        seconds = _whole(taken.retry_after)
+        seconds = _whole(retry_after)
         headers = [("Retry-After", str(seconds))]
-        if self._limits[index].spec.headers:
-            left = int(taken.remaining[index] + _ROUNDING)
-            headers.append(("RateLimit-Policy", self._policy))
-            headers.append(("RateLimit", f"{self._heads[index]}{left};t={seconds}"))
+        head = self._heads[index]
+        if head is not None:
+            headers += (self._policy, ("RateLimit", f"{head}{int(remaining[index] + _ROUNDING)};t={seconds}"))
         return Throttled(self._details[index], headers=headers)
+
+
+def _state(limit: Limit) -> Callable[[float], str]:
+    """A function of the tokens left that says how many whole ones there are, and in how many seconds there will be one more."""
+    head, rate, burst = f'"{limit.name}";r=', limit.rate, limit.burst
+    if rate >= 1.0:
+        return lambda left: f"{head}{int(left + _ROUNDING)};t=1"
+
+    def state(left: float) -> str:
+        whole = int(left + _ROUNDING)
+        return f"{head}{whole};t={_whole((min(whole + 1.0, burst) - left) / rate)}"
+
+    return state
 
 
 def _whole(seconds: float) -> int:

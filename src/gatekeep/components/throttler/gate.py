@@ -14,7 +14,7 @@ from ...component import Component, RequestHook
 from ...effects import Flow
 from ...errors import Denied, DependencyError
 from ...exchange import Exchange
-from ...stores import Bucket, BucketStore, LocalBucketStore
+from ...stores import Bucket, BucketStore, LocalBucketStore, Taken
 from .answer import Panel
 from .fallback import NOTHING, Fallback, Verdict
 from .identity import bounded
@@ -53,16 +53,16 @@ class Gate:
         prefix, rate, burst, cost = limit.prefix, limit.rate, limit.burst, limit.cost
         identify = limit.identity.now
         assert identify is not None
-        take_now = cast(LocalBucketStore, self._store).take_now
+        take_one = cast(LocalBucketStore, self._store).take_one
 
         def on_request(exchange: Exchange) -> Flow[None] | None:
             if exchange.outer is not None:
                 return decide(exchange)
             key = prefix + bounded(identify(exchange))
-            taken = take_now((_bucket((key, rate, burst, cost)),), exchange.monotonic)
-            if taken.refused is not None:
-                raise panel.refusal(taken)
-            exchange.state[owner] = (panel, taken.remaining, (key,))
+            left = take_one(key, rate, burst, cost, exchange.monotonic)
+            if left < 0.0:
+                raise panel.refusal(Taken(0, (left + cost,), -left / rate))
+            exchange.state[owner] = (panel, (left,), (key,))
             return None
 
         return on_request

@@ -18,7 +18,7 @@ from typing import Any, NamedTuple, TypeAlias
 from ...component import Plan
 from ...effects import Blocking, Either, Flow, Io, lift
 from ...errors import Origin
-from ...exchange import Exchange
+from ...exchange import ANONYMOUS, Exchange
 
 __all__ = ["By", "Identity", "bounded", "claim", "compile_identity", "header", "known", "label", "needs_principal", "stable_id"]
 
@@ -155,10 +155,10 @@ def _address(exchange: Exchange) -> str:
 
 def _principal(exchange: Exchange) -> str:
     principal = exchange.principal
-    if principal.anonymous:
+    kind, issuer = principal.kind, principal.issuer
+    if kind == ANONYMOUS.kind:
         return _address(exchange)
-    kind, issuer, id_ = principal.key
-    return f"p{len(kind)},{len(issuer)},{kind}{issuer}{id_}"
+    return f"p{len(kind)},{len(issuer)},{kind}{issuer}{principal.id}"
 
 
 def _api_key(exchange: Exchange) -> str:

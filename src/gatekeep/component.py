@@ -73,6 +73,11 @@ class Spec:
         """Whether the answer may depend on the principal because of this spec."""
         return False
 
+    @property
+    def about(self) -> type[Spec]:
+        """The kind of spec that this one speaks of: its own, or the one that it turns off."""
+        return type(self)
+
     def mistake(self, message: str, fix: str = "") -> ConfigurationError:
         """The error to raise for this spec: names its file and line."""
         return ConfigurationError(f"{type(self).__name__}: {message}", origin=self.origin, fix=fix)
@@ -97,6 +102,10 @@ class Off(Spec):
     """The opposite of a spec, made by `SpecClass.off()`."""
 
     kind: type[Spec] = Spec
+
+    @property
+    def about(self) -> type[Spec]:
+        return self.kind
 
     def __repr__(self) -> str:
         return f"{self.kind.__name__}.off()"

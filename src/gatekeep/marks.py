@@ -100,68 +100,87 @@ class ViewMarks(NamedTuple):
     by_method: Mapping[str, tuple[Any, ...]]
     reached: frozenset[int]
     """The id() of every object that was looked at: a decorated one that is in no such set is an orphan."""
-    overridden: tuple[tuple[object, object], ...]
-    """(decorated function, the undecorated function that overrides it) in class-based views."""
+    overridden: tuple[tuple[Any, object], ...]
+    """(spec of a base class' function, the function that overrides it without one of that kind) in class-based views."""
 
 
 def view_marks(view: object) -> ViewMarks:
     """Read every mark that a request to this view is to obey, weak to strong, each spec once."""
+    reader = _Reader()
     common: dict[int, Any] = {}
     by_method: dict[str, tuple[Any, ...]] = {}
-    reached: set[int] = set()
-    overridden: list[tuple[object, object]] = []
     found = list(layers(view))
-    actions: Mapping[str, str] = next((a for x in found if isinstance(a := getattr(x, "actions", None), Mapping)), {})
     for layer in reversed(found):  # the innermost decorator is the weakest
-        reached.add(id(layer))
-        for spec in marks(layer):
-            common[id(spec)] = spec
+        reader.reached.add(id(layer))
         if not isinstance(layer, type):
-            call = _call_of(layer)
-            if call is not None:
-                reached.add(id(call))
-                common.update((id(spec), spec) for spec in marks(call))
+            # An instance is called through its class, which may carry marks too.
+            for spec in (*reader.inherited(type(layer)), *reader.handler(type(layer), "__call__"), *marks(layer)):
+                common[id(spec)] = spec
             continue
-        handlers = dict(actions) or {method: method for method in _METHODS if hasattr(layer, method)}
+        handlers = _actions(found) or {method: method for method in _METHODS if hasattr(layer, method)}
         for method, name in handlers.items():
-            specs, seen, hidden = _handler_marks(layer, name)
-            reached |= seen
-            overridden += hidden
+            specs = reader.handler(layer, name)
             if specs:
                 by_method[method.upper()] = specs
         # What every request to the class passes, whatever its method.
+        for spec in reader.inherited(layer):
+            common[id(spec)] = spec
         for name in ("dispatch", "dispatch_request", "__call__"):
-            specs, seen, hidden = _handler_marks(layer, name)
-            reached |= seen
-            overridden += hidden
-            common.update((id(spec), spec) for spec in specs)
+            common.update((id(spec), spec) for spec in reader.handler(layer, name))
     if "GET" in by_method:
         by_method.setdefault("HEAD", by_method["GET"])
-    return ViewMarks(tuple(common.values()), by_method, frozenset(reached), tuple(overridden))
+    return ViewMarks(tuple(common.values()), by_method, frozenset(reader.reached), tuple(reader.overridden))
 
 
-def _call_of(layer: object) -> object | None:
-    # The class of a callable instance: its __call__ may carry marks.
-    kind = type(layer)
-    call = vars(kind).get("__call__")
-    return call if getattr(call, _MARK, None) else None
+def _actions(found: list[object]) -> dict[str, str]:
+    # DRF's view functions say which of the class' functions each HTTP method calls.
+    for layer in found:
+        own = getattr(layer, "__dict__", {})
+        if not isinstance(layer, type) and "cls" in own and isinstance(own.get("actions"), Mapping):
+            return dict(own["actions"])
+    return {}
 
 
-def _handler_marks(cls: type, name: str) -> tuple[tuple[Any, ...], set[int], list[tuple[object, object]]]:
-    """The marks on a class' method as it is called, and the decorated ones of base classes that it hides."""
-    specs: dict[int, Any] = {}
-    reached: set[int] = set()
-    effective: object | None = None
-    hidden: list[tuple[object, object]] = []
-    for base in cls.__mro__:
-        function = vars(base).get(name)
-        if function is None:
-            continue
-        chain = list(layers(getattr(function, "__func__", function)))
-        found = {id(spec): spec for layer in reversed(chain) for spec in marks(layer)}
-        if effective is None:
-            effective, specs = function, found
-            reached |= {id(layer) for layer in chain}
-        elif any(spec not in specs for spec in found) and not specs:
-            hidden.append((chain[0], effective))
-    return tuple(specs.values()), reached, hidden
+class _Reader:
+    """Collects marks along the bases of a class, and what it came past."""
+
+    def __init__(self) -> None:
+        self.reached: set[int] = set()
+        self.overridden: list[tuple[Any, object]] = []
+
+    def inherited(self, cls: type) -> tuple[Any, ...]:
+        """The marks on a class and its bases, weak to strong; of each kind those of the nearest class."""
+        kept: list[Any] = []
+        kinds: set[Any] = set()
+        for base in cls.__mro__:
+            own = marks(base)
+            if own:
+                self.reached.add(id(base))
+                kept = [spec for spec in own if _kind(spec) not in kinds] + kept
+                kinds |= {_kind(spec) for spec in own}
+        return tuple(kept)
+
+    def handler(self, cls: type, name: str) -> tuple[Any, ...]:
+        """The marks on a class' method as it is called. A base class' method that it hides must not have said more."""
+        specs: dict[int, Any] = {}
+        override: object | None = None
+        kinds: set[Any] = set()
+        for base in cls.__mro__:
+            if override is None:
+                kinds |= {_kind(spec) for spec in marks(base)}  # said by the overriding class, or by one below it
+            function = vars(base).get(name)
+            if function is None:
+                continue
+            chain = list(layers(getattr(function, "__func__", function)))
+            found = {id(spec): spec for layer in reversed(chain) for spec in marks(layer)}
+            self.reached |= {id(layer) for layer in chain}
+            if override is None:
+                override, specs = function, found
+                kinds |= {_kind(spec) for spec in specs.values()}
+            else:
+                self.overridden += [(spec, override) for spec in found.values() if _kind(spec) not in kinds]
+        return tuple(specs.values())
+
+
+def _kind(spec: Any) -> Any:
+    return getattr(spec, "about", type(spec))

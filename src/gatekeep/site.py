@@ -161,12 +161,11 @@ class Site(ExchangeSite):
             marks = view_marks(endpoint.view)
             reached |= marks.reached
             if marks.overridden:
-                decorated, override = marks.overridden[0]
-                spec = vars(decorated)["__gatekeep__"][0]
+                spec, override = marks.overridden[0]
                 raise spec.mistake(
                     f"its method is overridden by {getattr(override, '__qualname__', override)} on {endpoint.template}, "
-                    "which does not carry it",
-                    fix="decorate the overriding method too, or the class",
+                    "which says nothing of it",
+                    fix="decorate the overriding method too, or its class",
                 )
             policies[endpoint] = self._policy(endpoint, marks)
         if resolver is None:  # every Route alone, and with each that may hold beside it: what is wrong shows now

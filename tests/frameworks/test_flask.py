@@ -238,6 +238,14 @@ def test_preflights_and_automatic_options(app: flask.Flask) -> None:
     assert client.options("/open").allow == {"GET", "HEAD", "OPTIONS"}
 
 
+def test_a_request_that_flask_rejects_spoils_no_other(app: flask.Flask) -> None:
+    guarded(app)
+    for headers in ({"host": "a..b"}, {"host": "x" * 70}, {"upgrade": "websocket", "connection": "upgrade"}):
+        assert call_wsgi(app, "GET", "/open", headers=headers).body == b"all is well"  # what the app says to a 400
+        assert call_wsgi(app, "GET", "/closed", headers=headers).status == 403
+        assert call_wsgi(app, "GET", "/open").body == b"open"
+
+
 def test_current_is_there_in_views_and_gone_after() -> None:
     app = guarded(flask.Flask("app"))
     app.add_url_rule("/", "root", lambda: str(current() is flask.request.environ["gatekeep"]))

@@ -109,7 +109,7 @@ def _arm(handler: Any, guard: Guard) -> None:
 @receiver(setting_changed)
 def _settings_changed(*, setting: str, **_: Any) -> None:
     """override_settings() in a test brings other routes, or takes them away: every table is compiled anew."""
-    if setting in ("ROOT_URLCONF", "MIDDLEWARE", "LANGUAGES", "LANGUAGE_CODE"):
+    if setting in ("ROOT_URLCONF", "MIDDLEWARE", "LANGUAGES", "LANGUAGE_CODE", "FORCE_SCRIPT_NAME"):
         for app in guarded_apps:
             guard = guarded_apps.get(app)
             if isinstance(app, BaseHandler) and guard is not None:

@@ -14,7 +14,6 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Any
 
 from django.conf import settings
-from django.core.handlers.asgi import get_script_prefix
 from django.core.handlers.wsgi import get_path_info
 from django.http import HttpRequest
 from django.http.cookie import parse_cookie
@@ -58,8 +57,9 @@ class DjangoTable:
             candidate = _Candidate(endpoint, chain)
             for segments in _segments(chain):
                 self._trie.add(segments, candidate)
-        self._locale = _locale_middleware() if any(_is_translated(step) for chain in chains for step in chain) else None
-        self.by_path = self._locale is None
+        patterns = [step.pattern for chain in chains for step in chain]
+        self._locale = _locale_middleware() if any(map(_is_translated, patterns)) else None
+        self.by_path = all(map(_is_pure, patterns)) and not settings.FORCE_SCRIPT_NAME
 
     def find(self, request: Request) -> Found | None:
         path = self._path(request)
@@ -126,17 +126,25 @@ def _wsgi_path(request: Request) -> str:
 
 
 def _asgi_path(request: Request) -> str:
-    # ASGIRequest takes the prefix off wherever the text is there, also within a segment.
-    path: str = request.native["path"]
-    return path.removeprefix(get_script_prefix(request.native))
+    # ASGIRequest takes a root_path off within a segment, too; what is left then leads nowhere in Django.
+    forced: str | None = settings.FORCE_SCRIPT_NAME
+    return request.native["path"].removeprefix(forced) if forced else request.path
 
 
 _path_of: Mapping[Wire, Callable[[Request], str]] = {"wsgi": _wsgi_path, "asgi": _asgi_path}
 
 
-def _is_translated(step: Any) -> bool:
-    pattern = step.pattern
+def _is_translated(pattern: Any) -> bool:
     return isinstance(pattern, LocalePrefixPattern) or not isinstance(_source(pattern), str)
+
+
+def _is_pure(pattern: Any) -> bool:
+    """Whether the path alone decides: a converter of the project's own may ask a database."""
+    return (
+        type(pattern) in (RoutePattern, RegexPattern)
+        and isinstance(_source(pattern), str)
+        and all(type(converter) in _CONVERTERS for converter in pattern.converters.values())
+    )
 
 
 def _locale_middleware() -> LocaleMiddleware | None:
@@ -199,6 +207,7 @@ def _step(pattern: Any) -> _Step:
 
 # Texts: what of a pattern is literal, and how it reads.
 
+_CONVERTERS = frozenset(type(converter) for converter in converters.DEFAULT_CONVERTERS.values())
 _PARAMETER = re.compile(r"<(?:([^>:]+):)?([^>]+)>")
 _KINDS = {"int": ":int", "uuid": ":uuid", "path": ":path"}
 _ONE, _REST = "\0", "\1"

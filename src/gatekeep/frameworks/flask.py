@@ -47,9 +47,6 @@ _NUMBERS = (IntegerConverter, FloatConverter)
 _MAX_DIGITS = 4_000
 """Python itself rejects integers from 4,300 digits on."""
 
-_plain_host = re.compile(r"(?:[a-z0-9_-]{1,63}\.){0,20}[a-z0-9_-]{1,63}(?::[0-9]{1,5})?", re.IGNORECASE | re.ASCII).fullmatch
-"""Hosts that werkzeug takes as they are; it answers 400 to some others."""
-
 
 class FlaskAdapter:
     """One Flask app: `read` its rules, `arm` its dispatch, `install` a gateway in place."""
@@ -117,12 +114,17 @@ class FlaskTable:
 
     def __init__(self, app: flask.Flask) -> None:
         self._app = app
-        self.by_path = True
         self._rules = [rule for rule in app.url_map.iter_rules() if not rule.build_only]
         self.endpoints = _endpoints(app, self._rules)
         self._by_rule = {id(rule): endpoint for rule, endpoint in zip(self._rules, self.endpoints, strict=True)}
+        redirecting = {rule.endpoint for rule in self._rules if rule.defaults and app.url_map.redirect_defaults}
+        self._asking = {
+            id(rule) for rule in self._rules if rule.alias or rule.redirect_to is not None or rule.endpoint in redirecting
+        }
+        """Rules whose match may end in a redirect: werkzeug knows."""
+        self._has_websockets = any(rule.websocket for rule in self._rules)
         self._trie = self._compile() if _matches_plainly(app) else None
-        self.by_path = self.by_path and self._trie is not None
+        self.by_path = self._trie is not None and not self._asking and not self._has_websockets
         converters = (converter for rule in self._rules for converter in _converters(rule).values())
         self._context: Callable[[], Any] = (
             contextlib.nullcontext
@@ -136,20 +138,18 @@ class FlaskTable:
         root = url_map._matcher._root
         if root.dynamic:  # a subdomain with a variable in it
             return None
-        redirecting = {rule.endpoint for rule in self._rules if rule.defaults and url_map.redirect_defaults}
         trie: SegmentTrie[_Candidate] = SegmentTrie()
         domain = root.static.get(url_map.default_subdomain or "")
         for parts, rule, slash in _in_order(domain, ()) if domain is not None else ():
             if not rule.websocket:
-                endpoint = self._by_rule[id(rule)]
-                asks = rule.alias or rule.redirect_to is not None or rule.endpoint in redirecting
-                self.by_path = self.by_path and not asks
-                trie.add(_segments(parts), _Candidate(endpoint, rule, parts, slash, asks))
+                candidate = _Candidate(self._by_rule[id(rule)], rule, parts, slash, asks=id(rule) in self._asking)
+                trie.add(_segments(parts), candidate)
         return trie
 
     def find(self, request: Request) -> Found | None:
-        trie, environ = self._trie, request.native
-        if trie is None or "HTTP_UPGRADE" in environ or not _plain_host(environ.get("HTTP_HOST", "")):
+        # A Host that Flask answers with 400, and an upgrade that no rule takes, run no view either way.
+        trie = self._trie
+        if trie is None or (self._has_websockets and "HTTP_UPGRADE" in request.native):
             return self._ask(request)
         path, method = _routed_path(request.path), request.method.upper()
         for candidate in trie.candidates(path):
@@ -281,7 +281,6 @@ class _Candidate:
         self.endpoint = endpoint
         self.methods = endpoint.methods
         self.asks = asks
-        """Whether a match may end in a redirect: werkzeug knows."""
         self._redirects = slash == "missing" and rule.strict_slashes
         self._tests: list[tuple[int, bool, Callable[[str], re.Match[str] | None], list[int]]] = []
         self._suffix: str | None = None

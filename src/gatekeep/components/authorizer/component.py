@@ -7,7 +7,7 @@ from functools import partial
 from types import GeneratorType
 from typing import cast
 
-from ...component import Component, Hooks, Plan, Services
+from ...component import Component, Hooks, Plan, RequestHook, Services
 from ...effects import Flow, Io, Protocol, run
 from ...errors import Forbidden, Unauthorized
 from ...exchange import Exchange, Principal
@@ -63,7 +63,7 @@ class Authorizer(Component):
                 for condition in conditions(spec, plan.protocol, report=report and bool(enforced))
             ],
         )
-        return Hooks(on_request=policy, report=not enforced)
+        return Hooks(on_request=policy.hook(), report=not enforced)
 
     def verifier(self, authenticator: Authenticator, protocol: Protocol) -> Verifier:
         """The one verifier of an authenticator; where the gateway runs already, it is started in the background."""
@@ -91,12 +91,13 @@ class Authorizer(Component):
 
 
 class Policy:
-    """The Authorizer's hook on one route."""
+    """What the Authorizer asks for on one route."""
 
-    __slots__ = ("_conditions", "_insufficient", "_missing", "_name", "_scopes", "_verify", "_waits")
+    __slots__ = ("_allowed", "_conditions", "_insufficient", "_missing", "_name", "_scopes", "_verify", "_waits")
 
     def __init__(self, name: str, verifier: Verifier, scopes: frozenset[str], conditions: Sequence[Condition]) -> None:
         self._name = name
+        self._allowed = (name, "allowed")
         self._verify = verifier.verify
         self._scopes = scopes
         self._conditions = tuple(conditions)
@@ -109,11 +110,25 @@ class Policy:
             for kind, challenge in verifier.challenges.items()
         }
 
-    def __call__(self, exchange: Exchange) -> HookResult:
-        found = self._verify(exchange)
-        if type(found) is GeneratorType:
-            return self._wait(exchange, found)
-        return self._admit(exchange, cast(Verdict, found))
+    def hook(self) -> RequestHook:
+        """The request hook; a caller who is known at once costs one call beside the verifier's."""
+        verify, missing, ask = self._verify, self._missing, self._ask
+        scopes, allowed, unconditional = self._scopes, self._allowed, not self._conditions
+
+        def on_request(exchange: Exchange) -> HookResult:
+            found = verify(exchange)
+            if found is None:
+                raise missing()
+            if unconditional and type(found) is Principal and scopes <= found.scopes:
+                exchange.principal = found
+                exchange.decisions.append(allowed)
+                return None
+            return ask(exchange, found)
+
+        return on_request
+
+    def _ask(self, exchange: Exchange, found: Verdict | Flow[Verdict]) -> Flow[None] | None:
+        return self._wait(exchange, found) if type(found) is GeneratorType else self._admit(exchange, cast(Verdict, found))
 
     def _wait(self, exchange: Exchange, asked: Flow[Verdict]) -> Flow[None]:
         found = yield from asked
@@ -134,7 +149,7 @@ class Policy:
         if self._conditions:
             checking = self._check(exchange, principal)
             return checking if self._waits else run(checking)
-        exchange.note(self._name, "allowed")
+        exchange.decisions.append(self._allowed)
         return None
 
     def _check(self, exchange: Exchange, principal: Principal) -> Flow[None]:
@@ -151,4 +166,4 @@ class Policy:
             exchange.report(self._name, denied)
             allowed = False
         if allowed:
-            exchange.note(self._name, "allowed")
+            exchange.decisions.append(self._allowed)

@@ -70,8 +70,9 @@ class TokenVerifier(Verifier):
             return None
         known = self._known.get(value)
         if known is not None:
-            if known.until > self._wall() and known.key.until > exchange.monotonic:
-                return known.principal
+            who, until, by = known
+            if until > self._wall() and by.until > exchange.monotonic:
+                return who
             self._known.drop(value)
         text = self._credential(exchange, value)
         if text is None:

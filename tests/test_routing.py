@@ -240,6 +240,14 @@ class TestRouteTable:
             (["/admin/{id}"], "/admin/7/"),
             (["/admin/{id}", "/{rest:path}"], "/admin/7/"),
             (["/orders/special", "/orders/{id}"], "/orders/SPECIAL"),
+            (["/admin"], "/%61dmin"),
+            (["/admin/{id:int}", "/admin/{rest:path}"], "/admin/%37"),
+            (["/admin"], "/adm\u0131n"),
+            (["/users", "/{name}"], "/u\u017fers"),
+            (["/stra\u00dfe"], "/STRASSE"),
+            (["/admin/{rest:path}"], "/\uff41dmin/x"),
+            (["/admin"], "/admin "),
+            (["/admin/{id}"], "/ admin/7"),
         ],
     )
     def test_a_path_that_fits_only_nearly_is_not_decided(self, routes, path, protocol):

@@ -7,9 +7,11 @@ is then verified exactly (a compiled pattern, or the framework's own matcher), s
 from __future__ import annotations
 
 import re
+import unicodedata
 from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from types import EllipsisType, MappingProxyType
 from typing import Any, Generic, NamedTuple, Protocol, TypeAlias, TypeVar
+from urllib.parse import unquote
 
 from .component import Spec, caller
 from .errors import ConfigurationError
@@ -193,6 +195,17 @@ def _segments(shape: str) -> Iterator[Segment]:
         yield None if _ONE in part else part
 
 
+def _folded(text: str) -> str:
+    """A path as a forgiving app may read it: decoded once more, in one letter case, with plain characters for their look-alikes
+
+    of other forms (NFKC), and without blanks around its segments.
+    """
+    if text.isascii() and "%" not in text and " " not in text:
+        return text.lower()
+    text = unicodedata.normalize("NFKC", unquote(text)).upper().casefold()
+    return "/".join([segment.strip() for segment in text.split("/")])
+
+
 class Template:
     """A path pattern such as "/orders/{id:int}/{rest:path}": converters str (one segment, the default), int, float, uuid, path.
 
@@ -213,23 +226,25 @@ class Template:
             raise ValueError(f"{text!r} names a parameter twice")
         if any("{" in literal or "}" in literal for literal in literals):
             raise ValueError(f"{text!r}: a brace that opens or closes no parameter")
-        pattern, shape = "", ""
+        pattern, forgiving, shape = "", "", ""
         for literal, name, kind in zip(literals, [*names, None], [*kinds, None], strict=True):
             pattern += re.escape(literal)
+            forgiving += re.escape(_folded(literal))
             shape += literal
             if name is not None and kind is not None:
                 pattern += f"(?P<{name}>{_CONVERTERS[kind][0]})"
+                forgiving += f"(?:{_CONVERTERS[kind][0]})"
                 shape += _REST if kind == "path" else _ONE
         self.text = text
-        bare = _PARAMETER.sub(lambda found: f"{{{found[2] or 'str'}}}", text).lower()
+        bare = _folded(_PARAMETER.sub(lambda found: f"{{{found[2] or 'str'}}}", text))
         self.bare = bare.removesuffix("{path}").rstrip("/") if bare.endswith("/{path}") else bare.rstrip("/")
-        """What templates have in common that differ in letter case, names, a trailing slash or rest only."""
+        """What templates have in common that differ in names, a trailing slash or rest, and what folding takes away only."""
         self.segments = list(_segments(shape))
         self._converters = {
             name: _CONVERTERS[kind][1] for name, kind in zip(names, kinds, strict=True) if kind in ("int", "float")
         }
         self._match = re.compile(pattern, re.DOTALL).fullmatch
-        self._forgiving = re.compile(pattern.removesuffix("/") + "/*", re.DOTALL | re.IGNORECASE).fullmatch
+        self._forgiving = re.compile(forgiving.removesuffix("/") + "/*", re.DOTALL).fullmatch
         self.exact = (
             set(kinds) <= {"str", "path"}
             and all(literal.endswith("/") for literal, kind in zip(literals, kinds, strict=False) if kind is not None)
@@ -249,9 +264,9 @@ class Template:
             params[name] = convert(params[name])
         return params
 
-    def nearly_matches(self, path: str) -> bool:
-        """Whether the path matches but for letter case and trailing slashes, one too many or one too few."""
-        return self._forgiving(path) is not None or self._forgiving(f"{path}/") is not None
+    def nearly_matches(self, folded: str) -> bool:
+        """Whether a folded path matches but for what folding takes away, and for slashes at its end."""
+        return self._forgiving(folded) is not None or self._forgiving(f"{folded}/") is not None
 
     def __repr__(self) -> str:
         return f"Template({self.text!r})"
@@ -274,11 +289,11 @@ def covers(template: Template, segments: Sequence[Segment]) -> bool:
 
 
 def may_meet(one: Sequence[Segment], other: Sequence[Segment]) -> bool:
-    """Whether some path may fit both; letter case and trailing slashes are left open."""
+    """Whether some path may fit both; what folding takes away and trailing slashes are left open."""
     for left, right in zip(one, other, strict=False):
         if left is ... or right is ...:
             return True
-        if left is not None and right is not None and left.lower() != right.lower():
+        if left is not None and right is not None and _folded(left) != _folded(right):
             return False
     longer = one if len(one) > len(other) else other
     rest = longer[min(len(one), len(other)) :]
@@ -328,9 +343,9 @@ class Route:
 
 
 class RouteTable:
-    """The Routes of a gateway. A path that fits one only but for letter case or trailing slashes is ambiguous: an app that
+    """The Routes of a gateway. A path that fits one only when it is folded, or but for trailing slashes, is ambiguous: an app
 
-    reads it the other way must not be reached around the policy. A Route that names that way itself settles it.
+    that reads it the other way must not be reached around the policy. A Route that names that way itself settles it.
     """
 
     def __init__(self, routes: Sequence[Route]) -> None:
@@ -340,11 +355,11 @@ class RouteTable:
         self._slashed: SegmentTrie[Route] = SegmentTrie()
         """The routes that a trailing slash would lead to, by what stands before it."""
         self._any_slashed = False
-        self._lower = all(route.path == route.path.lower() for route in routes)
+        self._is_folded = all(route.path == _folded(route.path) for route in routes)
         for index, route in enumerate(routes):
             segments = route.template.segments
             self._exactly.add(segments, (index, route))
-            folded = [segment.lower() if isinstance(segment, str) else segment for segment in segments]
+            folded = [_folded(segment) if isinstance(segment, str) else segment for segment in segments]
             self._nearly.add(folded[:-1] if folded[-1] == "" else folded, route)
             if folded[-1] in ("", ...):
                 self._slashed.add(folded[:-1], route)
@@ -373,13 +388,13 @@ class RouteTable:
         return numbers, params
 
     def _is_near(self, path: str, method: str, found: Sequence[int]) -> bool:
-        lower = path.lower()
-        if self._lower and lower == path and path[-1] != "/":
+        folded = _folded(path)
+        if self._is_folded and folded == path and path[-1] != "/":
             if not self._any_slashed:
                 return False
             candidates = self._slashed.candidates(path)
         else:
-            candidates = self._nearly.candidates(lower.rstrip("/"))
+            candidates = self._nearly.candidates(folded.rstrip("/"))
         if not candidates:
             return False
         settled = {self.routes[number].template.bare for number in found}
@@ -388,7 +403,7 @@ class RouteTable:
             and not route.allow_ambiguous_paths
             and route.allows(method)
             and route.template.match(path) is None
-            and route.template.nearly_matches(path)
+            and route.template.nearly_matches(folded)
             for route in candidates
         )
 

@@ -327,8 +327,14 @@ class Site(ExchangeSite):
             if wanted is not None and request.header("origin") is not None:
                 return self._find_preflight(request, wanted)
         memo = self._memo
-        if memo is None or (self._reads_escapes and request.escaped) or request.native.get("path_params"):
-            return self._find(request)  # parameters of a router outside of the gateway are not in the key
+        if (
+            memo is None
+            or (self._reads_escapes and request.escaped)
+            or request.native.get("path_params")
+            or "\ufffd" in request.path
+        ):
+            # Not in the key: parameters of a router outside of the gateway, and what bytes stood where a path is no UTF-8.
+            return self._find(request)
         key = (request.method, request.path, request.root_path, request.handshake)
         found = memo.get(key)
         if found is None:

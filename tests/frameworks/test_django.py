@@ -555,3 +555,11 @@ def test_paths_beyond_ascii_can_be_looked_at_and_fetched_again_afterwards(serve:
     client = serve([path("<str:x>", opened)], Again(), order=[Repeater])
     assert client.get(target).body == b"open"
     assert ran == ["view", "refetch", "view", "200 b'open'"]
+
+
+def test_paths_that_are_not_utf8_are_told_apart(protocol: str, serve: Serve) -> None:
+    client = serve([path("<str:x>", lambda request, x: JsonResponse([x, current().path_params["x"]], safe=False))])
+    for target in ("/%ff", "/%fe"):
+        view, gateway = client.get(target).json()
+        assert view == gateway
+        assert protocol == "asgi" or view == target[1:].upper()

@@ -627,14 +627,29 @@ def test_clear(site: Any) -> None:
 
 
 def test_too_many_copies_on_their_way_pass_unstored(site: Any) -> None:
-    view = Counting()
+    runs = []
+
+    def view(request: Any) -> Any:
+        runs.append(request.path)
+        large = [b"x" * 9_000, b"y" * 9_000, b"z" * 9_000]
+        return 200, [("content-type", "text/plain")], [b"small"] if request.path == "/small" else large
+
     client = site(Cache(ttl=30), view=view)
     [cache] = [one for one in client.gateway.components if isinstance(one, ResponseCache)]
-    assert cache.memory.borrow(cache.memory.max_bytes // 4)
-    assert client.get("/a").body == b"run 1"
-    cache.memory.give_back(cache.memory.max_bytes // 4)
-    assert client.get("/a").body == b"run 2"
-    assert client.get("/a").body == b"run 2"
+    room = cache.memory.max_bytes // 4
+    whole = b"x" * 9_000 + b"y" * 9_000 + b"z" * 9_000
+    assert cache.memory.borrow(room - 9_000)  # enough for the second chunk, not for the third
+    assert client.get("/a").body == whole
+    assert client.get("/a").body == whole
+    assert runs == ["/a", "/a"]
+    assert client.get("/small").body == b"small"
+    assert client.get("/small").body == b"small"  # what is small takes no room
+    assert runs == ["/a", "/a", "/small"]
+    cache.memory.give_back(room - 9_000)
+    assert client.get("/a").body == whole
+    assert client.get("/a").body == whole
+    assert runs == ["/a", "/a", "/small", "/a"]
+    assert cache.memory.borrow(room)  # every copy gave back what it had
 
 
 # Mistakes.

@@ -9,12 +9,13 @@ from hypothesis import strategies as st
 
 from gatekeep.component import Plan
 from gatekeep.components.cache import Cache
-from gatekeep.components.cache.entry import FORMS, Entry
+from gatekeep.components.cache.entry import Entry
+from gatekeep.components.cache.form import FORMS
+from gatekeep.components.cache.head import answered
 from gatekeep.components.cache.key import KeyMaker, identity
 from gatekeep.components.cache.memory import Memory
-from gatekeep.components.cache.policy import answered, select
+from gatekeep.components.cache.policy import select
 from gatekeep.exchange import ANONYMOUS, Exchange, Principal
-from gatekeep.message import Headers
 from gatekeep.requests import AsgiRequest, WsgiRequest
 
 WORD = st.text("ab,=&|;:é\n", max_size=3)
@@ -121,7 +122,7 @@ def shares(first: dict[str, Any], second: dict[str, Any], protocol: str) -> bool
     """Whether the second request is served with what was stored for the first, whose answer varied by X-Varied."""
     memory = Memory()
     key, header = cache_key(first, protocol)
-    entry = Entry(answered(200, []), Headers(), b"", FORMS["wsgi"], 0.0, 30.0)
+    entry = Entry(answered(200, [], FORMS["wsgi"]), b"", FORMS["wsgi"], 0.0, 30.0)
     memory.put(key, ("x-varied",), header, entry, memory.generation)
     key, header = cache_key(second, protocol)
     return isinstance(select(memory.get(key), header, 1.0), Entry)

@@ -5,14 +5,14 @@ from __future__ import annotations
 import threading
 from typing import Any
 
-from gatekeep.components.cache.entry import FORMS, Entry
+from gatekeep.components.cache.entry import Entry
+from gatekeep.components.cache.form import FORMS
+from gatekeep.components.cache.head import answered
 from gatekeep.components.cache.memory import Memory
-from gatekeep.components.cache.policy import answered
-from gatekeep.message import Headers
 
 
 def entry(body: bytes = b"x") -> Entry:
-    return Entry(answered(200, []), Headers(), body, FORMS["wsgi"], 0.0, 30.0)
+    return Entry(answered(200, [], FORMS["wsgi"]), body, FORMS["wsgi"], 0.0, 30.0)
 
 
 def put(memory: Memory, key: str, body: bytes = b"x", vary: tuple[str, ...] = (), **fields: str) -> None:

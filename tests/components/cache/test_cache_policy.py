@@ -6,12 +6,20 @@ from typing import Any
 
 import pytest
 
-from gatekeep.components.cache.entry import FORMS, Entry
+from gatekeep.components.cache.entry import Entry
+from gatekeep.components.cache.form import FORMS
+from gatekeep.components.cache.head import Answered, answered
 from gatekeep.components.cache.memory import Record
-from gatekeep.components.cache.policy import age, answered, bypass, kept, matches, refusal, select
-from gatekeep.message import Headers
+from gatekeep.components.cache.policy import age, bypass, bypass_fields, matches, refusal, select
 
+PROTOCOLS = pytest.mark.parametrize("protocol", ["asgi", "wsgi"])
 NOT_KEYED = {"authorization": False, "cookie": False}
+
+
+def head_of(protocol: Any, status: int, pairs: list[tuple[str, str]]) -> Answered:
+    """The head as an app of that protocol gives it, its names in any case."""
+    native: Any = pairs if protocol == "wsgi" else [(name.encode("latin-1"), value.encode("latin-1")) for name, value in pairs]
+    return answered(status, native, FORMS[protocol])
 
 
 def lookup(**fields: str) -> Any:
@@ -54,6 +62,23 @@ def test_paths_that_are_not_utf_8_bypass() -> None:
     assert bypass("GET", "/a\ufffd", lookup(), authorized=False, keyed=NOT_KEYED) == "path"
 
 
+ASKED = ("authorization", "cookie", "range", "content-length", "transfer-encoding")
+
+
+@pytest.mark.parametrize("authorized", [True, False])
+@pytest.mark.parametrize("keyed", [{"authorization": a, "cookie": c} for a in (True, False) for c in (True, False)])
+def test_bypass_asks_for_no_field_but_those_named(authorized: bool, keyed: dict[str, bool]) -> None:
+    named = bypass_fields(authorized=authorized, keyed=keyed)
+    assert set(named) <= set(ASKED)
+    for name in ASKED:
+        reason = bypass("GET", "/", {name: "1"}.get, authorized=authorized, keyed=keyed)
+        assert (reason is not None) is (name in named)
+    for method, path in (("GET", "/"), ("HEAD", "/a\ufffd"), ("POST", "/")):
+        assert bypass(method, path, None, authorized=authorized, keyed=keyed) == bypass(
+            method, path, lookup(), authorized=authorized, keyed=keyed
+        )
+
+
 @pytest.mark.parametrize(
     ("status", "pairs", "expected"),
     [
@@ -84,16 +109,19 @@ def test_paths_that_are_not_utf_8_bypass() -> None:
         (200, [("content-length", "\u00b2")], "length"),
     ],
 )
-def test_refusal(status: int, pairs: list[tuple[str, str]], expected: str | None) -> None:
-    assert refusal("GET", answered(status, pairs), 100) == expected
+@PROTOCOLS
+def test_refusal(protocol: str, status: int, pairs: list[tuple[str, str]], expected: str | None) -> None:
+    assert refusal("GET", head_of(protocol, status, pairs), 100) == expected
 
 
 def test_an_answer_to_head_is_not_stored() -> None:
-    assert refusal("HEAD", answered(200, []), 100) == "head"
+    assert refusal("HEAD", head_of("wsgi", 200, []), 100) == "head"
 
 
-def test_answered_reads_what_a_cache_needs() -> None:
-    head = answered(
+@PROTOCOLS
+def test_answered_reads_what_a_cache_needs(protocol: str) -> None:
+    head = head_of(
+        protocol,
         200,
         [
             ("Vary", "Accept, accept-language"),
@@ -109,8 +137,9 @@ def test_answered_reads_what_a_cache_needs() -> None:
     assert head.age == 12
     assert head.media_type == "text/html"
     assert head.length is None
-    assert head.connection == {"close", "x-hop"}
-    assert answered(200, [("age", "soon")]).age == 0
+    assert [FORMS[protocol].named(name) for name in ("Vary", "vary", "ETag", "Content-Type")] == [name for name, _ in head.pairs]
+    assert head.size == sum(len(name) + len(value) for name, value in head.pairs)
+    assert head_of(protocol, 200, [("age", "soon")]).age == 0
 
 
 @pytest.mark.parametrize(
@@ -128,8 +157,13 @@ def test_answered_reads_what_a_cache_needs() -> None:
         ("x-request-id", False),
     ],
 )
-def test_kept_rfc9111_3_1(name: str, expected: bool) -> None:
-    assert kept(name, answered(200, [("connection", "X-Hop")])) is expected
+@PROTOCOLS
+@pytest.mark.parametrize("case", [str, str.upper, str.title])
+def test_kept_rfc9111_3_1(name: str, expected: bool, case: Any, protocol: str) -> None:
+    sent = [(case(name), "x"), ("connection", "close, X-Hop"), ("x-other", "y")]
+    head = head_of(protocol, 200, sent)
+    assert ((FORMS[protocol].named(case(name)), FORMS[protocol].named("x")) in head.pairs) is expected
+    assert len(head.pairs) == 1 + expected
 
 
 @pytest.mark.parametrize(
@@ -162,8 +196,8 @@ def test_age_rfc9111_4_2_3() -> None:
 
 
 def test_select_rfc9111_4() -> None:
-    entry = Entry(answered(200, []), Headers(), b"", FORMS["wsgi"], 100.0, 30.0)
-    record = Record(("accept",), 0)
+    entry = Entry(answered(200, [], FORMS["wsgi"]), b"", FORMS["wsgi"], 100.0, 30.0)
+    record = Record(("accept",))
     record.put(("a",), entry, 1_000_000)
     assert select(None, lookup(), 100.0) == "miss"
     assert select(record, lookup(accept="a"), 129.9) is entry

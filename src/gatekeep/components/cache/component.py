@@ -3,19 +3,20 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from functools import partial
-from typing import Any, NamedTuple
+from typing import Any, get_args
 
 from ...component import Component, Hooks, Plan, Services
 from ...effects import Flow, lift
 from ...exchange import Exchange
-from ...message import Headers, HookResult, Request, Response
-from .entry import FORMS, Entry
+from ...message import Field, HookResult, Request, Response
+from .entry import Entry
+from .form import FORMS
 from .glance import glance
+from .head import answered
 from .key import Key, KeyMaker
 from .memory import Memory
-from .policy import BYPASS_FIELDS, Answered, Bypass, Forward, Header, answered, bypass, refusal, select
-from .recorder import Recorder
+from .policy import Bypass, Forward, Header, Refusal, bypass, bypass_fields, refusal, select
+from .recorder import Recorder, Shelf
 from .spec import Cache
 
 __all__ = ["ResponseCache"]
@@ -47,23 +48,18 @@ class ResponseCache(Component):
         return Hooks(on_request=route.on_request, on_response=route.on_response, filters_response_body=True)
 
 
-_BYPASSED: Mapping[Bypass, str] = {
-    "method": "gatekeep; fwd=method",
-    "authorization": "gatekeep; fwd=bypass; detail=authorization",
-    "cookie": "gatekeep; fwd=bypass; detail=cookie",
-    "range": "gatekeep; fwd=bypass; detail=range",
-    "body": "gatekeep; fwd=bypass; detail=body",
-    "path": "gatekeep; fwd=bypass; detail=path",
+def _status(text: str) -> Field:
+    return Field("cache-status", f"gatekeep; {text}")
+
+
+# Cache-Status (RFC 9211 §2) of answers that came from the app.
+_BYPASSED: Mapping[Bypass, Field] = {
+    reason: _status("fwd=method" if reason == "method" else f"fwd=bypass; detail={reason}") for reason in get_args(Bypass)
 }
-"""Cache-Status (RFC 9211 §2) of an answer that the cache had nothing to do with."""
-
-
-class _Miss(NamedTuple):
-    """A request that went to the app, and may leave its answer here."""
-
-    key: Key
-    reason: Forward
-    generation: int
+_STORED: Mapping[Forward, Field] = {forward: _status(f"fwd={forward}; stored") for forward in get_args(Forward)}
+_REFUSED: Mapping[tuple[Forward, Refusal], Field] = {
+    (forward, reason): _status(f"fwd={forward}; detail={reason}") for forward in get_args(Forward) for reason in get_args(Refusal)
+}
 
 
 class _CachedRoute:
@@ -74,13 +70,11 @@ class _CachedRoute:
         "_carries",
         "_clock",
         "_extra",
-        "_form",
         "_key",
         "_keyed",
-        "_max_entry",
         "_memory",
         "_name",
-        "_ttl",
+        "_shelf",
         "on_request",
     )
 
@@ -88,14 +82,13 @@ class _CachedRoute:
         self._memory = cache.memory
         self._clock = cache.services.clock
         self._name = cache.name
-        self._form = FORMS[plan.protocol]
-        self._ttl = spec.ttl
-        self._max_entry = spec.max_entry
+        self._shelf = Shelf(cache.memory, FORMS[plan.protocol], spec.ttl, spec.max_entry)
         self._authorized = plan.identified
         self._key = KeyMaker(spec, plan)
         headers = {name.lower() for name in spec.headers}
         self._keyed = {"authorization": "authorization" in headers, "cookie": bool(spec.cookies) or "cookie" in headers}
-        self._carries = glance((*BYPASS_FIELDS, *self._key.fields, "if-none-match"), plan.protocol)
+        asked = bypass_fields(authorized=self._authorized, keyed=self._keyed)
+        self._carries = glance((*asked, *self._key.fields, "cookie", "if-none-match"), plan.protocol)
         self._extra: Callable[[Request], Any] | None = None
         self.on_request: Callable[[Exchange], HookResult] = self._look_up
         if spec.key is not None:
@@ -107,7 +100,7 @@ class _CachedRoute:
 
     def _look_up(self, exchange: Exchange) -> Response | None:
         request = exchange.request
-        header = request.header if self._carries(request.native) else _absent
+        header = request.header if self._carries(request.native) else None
         if self._bypasses(exchange, header):
             return None
         key = self._key(exchange, header)
@@ -124,7 +117,9 @@ class _CachedRoute:
         extra = yield from self._extra(exchange.request)
         return self._serve(exchange, (*self._key(exchange, header), extra), header)
 
-    def _bypasses(self, exchange: Exchange, header: Header) -> bool:
+    # `header` looks up the request's fields; None where it has none of those that the cache asks for by name.
+
+    def _bypasses(self, exchange: Exchange, header: Header | None) -> bool:
         request = exchange.request
         reason = bypass(request.method, request.path, header, authorized=self._authorized, keyed=self._keyed)
         if reason is None:
@@ -133,15 +128,15 @@ class _CachedRoute:
         exchange.note(self._name, "bypass")
         return True
 
-    def _serve(self, exchange: Exchange, key: Key, header: Header) -> Response | None:
+    def _serve(self, exchange: Exchange, key: Key, header: Header | None) -> Response | None:
         request = exchange.request
         now = exchange.monotonic
         found = select(self._memory.get(key), request.header, now)
-        if isinstance(found, Entry):
+        if type(found) is Entry:
             found.used = True
             exchange.note(self._name, "hit")
-            return found.answer(request.method, header("if-none-match"), now)
-        exchange.state[self] = _Miss(key, found, self._memory.generation)
+            return found.answer(request.method, None if header is None else header("if-none-match"), now)
+        exchange.state[self] = (key, found, self._memory.generation)
         exchange.note(self._name, "miss")
         return None
 
@@ -150,29 +145,22 @@ class _CachedRoute:
     def on_response(self, exchange: Exchange) -> None:
         response = exchange.response
         assert response is not None
-        miss: _Miss | Bypass = exchange.state.pop(self)
-        if isinstance(miss, str):
-            response.headers.add("cache-status", _BYPASSED[miss])
+        noted: Bypass | tuple[Key, Forward, int] = exchange.state.pop(self)
+        if isinstance(noted, str):
+            response.headers.append(_BYPASSED[noted])
             return
+        key, forward, generation = noted
         request = exchange.request
-        head = answered(response.status, response.headers.text())
-        refused = refusal(request.method, head, self._max_entry)
-        if refused is None and not _seen_by_app(exchange, head.vary):
+        shelf = self._shelf
+        head = answered(response.status, shelf.form.pairs(response.headers), shelf.form)
+        refused = refusal(request.method, head, shelf.max_entry)
+        if refused is None and head.vary and not _seen_by_app(exchange, head.vary):
             refused = "vary"
         if refused is None:
-            keep = partial(self._keep, miss, request, head, response.headers.copy(), self._clock.monotonic())
-            response.attach(Recorder(self._memory, self._max_entry, head.length, keep))
-        outcome = "stored" if refused is None else f"detail={refused}"
-        response.headers.add("cache-status", f"gatekeep; fwd={miss.reason}; {outcome}")
-
-    def _keep(self, miss: _Miss, request: Request, head: Answered, headers: Headers, stored: float, body: bytes) -> None:
-        entry = Entry(head, headers, body, self._form, stored, self._ttl)
-        self._memory.put(miss.key, head.vary, request.header, entry, miss.generation)
-
-
-_NO_FIELDS: Mapping[str, str] = {}
-_absent: Header = _NO_FIELDS.get
-"""Looks up the fields of a request that has none of those asked for."""
+            response.attach(Recorder(shelf, head, key, request.header, generation, self._clock.monotonic()))
+            response.headers.append(_STORED[forward])
+        else:
+            response.headers.append(_REFUSED[forward, refused])
 
 
 def _seen_by_app(exchange: Exchange, names: tuple[str, ...]) -> bool:

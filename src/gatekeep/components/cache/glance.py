@@ -25,4 +25,4 @@ def glance(names: Iterable[str], protocol: Protocol) -> Callable[[Any], bool]:
 
         return carries
     keys = frozenset(_UNPREFIXED.get(name) or f"HTTP_{name.upper().replace('-', '_')}" for name in names)
-    return lambda environ: not keys.isdisjoint(environ)
+    return lambda environ: not environ.keys().isdisjoint(keys)

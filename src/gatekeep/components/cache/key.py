@@ -9,6 +9,7 @@ from urllib.parse import parse_qsl
 
 from ...component import Plan
 from ...exchange import ANONYMOUS, Exchange, Principal
+from ...message import Request
 from .policy import Header
 from .spec import Cache
 
@@ -21,6 +22,7 @@ _ADDRESS = ("x-forwarded-host", "x-forwarded-proto", "x-forwarded-port", "x-forw
 
 _TENANT_AND_ACTOR = ("tenant", "tenant_id", "tid", "org_id", "custom:tenant_id", "act")
 """Claims for whom, or in whose name, somebody acts (`act`: RFC 8693 §4.1); the rest of the identity has its own fields."""
+
 
 def identity(principal: Principal) -> Hashable:
     """Everything about a caller that an answer may depend on; None for an anonymous one."""
@@ -45,7 +47,7 @@ def _hashable(claim: Any) -> Hashable:
 class KeyMaker:
     """A route's key: method class, stage and route, address, path, query, the caller, and what the spec adds to these."""
 
-    __slots__ = ("_authorized", "_cookies", "_query", "_route", "_shared", "fields")
+    __slots__ = ("_absent", "_authorized", "_cookies", "_no_cookies", "_query", "_route", "_shared", "fields")
 
     def __init__(self, spec: Cache, plan: Plan) -> None:
         # One route, one protocol: the two keep headers in different forms. GET and HEAD read the same entry.
@@ -55,10 +57,12 @@ class KeyMaker:
         self._query = None if spec.query == "all" else tuple(sorted(set(spec.query)))
         self._cookies = tuple(sorted(set(spec.cookies)))
         self.fields = tuple(sorted({*(name.lower() for name in spec.headers), *_ADDRESS}))
-        """The header fields whose values are in the key, beside Host."""
+        """The header fields whose values are in the key, beside Host, Cookie and a credential that proved nobody."""
+        self._absent = (None,) * len(self.fields)
+        self._no_cookies = (None,) * len(self._cookies)
 
-    def __call__(self, exchange: Exchange, header: Header) -> Key:
-        """`header` looks up the request's fields."""
+    def __call__(self, exchange: Exchange, header: Header | None) -> Key:
+        """`header` looks up the request's fields; None where it has neither one of `fields` nor a Cookie."""
         request = exchange.request
         seen = exchange.forwarded or request
         principal = exchange.principal
@@ -70,15 +74,15 @@ class KeyMaker:
             request.root_path,
             seen.path,
             query if self._query is None else _chosen(self._query, query),
-            tuple([header(name) for name in self.fields]),
-            tuple([request.cookies.get(name) for name in self._cookies]) if self._cookies else (),
-            None if self._shared else self._caller(principal, header) if self._authorized else identity(principal),
+            self._absent if header is None else tuple([header(name) for name in self.fields]),
+            self._no_cookies if header is None else tuple([request.cookies.get(name) for name in self._cookies]),
+            None if self._shared else self._caller(principal, request) if self._authorized else identity(principal),
         )
 
-    def _caller(self, principal: Principal, header: Header) -> Hashable:
+    def _caller(self, principal: Principal, request: Request) -> Hashable:
         if principal.proof != "authorization":
             # An app may read more from the field than gatekeep did: an API key for gatekeep, the user's token for the app.
-            credential = header("authorization")
+            credential = request.header("authorization")
             if credential is not None:
                 return (identity(principal), credential)
         return identity(principal)

@@ -26,13 +26,14 @@ class Record:
 
     __slots__ = ("kept", "names", "size", "used", "variants")
 
-    def __init__(self, names: tuple[str, ...], size: int, *, used: bool = False, kept: bool = False) -> None:
+    def __init__(self, names: tuple[str, ...]) -> None:
         self.names = names
         self.variants: dict[Values, Entry] = {}
-        self.size = size
-        self.used = used
+        self.size = 0
+        """Bytes that it takes with its entries and its key, as estimated."""
+        self.used = False
         """Whether it was asked for since the last look."""
-        self.kept = kept
+        self.kept = False
         """Whether it has left probation."""
 
     def put(self, values: Values, entry: Entry, limit: int) -> None:
@@ -87,20 +88,22 @@ class Memory:
 
         What one answer varied by counts for every later one: an app that forgets its Vary once mixes up no variants.
         """
+        fresh = Record(vary)
         with self._lock:
             if generation != self.generation:
                 return
-            record = self._records.get(key)
-            if record is None:
-                record = Record(vary, _weight(key) + _PER_RECORD)
+            record = self._records.setdefault(key, fresh)
+            if record is fresh:
+                record.size = _weight(key) + _PER_RECORD
                 self._probation.append(key)
             else:
                 self._sizes[record.kept] -= record.size
                 if not set(vary) <= set(record.names):
-                    names = tuple(dict.fromkeys((*record.names, *vary)))
-                    record = Record(names, _weight(key) + _PER_RECORD, used=record.used, kept=record.kept)
-            record.put(tuple([header(name) for name in record.names]), entry, self.max_record)
-            self._records[key] = record
+                    fresh.names = tuple(dict.fromkeys((*record.names, *vary)))
+                    fresh.size, fresh.used, fresh.kept = _weight(key) + _PER_RECORD, record.used, record.kept
+                    record = self._records[key] = fresh
+            names = record.names
+            record.put(tuple([header(name) for name in names]) if names else (), entry, self.max_record)
             self._sizes[record.kept] += record.size
             while self.size > self.max_bytes:
                 self._make_room()
@@ -151,8 +154,12 @@ class Memory:
         return self._sizes[False] + self._sizes[True]
 
 
-def _weight(part: object) -> int:
+def _weight(part: tuple[object, ...]) -> int:
     """Bytes of text in a key: a client chooses how long it is."""
-    if isinstance(part, tuple):
-        return sum(map(_weight, part))
-    return len(part) if isinstance(part, (str, bytes)) else 0
+    total = 0
+    for item in part:
+        if isinstance(item, (str, bytes)):
+            total += len(item)
+        elif isinstance(item, tuple):
+            total += _weight(item)
+    return total

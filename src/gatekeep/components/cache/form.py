@@ -1,0 +1,74 @@
+"""Form: how one protocol writes header fields, with everything that can be written before the first request."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from functools import lru_cache
+from typing import Any
+
+from ...effects import Protocol
+from ...message import Headers, RawHeaders
+
+__all__ = ["FORMS", "Form", "Pair"]
+
+Pair = tuple[Any, Any]
+"""A field: (bytes, bytes) under ASGI, (str, str) under WSGI."""
+
+_READ = ("cache-control", "vary", "set-cookie", "content-type", "content-length", "etag")
+_READ_AND_DROPPED = ("age", "connection")
+_DROPPED = (
+    # Hop by hop (RFC 9110 §7.6.1, RFC 9111 §3.1), as is whatever Connection names.
+    "keep-alive",
+    "proxy-authenticate",
+    "proxy-authentication-info",
+    "proxy-authorization",
+    "proxy-connection",
+    "te",
+    "trailer",
+    "transfer-encoding",
+    "upgrade",
+    # Said of one answer, not of its content; so is Age, which is computed anew.
+    "x-request-id",
+)
+
+_UNTOLD_BY_304 = ("content-encoding", "content-language", "content-length", "content-range", "content-type", "last-modified")
+"""Metadata of a body that a 304 leaves with the client (RFC 9110 §15.4.5)."""
+
+
+class Form:
+    """One protocol's own form of what the cache reads and writes. Names to look up are in lower case."""
+
+    __slots__ = ("age", "headers", "hit", "length", "named", "roles", "untold")
+
+    def __init__(self, headers: type[Headers], native: Callable[[str], Any], age: str, status: str, length: str) -> None:
+        self.headers = headers
+        self.roles: Mapping[Any, tuple[str | None, bool]] = {
+            native(name): (None if names is _DROPPED else name, names is _READ)
+            for names in (_READ, _READ_AND_DROPPED, _DROPPED)
+            for name in names
+        }
+        """Of the fields of an answer that mean something to a cache: the name to read it by, and whether an entry keeps it."""
+        self.named = native
+        """A name in this form."""
+        self.untold = frozenset(map(native, _UNTOLD_BY_304))
+
+        def numbers(name: str, value: str) -> Callable[[int], Pair]:
+            # Entries of the same age tell the same: the numbers of a few minutes come again and again.
+            pair_name = native(name)
+            return lru_cache(maxsize=1024)(lambda number: (pair_name, native(value % number)))
+
+        self.age = numbers(age, "%d")
+        """The Age field for a number of seconds."""
+        self.hit = numbers(status, "gatekeep; hit; ttl=%d")
+        """The Cache-Status field (RFC 9211 §2) of a hit that is fresh for a number of seconds."""
+        self.length: Callable[[int], Pair] = lambda number: (native(length), native(str(number)))
+
+    def pairs(self, headers: Headers) -> list[Pair]:
+        """The fields in this form; may be the inner list itself."""
+        return headers.raw() if self.headers is RawHeaders else headers.text()
+
+
+FORMS: Mapping[Protocol, Form] = {
+    "asgi": Form(RawHeaders, lambda text: text.encode("latin-1"), "age", "cache-status", "content-length"),
+    "wsgi": Form(Headers, str, "Age", "Cache-Status", "Content-Length"),
+}

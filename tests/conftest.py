@@ -7,9 +7,15 @@ from typing import Any
 
 import pytest
 
+from gatekeep.exchange import _current
 from gatekeep.gateway import Gateway
 from gatekeep.testing import Client
 from opaque import View, asgi_app, ok, wsgi_app
+
+
+def pytest_runtest_setup() -> None:
+    """Flask's test client closes no body, so the last request of a test may still be the current one."""
+    _current.set(None)
 
 
 @pytest.fixture(params=["wsgi", "asgi"])

@@ -54,14 +54,19 @@ class Panel:
 
     def refusal(self, taken: Taken) -> Throttled:
         """The 429 for a decision that refused; it names the limit that waits longest."""
-        index, remaining, retry_after = taken
+        index = taken.refused
         assert index is not None
-        seconds = _whole(retry_after)
-        headers = [("Retry-After", str(seconds))]
+        return self.refuse(index, taken.remaining[index], taken.retry_after)
+
+    def refuse(self, index: int, left: float, wait: float) -> Throttled:
+        """The 429 for one of the limits, with what is left of it and in how many seconds there will be enough."""
+        seconds = _whole(wait)
         head = self._heads[index]
-        if head is not None:
-            headers += (self._policy, ("RateLimit", f"{head}{int(remaining[index] + _ROUNDING)};t={seconds}"))
-        return Throttled(self._details[index], headers=headers)
+        after = ("Retry-After", str(seconds))
+        if head is None:
+            return Throttled(self._details[index], headers=(after,))
+        state = ("RateLimit", f"{head}{int(left + _ROUNDING)};t={seconds}")
+        return Throttled(self._details[index], headers=(after, self._policy, state))
 
 
 def _state(limit: Limit) -> Callable[[float], str]:

@@ -14,7 +14,7 @@ from ...component import Component, RequestHook
 from ...effects import Flow
 from ...errors import Denied, DependencyError
 from ...exchange import Exchange
-from ...stores import Bucket, BucketStore, LocalBucketStore, Taken
+from ...stores import Bucket, BucketStore, LocalBucketStore
 from .answer import Panel
 from .fallback import NOTHING, Fallback, Verdict
 from .identity import bounded
@@ -61,7 +61,7 @@ class Gate:
             key = prefix + bounded(identify(exchange))
             left = take_one(key, rate, burst, cost, exchange.monotonic)
             if left < 0.0:
-                raise panel.refusal(Taken(0, (left + cost,), -left / rate))
+                raise panel.refuse(0, left + cost, -left / rate)
             exchange.state[owner] = (panel, (left,), (key,))
             return None
 

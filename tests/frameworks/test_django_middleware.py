@@ -300,6 +300,36 @@ def test_a_stream_that_outlives_its_loop_is_closed_all_the_same(project: Any) ->
     assert gateway.components[0].outcomes == ["disconnected"]
 
 
+def test_a_stream_whose_client_goes_away_in_the_middle_of_waiting(project: Any) -> None:
+    async def endless() -> Any:
+        yield "0"
+        await asyncio.Event().wait()
+
+    gateway = project([path("", lambda request: StreamingHttpResponse(endless()))], Probe(), order=[Prober])
+
+    async def leave() -> None:
+        inbox = [{"type": "http.request", "body": b"", "more_body": False}]
+        started = asyncio.Event()
+
+        async def receive() -> Any:
+            if inbox:
+                return inbox.pop()
+            await started.wait()
+            return {"type": "http.disconnect"}
+
+        async def send(message: Any) -> None:
+            if message.get("body"):
+                started.set()
+
+        scope = {"type": "http", "method": "GET", "path": "/", "headers": [], "query_string": b""}
+        await ASGIHandler()(scope, receive, send)
+        await asyncio.sleep(0)
+        assert len(asyncio.all_tasks()) == 1
+
+    asyncio.run(leave())
+    assert gateway.components[0].outcomes == ["disconnected"]
+
+
 class Halt(BaseException):
     """What no error handler catches."""
 
@@ -617,10 +647,15 @@ def test_the_app_called_again(browse: Serve, behind: tuple[str, ...]) -> None:
             assert exchange.response is not None
             exchange.response.headers.add("X-Fresh", fresh.body.decode())
 
-    browser = browse([path("<str:x>", opened)], Probe(before=before, after=after), order=[Prober], behind=behind)
+    def view(request: HttpRequest, x: str) -> HttpResponse:
+        response = opened(request)
+        response._resource_closers.append(lambda: ran.append("closed"))  # type: ignore[attr-defined]
+        return response
+
+    browser = browse([path("<str:x>", view)], Probe(before=before, after=after), order=[Prober], behind=behind)
     answer = browser("GET", "/%C3%A9")
     assert (answer.body, answer["X-Fresh"]) == (b"open", "open")
-    assert ran.count("view") == 2
+    assert ran.count("view") == ran.count("closed") == 2
 
 
 def test_a_fault_before_the_view_is_answered(browse: Serve) -> None:
@@ -653,6 +688,22 @@ def test_mistakes_show_at_the_start(project: Any, protocol: str) -> None:
     project([path("", view)])
     with pytest.raises(ConfigurationError, match="no component"):
         WSGIHandler() if protocol == "wsgi" else ASGIHandler()
+
+
+class AsgiOnly(Component):
+    """As one with an async function of the user's."""
+
+    spec: ClassVar[type[Spec]] = Probe
+
+    def bind(self, plan: Plan) -> None:
+        if plan.protocol == "wsgi":
+            raise ConfigurationError("async")
+
+
+def test_a_sync_middleware_makes_no_wsgi_app_of_an_asgi_one(project: Any) -> None:
+    project([path("open/", opened)], order=[AsgiOnly], behind=("Sync",))
+    with PlainClient(ASGIHandler()) as client:
+        assert client.get("/open/").body == b"open"
 
 
 gateway = Gateway()

@@ -222,7 +222,6 @@ def _serve(driver: Any, job: _Job) -> HttpResponseBase:
     meta = job.request.META  # where Django has put decoded paths
     paths = {name: meta[name].encode().decode("latin-1") for name in ("PATH_INFO", "SCRIPT_NAME")}
     environ = {**meta, **paths, _JOB: job}
-    environ.pop("gatekeep", None)
     head = _Head()
     body = driver(environ, head.start_response)
     chunks = iter(body)
@@ -325,7 +324,6 @@ async def _spooled(receive: Receive) -> IO[bytes]:
 
 async def _serve_async(driver: Any, job: _Job) -> HttpResponseBase:
     scope = {**job.request.scope, _JOB: job}
-    scope.pop("gatekeep", None)
     if isinstance(scope.get("query_string"), str):  # so Django's test client has it
         scope["query_string"] = scope["query_string"].encode()
     sent = _Sent(driver, scope, job.receive)

@@ -8,7 +8,7 @@ from typing import Any, NamedTuple, Protocol, TypeAlias
 from urllib.parse import quote_plus, unquote_plus
 
 from ...exchange import Exchange
-from ...message import Forwarded, Headers
+from ...message import Field, Forwarded, Headers
 from .expression import TOKEN, Facts, Text, text_template
 from .operations import Operation
 
@@ -81,7 +81,14 @@ def _field_value(value: Any, facts: Facts) -> str | Text:
 def _set_header(operation: Operation, facts: Facts) -> Edit:
     name, value = _header_name(operation.name, facts), _field_value(operation.value, facts)
     if isinstance(value, str):
-        return lambda _, target: target.headers.stamp(name, value)
+        field = Field(name, value)
+
+        def put(_: Exchange, target: HasHeaders) -> None:
+            headers = target.headers
+            headers.remove(name)
+            headers.append(field)
+
+        return put
 
     def edit(exchange: Exchange, target: HasHeaders) -> None:
         text = value(exchange, None)
@@ -95,11 +102,14 @@ def _set_header(operation: Operation, facts: Facts) -> Edit:
 
 def _add_header(operation: Operation, facts: Facts) -> Edit:
     name, value = _header_name(operation.name, facts), _field_value(operation.value, facts)
+    if isinstance(value, str):
+        field = Field(name, value)
+        return lambda _, target: target.headers.append(field)
 
     def edit(exchange: Exchange, target: HasHeaders) -> None:
-        text = value if isinstance(value, str) else value(exchange, None)
+        text = value(exchange, None)
         if text is not None:
-            target.headers.add(name, text)
+            target.headers.put(name, text)
 
     return edit
 

@@ -14,13 +14,13 @@ from gatekeep.requests import AsgiRequest, WsgiRequest
 from gatekeep.routing import Endpoint, Route, RouteTable, SegmentTrie, Template, ambiguity, covers, may_meet
 
 
-def requested(path, method="GET", raw=None, protocol="asgi"):
+def requested(path, method="GET", raw=None, protocol="asgi", root=""):
     if protocol == "wsgi":
-        environ = {"REQUEST_METHOD": method, "PATH_INFO": path.encode().decode("latin-1")}
+        environ = {"REQUEST_METHOD": method, "PATH_INFO": path.encode().decode("latin-1"), "SCRIPT_NAME": root}
         if raw is not None:
             environ["RAW_URI"] = raw
         return WsgiRequest(environ)
-    scope = {"type": "http", "method": method, "path": path, "headers": []}
+    scope = {"type": "http", "method": method, "path": root + path, "root_path": root, "headers": []}
     if raw is not None:
         scope["raw_path"] = raw.encode()
     return AsgiRequest(scope, None)
@@ -272,6 +272,23 @@ class TestRouteTable:
     )
     def test_a_route_that_names_the_path_itself_settles_it(self, routes, path, holds, protocol):
         assert holding(routes, path, protocol=protocol) == holds
+
+    @pytest.mark.parametrize(
+        ("root", "path", "holds"),
+        [
+            ("/admin", "", None),
+            ("/admin", "/", None),
+            ("/ADMIN", "/", None),
+            ("/api", "/keys/7", None),
+            ("/api", "/orders", []),
+            ("/api", "/admin", ["/admin"]),
+            ("/x", "/7/y", ["/{a}/{b}"]),
+            ("/x", "/y", []),
+        ],
+    )
+    def test_a_root_path_that_a_route_begins_with(self, root, path, holds, protocol):
+        """An app that does not take it off reads the whole path."""
+        assert holding(["/admin", "/api/keys/{rest:path}", "/{a}/{b}"], path, root=root, protocol=protocol) == holds
 
     def test_nearness_counts_for_the_route_s_own_methods_only(self, protocol):
         routes = [Route("/admin", methods={"POST"})]

@@ -351,8 +351,8 @@ class RouteTable:
     def __init__(self, routes: Sequence[Route]) -> None:
         self.routes = routes
         self._exactly: SegmentTrie[tuple[int, Route]] = SegmentTrie()
-        self._nearly: SegmentTrie[Route] = SegmentTrie()
-        self._slashed: SegmentTrie[Route] = SegmentTrie()
+        self._nearly: SegmentTrie[tuple[int, Route]] = SegmentTrie()
+        self._slashed: SegmentTrie[tuple[int, Route]] = SegmentTrie()
         """The routes that a trailing slash would lead to, by what stands before it."""
         self._any_slashed = False
         self._is_folded = all(route.path == _folded(route.path) for route in routes)
@@ -360,9 +360,9 @@ class RouteTable:
             segments = route.template.segments
             self._exactly.add(segments, (index, route))
             folded = [_folded(segment) if isinstance(segment, str) else segment for segment in segments]
-            self._nearly.add(folded[:-1] if folded[-1] == "" else folded, route)
+            self._nearly.add(folded[:-1] if folded[-1] == "" else folded, (index, route))
             if folded[-1] in ("", ...):
-                self._slashed.add(folded[:-1], route)
+                self._slashed.add(folded[:-1], (index, route))
                 self._any_slashed = True
 
     def matching(self, request: Request) -> tuple[tuple[int, ...], Mapping[str, Any]] | None:
@@ -383,7 +383,11 @@ class RouteTable:
                     params = {**params, **found} if numbers else found
                     numbers += (number,)
                     allowed = allowed or route.allow_ambiguous_paths
-        if not allowed and (ambiguity(request) is not None or self._is_near(path, method, numbers)):
+        if not allowed and (
+            ambiguity(request) is not None
+            or self._is_near(path, method, numbers)
+            or (request.root_path != "" and self._is_near_above(request.root_path, path, method, numbers))
+        ):
             return None
         return numbers, params
 
@@ -404,7 +408,19 @@ class RouteTable:
             and route.allows(method)
             and route.template.match(path) is None
             and route.template.nearly_matches(folded)
-            for route in candidates
+            for _, route in candidates
+        )
+
+    def _is_near_above(self, root: str, path: str, method: str, found: Sequence[int]) -> bool:
+        """Whether an app that does not take the root path off would read a path that belongs to a Route which begins with it."""
+        folded, base = _folded(root + path), _folded(root).rstrip("/") + "/"
+        return any(
+            number not in found
+            and f"{_folded(route.path)}/".startswith(base)
+            and not route.allow_ambiguous_paths
+            and route.allows(method)
+            and route.template.nearly_matches(folded)
+            for number, route in self._nearly.candidates(folded.rstrip("/"))
         )
 
 

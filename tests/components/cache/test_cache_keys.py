@@ -11,7 +11,7 @@ from gatekeep.component import Plan
 from gatekeep.components.cache import Cache
 from gatekeep.components.cache.entry import Entry
 from gatekeep.components.cache.form import FORMS
-from gatekeep.components.cache.head import answered
+from gatekeep.components.cache.head import Answered
 from gatekeep.components.cache.key import KeyMaker, identity
 from gatekeep.components.cache.memory import Memory
 from gatekeep.components.cache.policy import select
@@ -122,7 +122,7 @@ def shares(first: dict[str, Any], second: dict[str, Any], protocol: str) -> bool
     """Whether the second request is served with what was stored for the first, whose answer varied by X-Varied."""
     memory = Memory()
     key, header = cache_key(first, protocol)
-    entry = Entry(answered(200, [], FORMS["wsgi"]), b"", FORMS["wsgi"], 0.0, 30.0)
+    entry = Entry(Answered(200, [], FORMS["wsgi"]), b"", FORMS["wsgi"], 0.0, 30.0)
     memory.put(key, ("x-varied",), header, entry, memory.generation)
     key, header = cache_key(second, protocol)
     return isinstance(select(memory.get(key), header, 1.0), Entry)

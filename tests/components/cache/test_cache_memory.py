@@ -7,12 +7,12 @@ from typing import Any
 
 from gatekeep.components.cache.entry import Entry
 from gatekeep.components.cache.form import FORMS
-from gatekeep.components.cache.head import answered
+from gatekeep.components.cache.head import Answered
 from gatekeep.components.cache.memory import Memory
 
 
 def entry(body: bytes = b"x") -> Entry:
-    return Entry(answered(200, [], FORMS["wsgi"]), body, FORMS["wsgi"], 0.0, 30.0)
+    return Entry(Answered(200, [], FORMS["wsgi"]), body, FORMS["wsgi"], 0.0, 30.0)
 
 
 def put(memory: Memory, key: str, body: bytes = b"x", vary: tuple[str, ...] = (), **fields: str) -> None:

@@ -8,7 +8,7 @@ import pytest
 
 from gatekeep.components.cache.entry import Entry
 from gatekeep.components.cache.form import FORMS
-from gatekeep.components.cache.head import Answered, answered
+from gatekeep.components.cache.head import Answered
 from gatekeep.components.cache.memory import Record
 from gatekeep.components.cache.policy import age, bypass, bypass_fields, matches, refusal, select
 
@@ -19,7 +19,7 @@ NOT_KEYED = {"authorization": False, "cookie": False}
 def head_of(protocol: Any, status: int, pairs: list[tuple[str, str]]) -> Answered:
     """The head as an app of that protocol gives it, its names in any case."""
     native: Any = pairs if protocol == "wsgi" else [(name.encode("latin-1"), value.encode("latin-1")) for name, value in pairs]
-    return answered(status, native, FORMS[protocol])
+    return Answered(status, native, FORMS[protocol])
 
 
 def lookup(**fields: str) -> Any:
@@ -196,7 +196,7 @@ def test_age_rfc9111_4_2_3() -> None:
 
 
 def test_select_rfc9111_4() -> None:
-    entry = Entry(answered(200, [], FORMS["wsgi"]), b"", FORMS["wsgi"], 100.0, 30.0)
+    entry = Entry(Answered(200, [], FORMS["wsgi"]), b"", FORMS["wsgi"], 100.0, 30.0)
     record = Record(("accept",))
     record.put(("a",), entry, 1_000_000)
     assert select(None, lookup(), 100.0) == "miss"

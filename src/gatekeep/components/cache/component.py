@@ -12,7 +12,7 @@ from ...message import Field, HookResult, Request, Response
 from .entry import Entry
 from .form import FORMS
 from .glance import glance
-from .head import answered
+from .head import Answered
 from .key import Key, KeyMaker
 from .memory import Memory
 from .policy import Bypass, Forward, Header, Refusal, bypass, bypass_fields, refusal, select
@@ -152,7 +152,7 @@ class _CachedRoute:
         key, forward, generation = noted
         request = exchange.request
         shelf = self._shelf
-        head = answered(response.status, shelf.form.pairs(response.headers), shelf.form)
+        head = Answered(response.status, shelf.form.pairs(response.headers), shelf.form)
         refused = refusal(request.method, head, shelf.max_entry)
         if refused is None and head.vary and not _seen_by_app(exchange, head.vary):
             refused = "vary"

@@ -38,7 +38,7 @@ _UNTOLD_BY_304 = ("content-encoding", "content-language", "content-length", "con
 class Form:
     """One protocol's own form of what the cache reads and writes. Names to look up are in lower case."""
 
-    __slots__ = ("age", "headers", "hit", "length", "named", "roles", "untold")
+    __slots__ = ("age", "comma", "headers", "hit", "length", "named", "roles", "untold")
 
     def __init__(self, headers: type[Headers], native: Callable[[str], Any], age: str, status: str, length: str) -> None:
         self.headers = headers
@@ -48,6 +48,8 @@ class Form:
             for name in names
         }
         """Of the fields of an answer that mean something to a cache: the name to read it by, and whether an entry keeps it."""
+        self.comma: Any = native(",")
+        """What joins the values of a field that stands there twice (RFC 9110 §5.3)."""
         self.named = native
         """A name in this form."""
         self.untold = frozenset(map(native, _UNTOLD_BY_304))

@@ -4,92 +4,84 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 from functools import lru_cache
-from typing import NamedTuple
+from typing import Any
 
 from .form import Form, Pair
 
-__all__ = ["Answered", "answered"]
+__all__ = ["Answered"]
 
 
-class Answered(NamedTuple):
-    """What the head of an answer says to a cache."""
+class Answered:
+    """What the head of an answer says to a cache.
 
-    status: int
-    pairs: list[Pair]
-    """The fields that belong into an entry (RFC 9111 §3.1)."""
-    size: int
-    """Bytes of their text."""
-    control: frozenset[str]
-    """The names of Cache-Control's directives; a qualified form (`private="x"`) counts as the plain one (RFC 9111 §5.2.2)."""
-    vary: tuple[str, ...]
-    """Lower-case names in order, each once."""
-    sets_cookie: bool
-    media_type: str
-    length: int | None
-    """Content-Length in bytes; -1 when it is no number."""
-    etag: str | None
-    age: int
-    """Seconds, as an origin behind the app gave it; 0 when absent."""
+    `pairs` are the fields that belong into an entry (RFC 9111 §3.1), `size` the bytes of their text. `control` has the names
+    of Cache-Control's directives: a qualified form (`private="x"`) counts as the plain one (RFC 9111 §5.2.2). `vary`:
+    lower-case names in order, each once. `length`: Content-Length in bytes, None when absent, -1 when it is no number.
+    `age`: seconds, as an origin behind the app gave it, 0 when absent.
+    """
+
+    __slots__ = ("age", "control", "etag", "length", "media_type", "pairs", "sets_cookie", "size", "status", "vary")
+
+    def __init__(self, status: int, pairs: Iterable[Pair], form: Form) -> None:
+        """Read in one pass; names come in any case."""
+        role_of = form.roles.get
+        found: dict[str, Any] = {}
+        entry: list[Pair] = []
+        size = 0
+        for pair in pairs:
+            field, value = pair
+            role = role_of(field.lower())
+            if role is not None:
+                name, keep = role
+                if name is not None:
+                    found[name] = found[name] + form.comma + value if name in found else value
+                if not keep:
+                    continue
+            entry.append(pair)
+            size += len(field) + len(value)
+        get = found.get
+        connection = get("connection")
+        if connection is not None:
+            hops = {form.named(name) for name in _names(connection)}
+            entry = [pair for pair in entry if pair[0].lower() not in hops]
+        control, vary, kind, length = get("cache-control"), get("vary"), get("content-type"), get("content-length")
+        etag, age = get("etag"), get("age")
+        self.status = status
+        self.pairs = entry
+        self.size = size
+        self.control = _NOTHING if control is None else _directives(control)
+        self.vary = () if vary is None else _names(vary)
+        self.sets_cookie = "set-cookie" in found
+        self.media_type = "" if kind is None else _media_type(kind)
+        self.length = None if length is None else _number(length, -1)
+        self.etag: str | None = None if etag is None else _text(etag)
+        self.age = 0 if age is None else _number(age, 0)
 
 
-def answered(status: int, pairs: Iterable[Pair], form: Form) -> Answered:
-    """Read a head in one pass; names come in any case, values stay as they are but for those that are read."""
-    role_of = form.roles.get
-    found: dict[str, str] = {}
-    entry: list[Pair] = []
-    size = 0
-    for pair in pairs:
-        field, value = pair
-        role = role_of(field.lower())
-        if role is not None:
-            name, keep = role
-            if name is not None:
-                text = value.decode("latin-1") if type(value) is bytes else value
-                found[name] = f"{found[name]},{text}" if name in found else text
-            if not keep:
-                continue
-        entry.append(pair)
-        size += len(field) + len(value)
-    get = found.get
-    connection = get("connection")
-    if connection is not None:
-        hops = {form.named(name) for name in _names(connection)}
-        entry = [pair for pair in entry if pair[0].lower() not in hops]
-    control, vary, kind, length, age = get("cache-control"), get("vary"), get("content-type"), get("content-length"), get("age")
-    return Answered(
-        status,
-        entry,
-        size,
-        _NOTHING if control is None else _directives(control),
-        () if vary is None else _names(vary),
-        "set-cookie" in found,
-        "" if kind is None else _media_type(kind),
-        None if length is None else _number(length, -1),
-        get("etag"),
-        0 if age is None else _number(age, 0),
-    )
+def _text(value: Any) -> str:
+    return value.decode("latin-1") if isinstance(value, bytes) else value
 
 
 _NOTHING: frozenset[str] = frozenset()
 
-# An app says the same few things in every answer: what they mean is remembered, of the latest ones.
+# Values come in the protocol's own form. An app says the same few things in every answer: what the latest meant is known.
 
 
 @lru_cache(maxsize=128)
-def _directives(value: str) -> frozenset[str]:
-    return frozenset(part.partition("=")[0].strip() for part in value.lower().split(","))
+def _directives(value: Any) -> frozenset[str]:
+    return frozenset(part.partition("=")[0].strip() for part in _text(value).lower().split(","))
 
 
 @lru_cache(maxsize=128)
-def _names(value: str) -> tuple[str, ...]:
-    return tuple(dict.fromkeys(name for part in value.split(",") if (name := part.strip().lower())))
+def _names(value: Any) -> tuple[str, ...]:
+    return tuple(dict.fromkeys(name for part in _text(value).split(",") if (name := part.strip().lower())))
 
 
 @lru_cache(maxsize=128)
-def _media_type(value: str) -> str:
-    return value.partition(";")[0].strip().lower()
+def _media_type(value: Any) -> str:
+    return _text(value).partition(";")[0].strip().lower()
 
 
-def _number(value: str, otherwise: int) -> int:
+def _number(value: Any, otherwise: int) -> int:
     value = value.strip()
-    return int(value) if value.isascii() and value.isdigit() and len(value) < 16 else otherwise
+    return int(value) if value.isdigit() and value.isascii() and len(value) < 16 else otherwise

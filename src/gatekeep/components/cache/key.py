@@ -22,6 +22,7 @@ _ADDRESS = ("x-forwarded-host", "x-forwarded-proto", "x-forwarded-port", "x-forw
 
 _TENANT_AND_ACTOR = ("tenant", "tenant_id", "tid", "org_id", "custom:tenant_id", "act")
 """Claims for whom, or in whose name, somebody acts (`act`: RFC 8693 §4.1); the rest of the identity has its own fields."""
+_TELLING = frozenset(_TENANT_AND_ACTOR)
 
 
 def identity(principal: Principal) -> Hashable:
@@ -36,7 +37,9 @@ def identity(principal: Principal) -> Hashable:
         principal.client_id,
         principal.scopes,
         principal.roles,
-        tuple([(name, _hashable(claims[name])) for name in _TENANT_AND_ACTOR if name in claims]) if claims else (),
+        ()
+        if _TELLING.isdisjoint(claims)
+        else tuple([(name, _hashable(claims[name])) for name in _TENANT_AND_ACTOR if name in claims]),
     )
 
 
@@ -47,7 +50,7 @@ def _hashable(claim: Any) -> Hashable:
 class KeyMaker:
     """A route's key: method class, stage and route, address, path, query, the caller, and what the spec adds to these."""
 
-    __slots__ = ("_absent", "_authorized", "_cookies", "_no_cookies", "_query", "_route", "_shared", "fields")
+    __slots__ = ("_authorized", "_cookies", "_query", "_route", "_shared", "fields")
 
     def __init__(self, spec: Cache, plan: Plan) -> None:
         # One route, one protocol: the two keep headers in different forms. GET and HEAD read the same entry.
@@ -58,8 +61,6 @@ class KeyMaker:
         self._cookies = tuple(sorted(set(spec.cookies)))
         self.fields = tuple(sorted({*(name.lower() for name in spec.headers), *_ADDRESS}))
         """The header fields whose values are in the key, beside Host, Cookie and a credential that proved nobody."""
-        self._absent = (None,) * len(self.fields)
-        self._no_cookies = (None,) * len(self._cookies)
 
     def __call__(self, exchange: Exchange, header: Header | None) -> Key:
         """`header` looks up the request's fields; None where it has neither one of `fields` nor a Cookie."""
@@ -74,8 +75,8 @@ class KeyMaker:
             request.root_path,
             seen.path,
             query if self._query is None else _chosen(self._query, query),
-            self._absent if header is None else tuple([header(name) for name in self.fields]),
-            self._no_cookies if header is None else tuple([request.cookies.get(name) for name in self._cookies]),
+            () if header is None else _present(self.fields, header),
+            () if header is None or not self._cookies else _present(self._cookies, request.cookies.get),
             None if self._shared else self._caller(principal, request) if self._authorized else identity(principal),
         )
 
@@ -86,6 +87,10 @@ class KeyMaker:
             if credential is not None:
                 return (identity(principal), credential)
         return identity(principal)
+
+
+def _present(names: tuple[str, ...], look_up: Header) -> Hashable:
+    return tuple([(name, value) for name in names if (value := look_up(name)) is not None])
 
 
 def _chosen(names: tuple[str, ...], query_string: str) -> Hashable:

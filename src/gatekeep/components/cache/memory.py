@@ -158,8 +158,10 @@ def _weight(part: tuple[object, ...]) -> int:
     """Bytes of text in a key: a client chooses how long it is."""
     total = 0
     for item in part:
-        if isinstance(item, (str, bytes)):
+        if type(item) is str:
             total += len(item)
         elif isinstance(item, tuple):
             total += _weight(item)
+        elif isinstance(item, (str, bytes)):  # of a key function's own
+            total += len(item)
     return total

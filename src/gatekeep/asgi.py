@@ -27,7 +27,7 @@ class AsgiDriver:
     """A gateway in front of an ASGI app; itself an ASGI app. The wrapped app is at `.app`."""
 
     def __init__(self, front: Front) -> None:
-        self._front = front
+        self.front = front
         self.gateway = front.gateway
         self.app = front.app
 
@@ -38,11 +38,11 @@ class AsgiDriver:
         elif kind == "websocket":
             serve = _websocket
         elif kind == "lifespan":
-            await serve_lifespan(self._front, scope, receive, send)
+            await serve_lifespan(self.front, scope, receive, send)
             return
         else:
             raise ValueError(f"gatekeep does not know the scope type {kind!r}, and lets nothing through that it does not know")
-        front = self._front
+        front = self.front
         gateway = self.gateway
         outer = scope.get("gatekeep")
         if outer is not None and front.has_passed(outer):

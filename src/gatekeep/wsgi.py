@@ -33,12 +33,12 @@ class WsgiDriver:
     """A gateway in front of a WSGI app; itself a WSGI app. The wrapped app is at `.app`."""
 
     def __init__(self, front: Front) -> None:
-        self._front = front
+        self.front = front
         self.gateway = front.gateway
         self.app = front.app
 
     def __call__(self, environ: Environ, start_response: StartResponse) -> Iterable[bytes]:
-        front = self._front
+        front = self.front
         gateway = self.gateway
         outer = environ.get("gatekeep")
         if outer is not None and front.has_passed(outer):

@@ -46,9 +46,12 @@ class Front:
             self._router = StageRouter([(stage, self._stage_site(stage, inner, app, adapter)) for stage in gateway.stages])
         elif app is None:
             raise ConfigurationError("there is no app to serve", origin=caller(), fix="pass one, or Stage(app=...)")
-        self._default = self._site(inner, app, adapter)
-        if self._router is None:
-            self.sites.append(self._default)
+        if len(gateway.stages) == 1 and gateway.stages[0].takes_all:
+            self._router, self._default = None, self.sites[0]  # nothing to pick from
+        else:
+            self._default = self._site(inner, app, adapter)
+            if self._router is None:
+                self.sites.append(self._default)
         for site in {*self.sites, self._default}:
             site.compile()  # what is there already; again when the app is complete
 

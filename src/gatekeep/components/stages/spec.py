@@ -50,6 +50,11 @@ class Stage:
             if not isinstance(value, str):
                 raise self._mistake(f"the variable {key!r} is not a string")
 
+    @property
+    def takes_all(self) -> bool:
+        """Whether it names no selector."""
+        return not self.path and self.host is None and self.header is None
+
     def _mistake(self, message: str, fix: str = "") -> ConfigurationError:
         return ConfigurationError(f"Stage: {message}", origin=self.origin, fix=fix)
 

@@ -89,10 +89,12 @@ class MemoryStore:
                 full_at = shard.promote(key, now)
             missing = (full_at - now) * rate if full_at > now else 0.0
             left = burst - missing - cost
-            if left >= -_SLACK:
-                shard.recent[key] = now + (missing + cost) / rate
-                return max(0.0, left)
-            shard.recent[key] = full_at
+            if left < 0.0:
+                if left < -_SLACK:
+                    shard.recent[key] = full_at
+                    return left
+                left = 0.0
+            shard.recent[key] = now + (missing + cost) / rate
         return left
 
     def _take_several(self, buckets: Sequence[Bucket], now: float) -> Taken:

@@ -45,5 +45,6 @@ class Entry:
         if if_none_match is not None and matches(if_none_match, self.etag):
             status, body = 304, b""
             pairs = [pair for pair in pairs if pair[0].lower() not in form.untold]
-        own = (form.age(age(self._age, self.stored, now)), form.hit(int(self.expires - now)))  # seconds, rounded down
-        return Response(status, form.headers.adopt([*pairs, *own]), body)
+        told = form.age(age(self._age, self.stored, now))
+        left = form.hit(int(self.expires - now))  # seconds, rounded down
+        return Response(status, form.headers.adopt([*pairs, told, left]), body)

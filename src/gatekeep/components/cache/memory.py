@@ -104,8 +104,9 @@ class Memory:
                     record = self._records[key] = fresh
             names = record.names
             record.put(tuple([header(name) for name in names]) if names else (), entry, self.max_record)
-            self._sizes[record.kept] += record.size
-            while self.size > self.max_bytes:
+            sizes = self._sizes
+            sizes[record.kept] += record.size
+            while sizes[False] + sizes[True] > self.max_bytes:
                 self._make_room()
 
     def _make_room(self) -> None:
@@ -161,7 +162,8 @@ def _weight(part: tuple[object, ...]) -> int:
         if type(item) is str:
             total += len(item)
         elif isinstance(item, tuple):
-            total += _weight(item)
+            if item:
+                total += _weight(item)
         elif isinstance(item, (str, bytes)):  # of a key function's own
             total += len(item)
     return total

@@ -421,6 +421,18 @@ def test_a_gateway_that_did_not_know_the_routes_does_not_count(project: Any, pro
         assert client.get("/closed/").status == 403
 
 
+@pytest.mark.parametrize("behind", BEHIND, ids=str)
+def test_a_wrapped_handler_that_is_called_raw_is_refused(project: Any, protocol: str, behind: tuple[str, ...]) -> None:
+    gateway = project([path("open/", opened)], behind=behind)
+    handler = WSGIHandler() if protocol == "wsgi" else ASGIHandler()
+    gateway.wrap(handler)
+    with PlainClient(handler) as client:
+        answer = client.get("/open/")
+    assert (answer.status, answer.json()["code"]) == (500, "not_guarded")
+    assert "view" not in ran
+    assert "process_view" not in ran
+
+
 # The guard.
 
 

@@ -367,13 +367,10 @@ class _Sent:
         return head
 
     async def __aiter__(self) -> AsyncIterator[bytes]:
-        try:
-            while (message := await self._messages.get()) is not None:
-                if message.get("body"):
-                    yield message["body"]
-            await self._task
-        finally:
-            self._task.cancel()
+        while (message := await self._messages.get()) is not None:
+            if message.get("body"):
+                yield message["body"]
+        await self._task
 
     def close(self) -> None:
         """Django calls it with the response's end, from a thread."""

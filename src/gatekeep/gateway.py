@@ -77,6 +77,15 @@ class Gateway:
         _choice("errors", errors, ("problem", "aws"), origin)
         _choice("unmatched", unmatched, ("pass", "refuse"), origin)
         _choice("unreached", unreached, ("error", "warn"), origin)
+        for given, kind in ((routes, Route), (stages, Stage)):
+            for item in given:
+                if not isinstance(item, kind):
+                    raise ConfigurationError(f"Gateway: {item!r} is not a {kind.__name__}", origin=origin)
+        names: set[str] = set()
+        for stage in stages:
+            if stage.name in names:
+                raise ConfigurationError(f"Stage: there are two named {stage.name!r}", origin=stage.origin)
+            names.add(stage.name)
         if isinstance(trusted_proxies, str):
             raise ConfigurationError("Gateway: trusted_proxies is a string", origin=origin, fix="give a list of networks")
         try:

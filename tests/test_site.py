@@ -537,7 +537,7 @@ class TestReading:
         site = client.gateway._fronts[0].sites[0]
         adapter.guard.refuse(None, "a")
         assert "did not pass the gateway" in caplog.text
-        for target, how in (("/x", "to * /x"), ("/nowhere", "no route for GET '/nowhere'")):
+        for target, how in (("/x", "to * /x"), ("/nowhere", "no route for 'GET' '/nowhere'")):
             request = WsgiRequest({"REQUEST_METHOD": "GET", "PATH_INFO": target})
             exchange = Exchange(request, site, *site.find(request), 0.0)
             adapter.guard.refuse(exchange, "a")

@@ -1,21 +1,17 @@
-"""Routes: Route (a pattern with specs), Endpoint (what the app's own table leads to), and the segment trie between them.
-
-Flat cost: a look-up costs what its path's segments cost, whatever the number of routes. The trie proposes candidates; each
-is then verified exactly (a compiled pattern, or the framework's own matcher), so it may propose too many, never too few.
-"""
+"""Routes: Route (a pattern with specs), Endpoint (what the app's own table leads to), and the table of a gateway's Routes."""
 
 from __future__ import annotations
 
 import re
-import unicodedata
-from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
-from types import EllipsisType, MappingProxyType
-from typing import Any, Generic, NamedTuple, Protocol, TypeAlias, TypeVar
-from urllib.parse import unquote
+from collections.abc import Callable, Collection, Mapping, Sequence
+from types import MappingProxyType
+from typing import Any, NamedTuple, Protocol, TypeAlias
 
 from .component import Spec, caller
 from .errors import ConfigurationError
 from .message import Request
+from .template import Template, covers, fold, may_meet
+from .trie import Segment, SegmentTrie
 
 __all__ = [
     "Endpoint",
@@ -31,11 +27,6 @@ __all__ = [
     "covers",
     "may_meet",
 ]
-
-T = TypeVar("T")
-
-Segment: TypeAlias = str | EllipsisType | None
-"""One step of a trie: literal text, None for any one segment, `...` for any rest (also an empty one)."""
 
 Params: TypeAlias = Mapping[str, Any] | Callable[[], Mapping[str, Any]] | None
 
@@ -87,217 +78,6 @@ class Resolver(Protocol):
     """Whether method, path, root path and handshake alone decide; what was found may then be remembered."""
 
     def find(self, request: Request) -> Found | None: ...
-
-
-class _Node(Generic[T]):
-    __slots__ = ("any", "ends", "rest", "static")
-
-    def __init__(self) -> None:
-        self.static: dict[str, _Node[T]] = {}
-        self.any: _Node[T] | None = None
-        self.ends: list[tuple[int, T]] = []
-        self.rest: list[tuple[int, T]] = []
-
-
-class SegmentTrie(Generic[T]):
-    """Values by path pattern; `candidates` gives every value whose pattern may match, in the order they were added."""
-
-    def __init__(self) -> None:
-        self._root: _Node[T] = _Node()
-        self._count = 0
-
-    def add(self, segments: Sequence[Segment], value: T) -> None:
-        """Segments as `path.split("/")` gives them: a path "/a/b" has ["", "a", "b"]. What follows `...` is ignored."""
-        node = self._root
-        entry = (self._count, value)
-        self._count += 1
-        for segment in segments:
-            if segment is ...:
-                node.rest.append(entry)
-                return
-            if segment is None:
-                if node.any is None:
-                    node.any = _Node()
-                node = node.any
-            else:
-                node = node.static.setdefault(segment, _Node())
-        node.ends.append(entry)
-
-    def candidates(self, path: str) -> list[T]:
-        # Nearly always one node leads to one node; only where text and a parameter both fit does the walk fork.
-        node = self._root
-        found: list[tuple[int, T]] = []
-        parts = path.split("/")
-        for position, segment in enumerate(parts):
-            if node.rest:
-                found += node.rest
-            child, parameter = node.static.get(segment), node.any
-            if parameter is None:
-                if child is None:
-                    return self._values(found)
-                node = child
-            elif child is None:
-                node = parameter
-            else:
-                return self._fork(found, [child, parameter], parts[position + 1 :])
-        return self._values(found + node.ends + node.rest)
-
-    def _fork(self, found: list[tuple[int, T]], nodes: list[_Node[T]], parts: Sequence[str]) -> list[T]:
-        for segment in parts:
-            following = []
-            for node in nodes:
-                if node.rest:
-                    found += node.rest
-                child = node.static.get(segment)
-                if child is not None:
-                    following.append(child)
-                if node.any is not None:
-                    following.append(node.any)
-            nodes = following
-        for node in nodes:
-            found += node.ends
-            found += node.rest
-        return self._values(found)
-
-    @staticmethod
-    def _values(found: list[tuple[int, T]]) -> list[T]:
-        if len(found) == 1:
-            return [found[0][1]]
-        found.sort(key=_by_order)
-        return [value for _, value in found]
-
-
-def _by_order(entry: tuple[int, Any]) -> int:
-    return entry[0]
-
-
-def _integer(text: str) -> int | str:
-    # int() refuses what is too long for it (CPython: 4,300 digits); the path matches nevertheless.
-    return int(text) if len(text) <= 1000 else text
-
-
-_CONVERTERS: Mapping[str, tuple[str, Callable[[str], Any]]] = {
-    "str": (r"[^/]+", str),
-    "path": (r".*", str),
-    "int": (r"[0-9]+", _integer),
-    "float": (r"[0-9]+(?:\.[0-9]+)?", float),
-    "uuid": (r"[0-9a-fA-F]{8}-?(?:[0-9a-fA-F]{4}-?){3}[0-9a-fA-F]{12}", str),
-}
-_PARAMETER = re.compile(r"\{([a-zA-Z_]\w*)(?::([a-z]+))?\}")
-_ONE, _REST = "\0", "\1"
-
-
-def _segments(shape: str) -> Iterator[Segment]:
-    for part in shape.split("/"):
-        if _REST in part:
-            yield ...
-            return
-        yield None if _ONE in part else part
-
-
-def _folded(text: str) -> str:
-    """A path as a forgiving app may read it: decoded once more, in one letter case, with plain characters for their look-alikes
-
-    of other forms (NFKC), and without blanks around its segments.
-    """
-    if text.isascii() and "%" not in text and " " not in text:
-        return text.lower()
-    text = unicodedata.normalize("NFKC", unquote(text)).upper().casefold()
-    return "/".join([segment.strip() for segment in text.split("/")])
-
-
-class Template:
-    """A path pattern such as "/orders/{id:int}/{rest:path}": converters str (one segment, the default), int, float, uuid, path.
-
-    Raises ValueError for a pattern that is not one.
-    """
-
-    __slots__ = ("_converters", "_forgiving", "_match", "bare", "exact", "segments", "text")
-
-    def __init__(self, text: str) -> None:
-        if not text.startswith("/"):
-            raise ValueError(f"the path pattern {text!r} does not start with a slash")
-        parts = _PARAMETER.split(text)  # literal, name, converter, literal, name, converter, …, literal
-        literals, names, kinds = parts[::3], parts[1::3], [kind or "str" for kind in parts[2::3]]
-        unknown = [kind for kind in kinds if kind not in _CONVERTERS]
-        if unknown:
-            raise ValueError(f"{text!r}: unknown converter {unknown[0]!r}; there are {', '.join(_CONVERTERS)}")
-        if len(set(names)) < len(names):
-            raise ValueError(f"{text!r} names a parameter twice")
-        if any("{" in literal or "}" in literal for literal in literals):
-            raise ValueError(f"{text!r}: a brace that opens or closes no parameter")
-        pattern, forgiving, shape = "", "", ""
-        for literal, name, kind in zip(literals, [*names, None], [*kinds, None], strict=True):
-            pattern += re.escape(literal)
-            forgiving += re.escape(_folded(literal))
-            shape += literal
-            if name is not None and kind is not None:
-                pattern += f"(?P<{name}>{_CONVERTERS[kind][0]})"
-                forgiving += f"(?:{_CONVERTERS[kind][0]})"
-                shape += _REST if kind == "path" else _ONE
-        self.text = text
-        bare = _folded(_PARAMETER.sub(lambda found: f"{{{found[2] or 'str'}}}", text))
-        self.bare = bare.removesuffix("{path}").rstrip("/") if bare.endswith("/{path}") else bare.rstrip("/")
-        """What templates have in common that differ in names, a trailing slash or rest, and what folding takes away only."""
-        self.segments = list(_segments(shape))
-        self._converters = {
-            name: _CONVERTERS[kind][1] for name, kind in zip(names, kinds, strict=True) if kind in ("int", "float")
-        }
-        self._match = re.compile(pattern, re.DOTALL).fullmatch
-        self._forgiving = re.compile(forgiving.removesuffix("/") + "/*", re.DOTALL).fullmatch
-        self.exact = (
-            set(kinds) <= {"str", "path"}
-            and all(literal.endswith("/") for literal, kind in zip(literals, kinds, strict=False) if kind is not None)
-            and all(literal.startswith("/") or not literal for literal in literals[1:])
-            and "path" not in kinds[:-1]
-            and ("path" not in kinds or not literals[-1])
-        )
-        """Whether the segments alone say what matches: parameters fill whole segments and take any text."""
-
-    def match(self, path: str) -> Mapping[str, Any] | None:
-        """The parameters, converted, or None. Matches the whole path, a newline included."""
-        found = self._match(path)
-        if found is None:
-            return None
-        params: dict[str, Any] = found.groupdict()
-        for name, convert in self._converters.items():
-            params[name] = convert(params[name])
-        return params
-
-    def nearly_matches(self, folded: str) -> bool:
-        """Whether a folded path matches but for what folding takes away, and for slashes at its end."""
-        return self._forgiving(folded) is not None or self._forgiving(f"{folded}/") is not None
-
-    def __repr__(self) -> str:
-        return f"Template({self.text!r})"
-
-
-def covers(template: Template, segments: Sequence[Segment]) -> bool:
-    """Whether every path that fits these segments surely matches the template; False where that can't be told.
-
-    Of segments that stand for any one or any rest it is known that the one is not empty, and that the rest is at least there.
-    """
-    if not template.exact:
-        return False
-    for position, own in enumerate(template.segments):
-        if own is ...:
-            return len(segments) > position
-        other = segments[position] if position < len(segments) else ...
-        if other is ... or (other != own and own is not None) or (own is None and other == ""):
-            return False
-    return len(segments) == len(template.segments)
-
-
-def may_meet(one: Sequence[Segment], other: Sequence[Segment]) -> bool:
-    """Whether some path may fit both; what folding takes away and trailing slashes are left open."""
-    for left, right in zip(one, other, strict=False):
-        if left is ... or right is ...:
-            return True
-        if left is not None and right is not None and _folded(left) != _folded(right):
-            return False
-    longer = one if len(one) > len(other) else other
-    rest = longer[min(len(one), len(other)) :]
-    return all(segment == "" or segment is ... for segment in rest[:1])
 
 
 class Route:
@@ -355,11 +135,11 @@ class RouteTable:
         self._slashed: SegmentTrie[tuple[int, Route]] = SegmentTrie()
         """The routes that a trailing slash would lead to, by what stands before it."""
         self._any_slashed = False
-        self._is_folded = all(route.path == _folded(route.path) for route in routes)
+        self._is_folded = all(route.path == fold(route.path) for route in routes)
         for index, route in enumerate(routes):
             segments = route.template.segments
             self._exactly.add(segments, (index, route))
-            folded = [_folded(segment) if isinstance(segment, str) else segment for segment in segments]
+            folded = [fold(segment) if isinstance(segment, str) else segment for segment in segments]
             self._nearly.add(folded[:-1] if folded[-1] == "" else folded, (index, route))
             if folded[-1] in ("", ...):
                 self._slashed.add(folded[:-1], (index, route))
@@ -392,7 +172,7 @@ class RouteTable:
         return numbers, params
 
     def _is_near(self, path: str, method: str, found: Sequence[int]) -> bool:
-        folded = _folded(path)
+        folded = fold(path)
         if self._is_folded and folded == path and path[-1] != "/":
             if not self._any_slashed:
                 return False
@@ -413,10 +193,10 @@ class RouteTable:
 
     def _is_near_above(self, root: str, path: str, method: str, found: Sequence[int]) -> bool:
         """Whether an app that does not take the root path off would read a path that belongs to a Route which begins with it."""
-        folded, base = _folded(root + path), _folded(root).rstrip("/") + "/"
+        folded, base = fold(root + path), fold(root).rstrip("/") + "/"
         return any(
             number not in found
-            and f"{_folded(route.path)}/".startswith(base)
+            and f"{fold(route.path)}/".startswith(base)
             and not route.allow_ambiguous_paths
             and route.allows(method)
             and route.template.nearly_matches(folded)

@@ -1,0 +1,142 @@
+"""Template: a path pattern such as "/orders/{id:int}", and what can be said of two patterns without a path."""
+
+from __future__ import annotations
+
+import re
+import unicodedata
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from typing import Any
+from urllib.parse import unquote
+
+from .trie import Segment
+
+__all__ = ["Template", "covers", "fold", "may_meet"]
+
+
+def _integer(text: str) -> int | str:
+    # int() refuses what is too long for it (CPython: 4,300 digits); the path matches nevertheless.
+    return int(text) if len(text) <= 1000 else text
+
+
+_CONVERTERS: Mapping[str, tuple[str, Callable[[str], Any]]] = {
+    "str": (r"[^/]+", str),
+    "path": (r".*", str),
+    "int": (r"[0-9]+", _integer),
+    "float": (r"[0-9]+(?:\.[0-9]+)?", float),
+    "uuid": (r"[0-9a-fA-F]{8}-?(?:[0-9a-fA-F]{4}-?){3}[0-9a-fA-F]{12}", str),
+}
+_PARAMETER = re.compile(r"\{([a-zA-Z_]\w*)(?::([a-z]+))?\}")
+_ONE, _REST = "\0", "\1"
+
+
+def _segments(shape: str) -> Iterator[Segment]:
+    for part in shape.split("/"):
+        if _REST in part:
+            yield ...
+            return
+        yield None if _ONE in part else part
+
+
+def fold(text: str) -> str:
+    """A path as a forgiving app may read it: decoded once more, in one letter case, with plain characters for their look-alikes
+
+    of other forms (NFKC), and without blanks around its segments.
+    """
+    if text.isascii() and "%" not in text and " " not in text:
+        return text.lower()
+    text = unicodedata.normalize("NFKC", unquote(text)).upper().casefold()
+    return "/".join([segment.strip() for segment in text.split("/")])
+
+
+class Template:
+    """A path pattern such as "/orders/{id:int}/{rest:path}": converters str (one segment, the default), int, float, uuid, path.
+
+    Raises ValueError for a pattern that is not one.
+    """
+
+    __slots__ = ("_converters", "_forgiving", "_match", "bare", "exact", "segments", "text")
+
+    def __init__(self, text: str) -> None:
+        if not text.startswith("/"):
+            raise ValueError(f"the path pattern {text!r} does not start with a slash")
+        parts = _PARAMETER.split(text)  # literal, name, converter, literal, name, converter, …, literal
+        literals, names, kinds = parts[::3], parts[1::3], [kind or "str" for kind in parts[2::3]]
+        unknown = [kind for kind in kinds if kind not in _CONVERTERS]
+        if unknown:
+            raise ValueError(f"{text!r}: unknown converter {unknown[0]!r}; there are {', '.join(_CONVERTERS)}")
+        if len(set(names)) < len(names):
+            raise ValueError(f"{text!r} names a parameter twice")
+        if any("{" in literal or "}" in literal for literal in literals):
+            raise ValueError(f"{text!r}: a brace that opens or closes no parameter")
+        pattern, forgiving, shape = "", "", ""
+        for literal, name, kind in zip(literals, [*names, None], [*kinds, None], strict=True):
+            pattern += re.escape(literal)
+            forgiving += re.escape(fold(literal))
+            shape += literal
+            if name is not None and kind is not None:
+                pattern += f"(?P<{name}>{_CONVERTERS[kind][0]})"
+                forgiving += f"(?:{_CONVERTERS[kind][0]})"
+                shape += _REST if kind == "path" else _ONE
+        self.text = text
+        bare = fold(_PARAMETER.sub(lambda found: f"{{{found[2] or 'str'}}}", text))
+        self.bare = bare.removesuffix("{path}").rstrip("/") if bare.endswith("/{path}") else bare.rstrip("/")
+        """What templates have in common that differ in names, a trailing slash or rest, and what folding takes away only."""
+        self.segments = list(_segments(shape))
+        self._converters = {
+            name: _CONVERTERS[kind][1] for name, kind in zip(names, kinds, strict=True) if kind in ("int", "float")
+        }
+        self._match = re.compile(pattern, re.DOTALL).fullmatch
+        self._forgiving = re.compile(forgiving.removesuffix("/") + "/*", re.DOTALL).fullmatch
+        self.exact = (
+            set(kinds) <= {"str", "path"}
+            and all(literal.endswith("/") for literal, kind in zip(literals, kinds, strict=False) if kind is not None)
+            and all(literal.startswith("/") or not literal for literal in literals[1:])
+            and "path" not in kinds[:-1]
+            and ("path" not in kinds or not literals[-1])
+        )
+        """Whether the segments alone say what matches: parameters fill whole segments and take any text."""
+
+    def match(self, path: str) -> Mapping[str, Any] | None:
+        """The parameters, converted, or None. Matches the whole path, a newline included."""
+        found = self._match(path)
+        if found is None:
+            return None
+        params: dict[str, Any] = found.groupdict()
+        for name, convert in self._converters.items():
+            params[name] = convert(params[name])
+        return params
+
+    def nearly_matches(self, folded: str) -> bool:
+        """Whether a folded path matches but for what folding takes away, and for slashes at its end."""
+        return self._forgiving(folded) is not None or self._forgiving(f"{folded}/") is not None
+
+    def __repr__(self) -> str:
+        return f"Template({self.text!r})"
+
+
+def covers(template: Template, segments: Sequence[Segment]) -> bool:
+    """Whether every path that fits these segments surely matches the template; False where that can't be told.
+
+    Of segments that stand for any one or any rest it is known that the one is not empty, and that the rest is at least there.
+    """
+    if not template.exact:
+        return False
+    for position, own in enumerate(template.segments):
+        if own is ...:
+            return len(segments) > position
+        other = segments[position] if position < len(segments) else ...
+        if other is ... or (other != own and own is not None) or (own is None and other == ""):
+            return False
+    return len(segments) == len(template.segments)
+
+
+def may_meet(one: Sequence[Segment], other: Sequence[Segment]) -> bool:
+    """Whether some path may fit both; what folding takes away and trailing slashes are left open."""
+    for left, right in zip(one, other, strict=False):
+        if left is ... or right is ...:
+            return True
+        if left is not None and right is not None and fold(left) != fold(right):
+            return False
+    longer = one if len(one) > len(other) else other
+    rest = longer[min(len(one), len(other)) :]
+    return all(segment == "" or segment is ... for segment in rest[:1])

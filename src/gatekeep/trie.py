@@ -1,0 +1,100 @@
+"""SegmentTrie: values by path pattern, found segment by segment.
+
+Flat cost: a look-up costs what its path's segments cost, whatever the number of patterns. The trie proposes candidates; each
+is then verified exactly (a compiled pattern, or the framework's own matcher), so it may propose too many, never too few.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from types import EllipsisType
+from typing import Any, Generic, TypeAlias, TypeVar
+
+__all__ = ["Segment", "SegmentTrie"]
+
+T = TypeVar("T")
+
+Segment: TypeAlias = str | EllipsisType | None
+"""One step of a trie: literal text, None for any one segment, `...` for any rest (also an empty one)."""
+
+
+class _Node(Generic[T]):
+    __slots__ = ("any", "ends", "rest", "static")
+
+    def __init__(self) -> None:
+        self.static: dict[str, _Node[T]] = {}
+        self.any: _Node[T] | None = None
+        self.ends: list[tuple[int, T]] = []
+        self.rest: list[tuple[int, T]] = []
+
+
+class SegmentTrie(Generic[T]):
+    """Values by path pattern; `candidates` gives every value whose pattern may match, in the order they were added."""
+
+    def __init__(self) -> None:
+        self._root: _Node[T] = _Node()
+        self._count = 0
+
+    def add(self, segments: Sequence[Segment], value: T) -> None:
+        """Segments as `path.split("/")` gives them: a path "/a/b" has ["", "a", "b"]. What follows `...` is ignored."""
+        node = self._root
+        entry = (self._count, value)
+        self._count += 1
+        for segment in segments:
+            if segment is ...:
+                node.rest.append(entry)
+                return
+            if segment is None:
+                if node.any is None:
+                    node.any = _Node()
+                node = node.any
+            else:
+                node = node.static.setdefault(segment, _Node())
+        node.ends.append(entry)
+
+    def candidates(self, path: str) -> list[T]:
+        # Nearly always one node leads to one node; only where text and a parameter both fit does the walk fork.
+        node = self._root
+        found: list[tuple[int, T]] = []
+        parts = path.split("/")
+        for position, segment in enumerate(parts):
+            if node.rest:
+                found += node.rest
+            child, parameter = node.static.get(segment), node.any
+            if parameter is None:
+                if child is None:
+                    return self._values(found)
+                node = child
+            elif child is None:
+                node = parameter
+            else:
+                return self._fork(found, [child, parameter], parts[position + 1 :])
+        return self._values(found + node.ends + node.rest)
+
+    def _fork(self, found: list[tuple[int, T]], nodes: list[_Node[T]], parts: Sequence[str]) -> list[T]:
+        for segment in parts:
+            following = []
+            for node in nodes:
+                if node.rest:
+                    found += node.rest
+                child = node.static.get(segment)
+                if child is not None:
+                    following.append(child)
+                if node.any is not None:
+                    following.append(node.any)
+            nodes = following
+        for node in nodes:
+            found += node.ends
+            found += node.rest
+        return self._values(found)
+
+    @staticmethod
+    def _values(found: list[tuple[int, T]]) -> list[T]:
+        if len(found) == 1:
+            return [found[0][1]]
+        found.sort(key=_by_order)
+        return [value for _, value in found]
+
+
+def _by_order(entry: tuple[int, Any]) -> int:
+    return entry[0]

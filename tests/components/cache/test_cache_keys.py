@@ -99,7 +99,7 @@ def exchange_for(asked: dict[str, Any], protocol: str) -> Exchange:
     return exchange
 
 
-def cache_key(asked: dict[str, Any], protocol: str) -> Any:
+def cache_key(asked: dict[str, Any], protocol: str, *, glanced: bool = False) -> Any:
     plan = Plan(
         id=f"{asked['stage'] or ''}:{asked['route']}",
         template=None,
@@ -115,7 +115,7 @@ def cache_key(asked: dict[str, Any], protocol: str) -> Any:
     spec = Cache(ttl=30, headers=("X-Declared",), cookies=("session",), key=lambda request: asked["extra"])
     exchange = exchange_for(asked, protocol)
     header = exchange.request.header
-    return (*KeyMaker(spec, plan)(exchange, header), asked["extra"]), header
+    return (*KeyMaker(spec, plan)(exchange, None if glanced else header), asked["extra"]), header
 
 
 def shares(first: dict[str, Any], second: dict[str, Any], protocol: str) -> bool:
@@ -152,6 +152,14 @@ def test_requests_that_differ_in_one_thing_never_share(first: dict[str, Any], da
 def test_equal_requests_share(asked: dict[str, Any], protocol: str, renewed: str | None) -> None:
     again = {**asked, "authorization": renewed} if asked["principal"].proof == "authorization" else dict(asked)
     assert shares(asked, again, protocol)
+
+
+@settings(max_examples=100, deadline=None)
+@given(REQUEST, st.sampled_from(["asgi", "wsgi"]))
+def test_a_glance_changes_no_key(asked: dict[str, Any], protocol: str) -> None:
+    """Where the request has none of the fields looked for, the key is the same whether they are looked up or not."""
+    asked = {**asked, "declared": None, "x-forwarded-host": None, "session": None}
+    assert cache_key(asked, protocol, glanced=True)[0] == cache_key(asked, protocol)[0]
 
 
 @given(WORD, WORD)

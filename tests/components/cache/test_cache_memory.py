@@ -40,6 +40,8 @@ def test_long_keys_count() -> None:
     assert memory.size > 50_000
     memory.put(("k2",), ("accept",), {"accept": "a" * 70_000}.get, entry(), memory.generation)
     assert memory.size > 120_000
+    memory.put(("k3", (), (("a" * 30_000,), b"b" * 20_000), 7), (), {}.get, entry(), memory.generation)
+    assert memory.size > 170_000
 
 
 def test_a_flood_of_new_keys_does_not_push_out_what_is_in_use() -> None:

@@ -22,6 +22,10 @@ class Answered:
 
     __slots__ = ("age", "control", "etag", "length", "media_type", "pairs", "sets_cookie", "size", "status", "vary")
 
+    control: frozenset[str]
+    vary: tuple[str, ...]
+    etag: str | None
+
     def __init__(self, status: int, pairs: Iterable[Pair], form: Form) -> None:
         """Read in one pass; names come in any case."""
         role_of = form.roles.get
@@ -39,23 +43,25 @@ class Answered:
                     continue
             entry.append(pair)
             size += len(field) + len(value)
-        get = found.get
-        connection = get("connection")
-        if connection is not None:
-            hops = {form.named(name) for name in _names(connection)}
-            entry = [pair for pair in entry if pair[0].lower() not in hops]
-        control, vary, kind, length = get("cache-control"), get("vary"), get("content-type"), get("content-length")
-        etag, age = get("etag"), get("age")
+        kind, length = found.pop("content-type", None), found.pop("content-length", None)
         self.status = status
-        self.pairs = entry
         self.size = size
-        self.control = _NOTHING if control is None else _directives(control)
-        self.vary = () if vary is None else _names(vary)
-        self.sets_cookie = "set-cookie" in found
         self.media_type = "" if kind is None else _media_type(kind)
         self.length = None if length is None else _number(length, -1)
-        self.etag: str | None = None if etag is None else _text(etag)
-        self.age = 0 if age is None else _number(age, 0)
+        if found:
+            get = found.get
+            control, vary, etag, age, connection = get("cache-control"), get("vary"), get("etag"), get("age"), get("connection")
+            self.control = _NOTHING if control is None else _directives(control)
+            self.vary = () if vary is None else _names(vary)
+            self.sets_cookie = "set-cookie" in found
+            self.etag = None if etag is None else _text(etag)
+            self.age = 0 if age is None else _number(age, 0)
+            if connection is not None:
+                hops = {form.named(name) for name in _names(connection)}
+                entry = [pair for pair in entry if pair[0].lower() not in hops]
+        else:
+            self.control, self.vary, self.sets_cookie, self.etag, self.age = _NOTHING, (), False, None, 0
+        self.pairs = entry
 
 
 def _text(value: Any) -> str:

@@ -134,7 +134,7 @@ class Memory:
             self._sizes = {False: 0, True: 0}
 
     def borrow(self, size: int) -> bool:
-        """Room in bytes for the copy of an answer that is on its way; False when too many are."""
+        """Room in bytes for the copy of an answer that is on its way, beyond what is free; False when too many are."""
         with self._lock:
             if self._copying + size > self.max_bytes // 4:
                 return False

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ipaddress
+import re
 from collections.abc import Iterable
 from functools import lru_cache
 from typing import TypeAlias
@@ -13,6 +14,16 @@ __all__ = ["Address", "Network", "TrustedProxies", "parse_address"]
 
 Address: TypeAlias = ipaddress.IPv4Address | ipaddress.IPv6Address
 Network: TypeAlias = ipaddress.IPv4Network | ipaddress.IPv6Network
+
+
+_MOST_HOPS = 64
+_LONGEST = 100
+"""Characters; nothing longer is an address, and callers shall not fill memory with what they claim."""
+_ADDRESS = re.compile(
+    r"\[([0-9A-Fa-f:.]+)(?:%[^\]]*)?\](?::\d+)?"  # [v6%zone]:port
+    r"|([0-9.]+)(?::\d+)?"  # v4:port
+    r"|([0-9A-Fa-f:.]+)(?:%.*)?"  # v6%zone
+).fullmatch
 
 
 class TrustedProxies:
@@ -40,7 +51,7 @@ class TrustedProxies:
             return str(peer)
         client = peer
         for hop in reversed(self._hops(request)):
-            address = parse_address(hop)
+            address = parse_address(hop) if len(hop) <= _LONGEST else None
             if address is None:
                 break
             client = address
@@ -52,9 +63,8 @@ class TrustedProxies:
         text = request.header(self.header)
         if text is None:
             return []
-        if self.header != "forwarded":
-            return text.split(",")
-        return [_forwarded_for(element) for element in text.split(",")]
+        hops = text.rsplit(",", _MOST_HOPS)  # what is left of more than that is one malformed hop
+        return hops if self.header != "forwarded" else [_forwarded_for(element) for element in hops]
 
 
 def _forwarded_for(element: str) -> str:
@@ -75,15 +85,11 @@ def _canonical(text: str | None) -> str | None:
 @lru_cache(maxsize=4096)
 def parse_address(text: str | None) -> Address | None:
     """An address from text, with or without a port, IPv6 with or without brackets; IPv4-mapped ones become IPv4."""
-    if not text:
+    found = _ADDRESS(text.strip()) if text else None
+    if found is None:
         return None
-    text = text.strip()
-    if text.startswith("["):
-        text = text[1:].partition("]")[0]
-    elif text.count(":") == 1:
-        text = text.partition(":")[0]
     try:
-        address = ipaddress.ip_address(text.partition("%")[0])
+        address = ipaddress.ip_address(found[found.lastindex or 0])
     except ValueError:
         return None
     if isinstance(address, ipaddress.IPv6Address) and address.ipv4_mapped is not None:

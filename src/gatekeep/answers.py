@@ -25,7 +25,8 @@ def problem(denied: Denied, request_id: str, headers: Headers) -> Response:
     head = _problem_head(denied.status, denied.title, denied.detail, denied.code)
     if denied.errors:
         errors = json.dumps(list(denied.errors), ensure_ascii=False, separators=(",", ":"))
-        body = f'{head}"request_id":"{request_id}","errors":{errors}}}'.encode()
+        # What violates a schema may hold a lone surrogate, which UTF-8 can't.
+        body = f'{head}"request_id":"{request_id}","errors":{errors}}}'.encode(errors="replace")
     else:
         body = f'{head}"request_id":"{request_id}"}}'.encode()
     headers.append(_PROBLEM)

@@ -30,13 +30,14 @@ class StageRouter(Generic[T]):
                     origin=stage.origin,
                 )
             seen[selectors] = stage
-        # The most specific first: a header, an exact host, a wildcard host, the longest base path.
+        # The most specific first: a header, an exact host, the longest wildcard host, the longest base path.
         self._stages = sorted(
             stages,
             key=lambda entry: (
                 entry[0].header is None,
                 entry[0].host is None,
                 (entry[0].host or "").startswith("*"),
+                -len(entry[0].host or ""),
                 -len(entry[0].path),
             ),
         )
@@ -60,4 +61,4 @@ class StageRouter(Generic[T]):
 def _host_matches(pattern: str, host: str) -> bool:
     name = host.rpartition("]")[0] + "]" if host.startswith("[") else host.partition(":")[0]
     name = name.rstrip(".")
-    return name.endswith(pattern[1:]) and name != pattern[2:] if pattern.startswith("*.") else name == pattern
+    return name.endswith(pattern[1:]) if pattern.startswith("*.") else name == pattern

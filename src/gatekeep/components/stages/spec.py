@@ -12,6 +12,7 @@ from ...errors import ConfigurationError
 __all__ = ["Stage"]
 
 _NAME = re.compile(r"[A-Za-z0-9_$-]{1,128}")
+_HOST = re.compile(r"(\*\.)?[a-z0-9._-]+|\[[0-9a-f:.]+\]")
 
 
 class Stage:
@@ -43,6 +44,8 @@ class Stage:
             raise self._mistake(f"{name!r} is not a stage name", fix="letters, digits, _, - and $")
         if self.path and (not self.path.startswith("/") or "//" in self.path or "{" in self.path):
             raise self._mistake(f"path={path!r} is not a base path", fix='such as "/v1"')
+        if self.host is not None and not _HOST.fullmatch(self.host):
+            raise self._mistake(f"host={host!r} is not a host", fix='such as "api.example.com" or "*.example.com", without a port')
         for spec in specs:
             if not isinstance(spec, Spec):
                 raise self._mistake(f"{spec!r} is not a spec")

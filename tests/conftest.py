@@ -7,10 +7,10 @@ from typing import Any
 
 import pytest
 
+import opaque
 from gatekeep.exchange import _current
 from gatekeep.gateway import Gateway
 from gatekeep.testing import Client
-from opaque import View, asgi_app, ok, wsgi_app
 
 
 def pytest_runtest_setup() -> None:
@@ -28,9 +28,11 @@ def site(protocol: str) -> Iterator[Callable[..., Client]]:
     """Make a gateway around an app with one view, and a client for it; see the tests for how it is called."""
     made: list[Client] = []
 
-    def make(*specs: Any, view: View = ok, app: Any = None, peer: str | None = "127.0.0.1", **options: Any) -> Client:
+    def make(
+        *specs: Any, view: opaque.View = opaque.ok, app: Any = None, peer: str | None = "127.0.0.1", **options: Any
+    ) -> Client:
         gateway = Gateway(*specs, **options)
-        inner = app if app is not None else (wsgi_app if protocol == "wsgi" else asgi_app)(view)
+        inner = app if app is not None else (opaque.wsgi_app if protocol == "wsgi" else opaque.asgi_app)(view)
         client = Client(gateway.wrap(inner), peer=peer)
         client.gateway = gateway  # type: ignore[attr-defined]
         made.append(client)

@@ -7,7 +7,6 @@ import logging
 
 import pytest
 
-from conftest import asgi_app, wsgi_app
 from gatekeep.component import Component, Hooks, Off, Placed, Spec
 from gatekeep.components import STANDARD
 from gatekeep.components.cors import Cors
@@ -20,6 +19,7 @@ from gatekeep.requests import WsgiRequest
 from gatekeep.routing import Endpoint, Route
 from gatekeep.site import merge
 from gatekeep.testing import Client, FakeClock
+from opaque import asgi_app, wsgi_app
 from probes import lined_up, probe
 
 

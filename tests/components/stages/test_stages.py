@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import pytest
 
-from conftest import asgi_app, wsgi_app
 from gatekeep.components.cors import Cors
 from gatekeep.components.ip_rules import IPRules
 from gatekeep.components.stages import Stage
@@ -13,6 +12,7 @@ from gatekeep.exchange import current
 from gatekeep.gateway import Gateway
 from gatekeep.routing import Route
 from gatekeep.testing import Client
+from opaque import asgi_app, wsgi_app
 
 
 def naming(request):

@@ -11,14 +11,16 @@ import json
 import logging
 from functools import partial
 from math import inf
-from typing import Any, Protocol
+from typing import TYPE_CHECKING, Any, Protocol
 
 from ...component import Services
 from ...effects import Flow, SingleFlight
 from ...errors import DependencyError, Unavailable
-from ...lifecycle import Periodic
 from .fetch import TIMEOUT, fetch_object, is_loopback, safe_url
 from .keys import ASYMMETRIC, BadKey, Key, KeySet, read_key
+
+if TYPE_CHECKING:
+    from ...lifecycle import Periodic
 
 __all__ = ["FixedKeys", "KeySource", "RemoteKeys"]
 

@@ -107,6 +107,12 @@ def test_operations_are_carried_out_in_order_and_read_the_request_as_it_came(see
     assert (got.get("x-a"), got.get("x-b"), got.get("x-c"), got.get("x-path")) == (None, "sent", "changed", "/old")
 
 
+def test_a_header_is_added_beside_what_the_client_sent(seen):
+    spec = Transform(request=[add_header("x-seen", "${request.path}"), add_header("x-seen", "constant")])
+    got = seen(spec, "/a", headers={"x-seen": "sent"}).headers
+    assert ", ".join(got.get_all("x-seen")) == "sent, /a, constant"
+
+
 def test_nothing_to_say_removes_what_the_client_sent(seen):
     spec = Transform(
         request=[

@@ -247,6 +247,10 @@ class TestRouteTable:
             (["/stra\u00dfe"], "/STRASSE"),
             (["/admin/{rest:path}"], "/\uff41dmin/x"),
             (["/admin"], "/admin "),
+            (["/admin"], "/admin?x"),
+            (["/admin/{id}"], "/admin/7#x/y"),
+            (["/admin"], "/\uff0fadmin"),
+            (["/admin"], "/a\uff0f\uff0e\uff0e/admin"),
             (["/admin/{id}"], "/ admin/7"),
         ],
     )

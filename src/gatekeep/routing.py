@@ -10,7 +10,7 @@ from typing import Any, NamedTuple, Protocol, TypeAlias
 from .component import Spec, caller
 from .errors import ConfigurationError
 from .message import Request
-from .template import Template, covers, fold, may_meet
+from .template import Template, covers, fold, fold_path, may_meet
 from .trie import Segment, SegmentTrie
 
 __all__ = [
@@ -172,7 +172,7 @@ class RouteTable:
         return numbers, params
 
     def _is_near(self, path: str, method: str, found: Sequence[int]) -> bool:
-        folded = fold(path)
+        folded = fold_path(path)
         if self._is_folded and folded == path and path[-1] != "/":
             if not self._any_slashed:
                 return False
@@ -193,7 +193,7 @@ class RouteTable:
 
     def _is_near_above(self, root: str, path: str, method: str, found: Sequence[int]) -> bool:
         """Whether an app that does not take the root path off would read a path that belongs to a Route which begins with it."""
-        folded, base = fold(root + path), fold(root).rstrip("/") + "/"
+        folded, base = fold_path(root + path), fold(root).rstrip("/") + "/"
         return any(
             number not in found
             and f"{fold(route.path)}/".startswith(base)

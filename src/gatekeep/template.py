@@ -5,12 +5,13 @@ from __future__ import annotations
 import re
 import unicodedata
 from collections.abc import Callable, Iterator, Mapping, Sequence
+from posixpath import normpath
 from typing import Any
 from urllib.parse import unquote
 
 from .trie import Segment
 
-__all__ = ["Template", "covers", "fold", "may_meet"]
+__all__ = ["Template", "covers", "fold", "fold_path", "may_meet"]
 
 
 def _integer(text: str) -> int | str:
@@ -27,6 +28,7 @@ _CONVERTERS: Mapping[str, tuple[str, Callable[[str], Any]]] = {
 }
 _PARAMETER = re.compile(r"\{([a-zA-Z_]\w*)(?::([a-z]+))?\}")
 _ONE, _REST = "\0", "\1"
+_may_fold = re.compile(r"[% ?#]").search
 
 
 def _segments(shape: str) -> Iterator[Segment]:
@@ -38,14 +40,21 @@ def _segments(shape: str) -> Iterator[Segment]:
 
 
 def fold(text: str) -> str:
-    """A path as a forgiving app may read it: decoded once more, in one letter case, with plain characters for their look-alikes
+    """A path, or a part of one, as a forgiving app may read it: decoded once more, in one letter case, with plain characters for
 
-    of other forms (NFKC), and without blanks around its segments.
+    their look-alikes of other forms (NFKC), up to a "?" or "#", and without blanks around its segments.
     """
-    if text.isascii() and "%" not in text and " " not in text:
+    if text.isascii() and _may_fold(text) is None:
         return text.lower()
     text = unicodedata.normalize("NFKC", unquote(text)).upper().casefold()
-    return "/".join([segment.strip() for segment in text.split("/")])
+    path = text.partition("?")[0].partition("#")[0]
+    return "/".join([segment.strip() for segment in path.split("/")])
+
+
+def fold_path(path: str) -> str:
+    """A whole path, folded. What looked like a slash or a dot has become one, and is read as such."""
+    folded = fold(path)
+    return folded if path.isascii() else "/" + normpath(folded).lstrip("/")
 
 
 class Template:

@@ -63,6 +63,7 @@ class Exchange:
         "_request_id",
         "_undo",
         "admitted",
+        "admitted_path",
         "decisions",
         "endpoint",
         "error",
@@ -101,6 +102,8 @@ class Exchange:
         """The request as the app will see it, where that differs."""
         self.admitted: object = None
         """The key of the one endpoint that the pipeline let this request through to; the guard compares it."""
+        self.admitted_path: str | None = None
+        """The path that it was let through with, as scope or environ has it, where the policy depends on the path."""
         self.error: BaseException | None = None
         """What the app raised, or the Denied that was answered."""
         self.outcome = "completed"
@@ -221,6 +224,8 @@ class Exchange:
         if self.filters and native.get("extensions"):
             native["extensions"] = {key: value for key, value in native["extensions"].items() if key not in ZERO_COPY}
         self.admitted = self.pipeline.key
+        if self.pipeline.by_path:
+            self.admitted_path = request.native_path
         return request
 
     def refetch(self, component: object) -> Io[Response]:

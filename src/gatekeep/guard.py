@@ -56,7 +56,7 @@ def guard_of(app: Any) -> AppGuard | None:
 
 
 class AppGuard:
-    """One per app. Frameworks' adapters ask `admits` with the endpoint's key and the method that the framework itself has met."""
+    """One per app. Adapters ask `admits` with the key, method and path of the endpoint that the framework itself has met."""
 
     __slots__ = ("__weakref__", "_gateway", "fronts", "lifted")
 
@@ -66,13 +66,14 @@ class AppGuard:
         self.fronts: list[Front] = []
         """To be told when an endpoint is met that the table does not have."""
 
-    def admits(self, exchange: Exchange | None, key: object, method: str) -> bool:
-        """Whether this gateway's pipeline for exactly this endpoint, and for this method, let the request through."""
+    def admits(self, exchange: Exchange | None, key: object, method: str, path: str | None = None) -> bool:
+        """Whether this gateway's pipeline for exactly this endpoint, this method and this path let the request through."""
         return (
             exchange is not None
             and exchange.admitted == key
             and exchange.guard is self
             and (not exchange.pipeline.by_method or exchange.request.method.upper() == method.upper())
+            and (not exchange.pipeline.by_path or exchange.admitted_path == path)
         )
 
     def refuse(self, exchange: Exchange | None, what: str) -> Response:
@@ -82,9 +83,10 @@ class AppGuard:
         if exchange is None:
             how = "the request did not pass the gateway"
         elif exchange.endpoint is None:
-            how = f"the gateway has no route for {exchange.request.method} {exchange.request.path!r}"
+            how = f"the gateway has no route for {exchange.request.method!r} {exchange.request.path!r}"
         else:
-            how = f"the gateway let the request through, as {exchange.request.method}, to {exchange.endpoint.id}"
+            request = exchange.request
+            how = f"the gateway let the request through, as {request.method!r} {request.path!r}, to {exchange.endpoint.id}"
         _log.error("not_guarded: %s was reached, but %s", what, how)
         denied = NotGuarded("This endpoint was reached around the gateway.")
         if exchange is not None:

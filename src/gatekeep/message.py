@@ -132,7 +132,7 @@ class Headers:
     def stamp(self, name: str, value: str) -> None:
         """As set(), for a name and value of our own making, which need no check; the name in lower case."""
         self.remove(name)
-        self._pairs.append(self._pair(name, value))
+        self.put(name, value)
 
     def setdefault(self, name: str, value: str) -> None:
         """Add the field unless one of that name is there."""
@@ -193,8 +193,22 @@ class RawHeaders(Headers):
     def raw(self) -> RawPairs:
         return self._pairs
 
+    # What the hot path calls most, without the steps between.
+
     def append(self, field: Field) -> None:
         self._pairs.append(field.raw)
+
+    def put(self, name: str, value: str) -> None:
+        self._pairs.append((_raw_name(name), value.encode("latin-1")))
+
+    def remove(self, name: str) -> bool:
+        wanted = _raw_name(name)
+        length = len(wanted)
+        for key, _ in self._pairs:
+            if len(key) == length and key.lower() == wanted:
+                self._pairs = [pair for pair in self._pairs if pair[0].lower() != wanted]
+                return True
+        return False
 
     @staticmethod
     def _pair(name: str, value: str) -> tuple[bytes, bytes]:
@@ -250,6 +264,11 @@ class Request(ABC):
     @abstractmethod
     def headers(self) -> Headers:
         """All fields, a new Headers object with lower-case names."""
+
+    @property
+    @abstractmethod
+    def native_path(self) -> str:
+        """scope["path"], or environ["PATH_INFO"] ("/" where that is empty): what a framework will go by."""
 
     @property
     @abstractmethod

@@ -80,6 +80,7 @@ class Pipeline:
         "_unwind",
         "answers_preflights",
         "by_method",
+        "by_path",
         "depth",
         "filters",
         "key",
@@ -87,11 +88,22 @@ class Pipeline:
         "plain",
     )
 
-    def __init__(self, bound: Sequence[Bound], *, key: object, render: Render, reroute: Reroute, by_method: bool = False) -> None:
+    def __init__(
+        self,
+        bound: Sequence[Bound],
+        *,
+        key: object,
+        render: Render,
+        reroute: Reroute,
+        by_method: bool = False,
+        by_path: bool = False,
+    ) -> None:
         self.key = key
         """The endpoint's guard key; None where no endpoint may run."""
         self.by_method = by_method
         """Whether the endpoint has another policy for other methods: the guard then holds the app to the one that was sent."""
+        self.by_path = by_path
+        """The same for other paths."""
         self.depth = len(bound)
         self.answers_preflights = any(component.answers_preflights for component, _ in bound)
         self.plain = not bound
@@ -286,7 +298,14 @@ class Pipeline:
         """What a request passes here whose path was rewritten to this route: without what must not run twice."""
         if self._target is None:
             bound = [entry for entry in self._bound if entry.component.repeats]
-            self._target = Pipeline(bound, key=self.key, render=self._render, reroute=self._reroute, by_method=self.by_method)
+            self._target = Pipeline(
+                bound,
+                key=self.key,
+                render=self._render,
+                reroute=self._reroute,
+                by_method=self.by_method,
+                by_path=self.by_path,
+            )
         return self._target
 
     def position(self, component: object) -> int:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Awaitable, Callable, Iterator, MutableMapping
 from functools import lru_cache
 from io import BytesIO
@@ -13,6 +14,8 @@ from .errors import BadRequest, PayloadTooLarge
 from .message import Forwarded, Headers, RawHeaders, Request
 
 __all__ = ["AsgiRequest", "CountedInput", "Environ", "Message", "Receive", "Scope", "Send", "WsgiRequest", "declared_length"]
+
+_log = logging.getLogger("gatekeep")
 
 Scope: TypeAlias = MutableMapping[str, Any]
 Message: TypeAlias = MutableMapping[str, Any]
@@ -69,6 +72,10 @@ class AsgiRequest(Request):
     @property
     def headers(self) -> Headers:
         return RawHeaders.adopt(list(self.native["headers"]))
+
+    @property
+    def native_path(self) -> str:
+        return cast(str, self.native["path"])
 
     @property
     def raw_path(self) -> bytes | None:
@@ -249,6 +256,10 @@ class WsgiRequest(Request):
         )
 
     @property
+    def native_path(self) -> str:
+        return self.native.get("PATH_INFO") or "/"
+
+    @property
     def raw_path(self) -> bytes | None:
         # Servers name it differently, and an outer layer may have moved PATH_INFO since: taken only where it fits.
         raw = self.native.get("RAW_URI") or self.native.get("REQUEST_URI")
@@ -364,7 +375,8 @@ def _field_name(key: str) -> str | None:
 
 
 def _read_fully(stream: Any, size: int) -> bytes:
-    # A server's stream may give less than asked before its end, and raises OSError for a connection that broke off.
+    # A server's stream may give less than asked before its end, raises OSError for a connection that broke off, and what it
+    # likes for chunks that are none.
     chunks = []
     try:
         while size > 0:
@@ -375,6 +387,9 @@ def _read_fully(stream: Any, size: int) -> bytes:
             size -= len(chunk)
     except OSError:
         raise _gone() from None
+    except Exception as error:
+        _log.info("the body can't be read: %r", error)
+        raise BadRequest("The body is malformed.", code="malformed_body") from None
     return b"".join(chunks)
 
 

@@ -221,8 +221,14 @@ class Site(ExchangeSite):
     def _endpoint_pipeline(self, policy: _Policy, method: str, extra: tuple[int, ...]) -> Pipeline:
         endpoint = policy.endpoint
         methods = frozenset({method}) if method != "*" else endpoint.methods
-        layers = self._layers(policy, method, extra)
-        return self._pipeline(endpoint, layers, methods, handshake=endpoint.handshake, by_method=bool(policy.methods))
+        return self._pipeline(
+            endpoint,
+            self._layers(policy, method, extra),
+            methods,
+            handshake=endpoint.handshake,
+            by_method=bool(policy.methods),
+            by_path=bool(policy.possible),
+        )
 
     def _layers(self, policy: _Policy, method: str, extra: tuple[int, ...]) -> list[_Layer]:
         """What Routes and view say of a method, weak to strong."""
@@ -256,6 +262,7 @@ class Site(ExchangeSite):
         *,
         handshake: bool = False,
         by_method: bool = False,
+        by_path: bool = False,
     ) -> Pipeline:
         gateway = self.gateway
         merged = merge(self._placed(layers))
@@ -285,7 +292,7 @@ class Site(ExchangeSite):
         if refusal is not None:
             bound.append(Bound(_Refusal(gateway.services), Hooks(on_request=_raising(refusal))))
         key = endpoint.key if endpoint is not None else None
-        return Pipeline(bound, key=key, render=gateway.render, reroute=gateway.reroute, by_method=by_method)
+        return Pipeline(bound, key=key, render=gateway.render, reroute=gateway.reroute, by_method=by_method, by_path=by_path)
 
     def _placed(self, layers: Sequence[_Layer]) -> list[Placed]:
         """Every spec that stands somewhere for a route, weak to strong: the gateway's and the stage's before its own."""

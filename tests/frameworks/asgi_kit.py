@@ -33,7 +33,7 @@ class Gate:
         self.refused: list[object] = []
         self.whats: list[str] = []
 
-    def admits(self, exchange: Exchange | None, key: object, method: str) -> bool:
+    def admits(self, exchange: Exchange | None, key: object, method: str, path: str | None = None) -> bool:
         self.asked = key
         return self.key is not None and key == self.key
 

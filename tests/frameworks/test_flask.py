@@ -368,7 +368,7 @@ def test_a_second_arming_by_the_same_guard_changes_nothing(app: flask.Flask) -> 
     class Open:
         lifted = True
 
-        def admits(self, exchange: Any, key: Any, method: str) -> bool:
+        def admits(self, exchange: Any, key: Any, method: str, path: str | None = None) -> bool:
             return False
 
     guard: Any = Open()

@@ -24,10 +24,11 @@ class Guard(Protocol):
     lifted: bool
     """True inside `gatekeep.testing.unguarded(app)`: everything passes."""
 
-    def admits(self, exchange: Exchange | None, key: object, method: str) -> bool:
+    def admits(self, exchange: Exchange | None, key: object, method: str, path: str | None = None) -> bool:
         """Whether `exchange` (from scope["gatekeep"] / environ["gatekeep"], None if there is none) was let through to `key`.
 
-        `method` is what the framework dispatches by: an inner layer may have changed it, and a policy may depend on it.
+        `method` and `path` are what the framework dispatches by, the path as scope["path"] or environ["PATH_INFO"] has it: an
+        inner layer may have changed them, and a policy may depend on them. None is no path that anything was let through to.
         """
 
     def refuse(self, exchange: Exchange | None, what: str) -> Response:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 
+from django.core.handlers.asgi import get_script_prefix
 from django.http import HttpRequest, HttpResponse
 from django.http.response import HttpResponseBase
 from django.urls import ResolverMatch
@@ -33,11 +34,20 @@ def refusal(guard: Guard, request: HttpRequest, match: ResolverMatch) -> Respons
     """What the guard says to the view that Django has resolved: None lets it run."""
     exchange = exchange_of(request)
     chain = match.tried[-1] if match.tried else ()
-    if guard.admits(exchange, key_of(chain, match.func), request.method or "") or guard.lifted:
+    if guard.admits(exchange, key_of(chain, match.func), request.method or "", _native_path(request)) or guard.lifted:
         return None
     urlconf = getattr(request, "urlconf", None)
     aside = f", resolved in request.urlconf {urlconf!r}," if urlconf is not None else ""
     return guard.refuse(exchange, f"the Django view {match._func_path} at {match.route!r}{aside}")
+
+
+def _native_path(request: HttpRequest) -> str | None:
+    """The path that Django has resolved, as the scope or environ has it; None where some middleware has put in another one."""
+    scope = getattr(request, "scope", None)
+    if scope is None:
+        return request.path_info.encode().decode("latin-1")
+    path: str = scope["path"]
+    return path if path.removeprefix(get_script_prefix(scope)) == request.path_info else None
 
 
 def exchange_of(request: HttpRequest) -> Exchange | None:

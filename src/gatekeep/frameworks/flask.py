@@ -87,7 +87,8 @@ class FlaskAdapter:
             rule = request.url_rule
             if rule is not None:
                 exchange = request.environ.get("gatekeep")
-                if not guard.admits(exchange, _key(app, rule), request.method) and not guard.lifted:
+                path = request.environ.get("PATH_INFO") or "/"
+                if not guard.admits(exchange, _key(app, rule), request.method, path) and not guard.lifted:
                     answer = guard.refuse(exchange, f"the Flask endpoint {rule.endpoint!r} at {rule.rule!r}")
                     return flask.Response(answer.body, answer.status, answer.headers.text())
             return dispatch(*args, **kwargs)

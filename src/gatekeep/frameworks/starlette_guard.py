@@ -206,7 +206,8 @@ class Post:
         if self.root:
 
             def guarded(scope: Scope, receive: Receive, send: Send) -> Awaitable[None]:
-                if guard.lifted or guard.admits(scope.get("gatekeep"), place, scope.get("method", "GET")) or harmless(scope):
+                method = scope.get("method", "GET")
+                if guard.lifted or guard.admits(scope.get("gatekeep"), place, method, scope["path"]) or harmless(scope):
                     return inner(scope, receive, send)
                 return self.refuse(scope, receive, send, describe())
 
@@ -235,10 +236,10 @@ class Post:
         """Whether the request was let through to a place of this router, by the way that it came."""
         exchange, method = scope.get("gatekeep"), scope.get("method", "GET")  # a handshake is a GET
         if self.root:
-            return self.guard.lifted or self.guard.admits(exchange, place, method)
+            return self.guard.lifted or self.guard.admits(exchange, place, method, scope["path"])
         way = scope.get(WAY, self._behind)
         guard: Guard = way[0]
-        return guard.lifted or guard.admits(exchange, (*way, place), method)
+        return guard.lifted or guard.admits(exchange, (*way, place), method, scope["path"])
 
     async def refuse(self, scope: Scope, receive: Receive, send: Send, what: str) -> None:
         """Answer in the endpoint's stead."""

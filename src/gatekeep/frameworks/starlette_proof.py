@@ -26,7 +26,7 @@ class _Nobody:
     def __init__(self) -> None:
         self.refused = 0
 
-    def admits(self, exchange: Exchange | None, key: object, method: str) -> bool:
+    def admits(self, exchange: Exchange | None, key: object, method: str, path: str | None = None) -> bool:
         return False
 
     def refuse(self, exchange: Exchange | None, what: str) -> Response:

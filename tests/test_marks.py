@@ -9,6 +9,7 @@ from types import MappingProxyType
 
 import pytest
 
+import gatekeep.marks
 from gatekeep.component import Off, Spec
 from gatekeep.errors import ConfigurationError
 from gatekeep.marks import decorated, layers, mark, marks, settle, strays, view_marks
@@ -431,3 +432,11 @@ class TestStrays:
         assert any(found is spec for _, found in decorated())
         del view
         assert not any(found is spec for _, found in decorated())
+
+
+def test_what_is_gone_is_forgotten_without_anybody_asking():
+    """Django's method_decorator decorates anew at each request."""
+    before = len(gatekeep.marks._decorated)
+    for _ in range(100):
+        mark(lambda: None, "spec")
+    assert len(gatekeep.marks._decorated) == before

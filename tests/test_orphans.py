@@ -34,7 +34,7 @@ class Runs(Component):
 @pytest.fixture(autouse=True)
 def alone(monkeypatch):
     """Only the views of the test itself, whatever other tests have left."""
-    monkeypatch.setattr(gatekeep.marks, "_decorated", [])
+    monkeypatch.setattr(gatekeep.marks, "_decorated", {})
 
 
 def gateway(**options):

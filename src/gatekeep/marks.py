@@ -6,6 +6,7 @@ A mark is an attribute that holds a tuple; the view itself stays what it was. No
 from __future__ import annotations
 
 import functools
+import itertools
 import weakref
 from collections.abc import Collection, Iterator, Mapping
 from typing import Any, NamedTuple, TypeVar
@@ -22,13 +23,19 @@ class _Decorated:
 
     __slots__ = ("reached", "spec", "view")
 
-    def __init__(self, view: Any, spec: Any) -> None:
-        self.view = weakref.ref(view)
+    def __init__(self, number: int, view: Any, spec: Any) -> None:
+        self.view = weakref.ref(view, functools.partial(_forget, number))
         self.spec = spec
         self.reached = False
 
 
-_decorated: list[_Decorated] = []
+_numbers = itertools.count()
+_decorated: dict[int, _Decorated] = {}
+"""By number, in order. What is gone is gone here too: Django's method_decorator decorates anew at each request."""
+
+
+def _forget(number: int, _: object) -> None:
+    _decorated.pop(number, None)
 
 
 def mark(view: V, spec: Any) -> V:
@@ -37,7 +44,8 @@ def mark(view: V, spec: Any) -> V:
     try:
         # A new tuple each time: functools.wraps copies the reference to the old one.
         setattr(target, _MARK, (*vars(target).get(_MARK, ()), spec))
-        _decorated.append(_Decorated(target, spec))
+        number = next(_numbers)
+        _decorated[number] = _Decorated(number, target, spec)
     except AttributeError as error:
         raise TypeError(str(error)) from None
     return view
@@ -69,9 +77,7 @@ def strays() -> list[tuple[object, Any]]:
 
 
 def _living() -> list[tuple[object, _Decorated]]:
-    pairs = [(entry.view(), entry) for entry in _decorated]
-    _decorated[:] = [entry for view, entry in pairs if view is not None]
-    return [(view, entry) for view, entry in pairs if view is not None]
+    return [(view, entry) for entry in list(_decorated.values()) if (view := entry.view()) is not None]
 
 
 def layers(view: object) -> Iterator[object]:

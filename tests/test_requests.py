@@ -292,6 +292,17 @@ class TestBodies:
         with pytest.raises(BadRequest, match="went away"):
             read(reading("wsgi", [b"12"], [("content-length", "5")]), 10)
 
+    def test_a_wsgi_body_that_the_server_can_t_parse(self):
+        class Broken:
+            def read(self, size):
+                raise ValueError("bad chunk size")
+
+        request = reading("wsgi", [], [("transfer-encoding", "chunked")])
+        request.native["wsgi.input"] = Broken()
+        with pytest.raises(BadRequest) as caught:
+            read(request, 10)
+        assert caught.value.code == "malformed_body"
+
     def test_a_wsgi_stream_of_which_nobody_knows_the_end_is_not_read(self):
         request = reading("wsgi", [b"5\r\n12345\r\n0\r\n\r\n"], [("transfer-encoding", "chunked")], terminated=False)
         with pytest.raises(BadRequest) as caught:

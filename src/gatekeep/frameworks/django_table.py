@@ -14,6 +14,7 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Any
 
 from django.conf import settings
+from django.core.handlers.asgi import ASGIRequest
 from django.core.handlers.wsgi import get_path_info
 from django.http import HttpRequest
 from django.http.cookie import parse_cookie
@@ -126,9 +127,16 @@ def _wsgi_path(request: Request) -> str:
 
 
 def _asgi_path(request: Request) -> str:
-    # ASGIRequest takes a root_path off within a segment, too; what is left then leads nowhere in Django.
     forced: str | None = settings.FORCE_SCRIPT_NAME
-    return request.native["path"].removeprefix(forced) if forced else request.path
+    path: str = request.native["path"]
+    if not _WHOLE_SEGMENTS:
+        return path.removeprefix(forced) if forced else request.path
+    prefix = (forced or request.root_path).rstrip("/")
+    return path[len(prefix) :] if path == prefix or path.startswith(f"{prefix}/") else path
+
+
+_WHOLE_SEGMENTS = "removeprefix" not in ASGIRequest.__init__.__code__.co_names
+"""Whether this Django takes a root_path off where a segment ends; 5.2 does within one, too, and then leads nowhere."""
 
 
 _path_of: Mapping[Wire, Callable[[Request], str]] = {"wsgi": _wsgi_path, "asgi": _asgi_path}

@@ -70,6 +70,9 @@ _Layer: TypeAlias = tuple[str, Sequence[Spec]]
 
 
 _MEMO = 4096
+"""Look-ups that are remembered."""
+_LONGEST = 500
+"""Characters of a method and path that are worth remembering: callers choose them."""
 
 
 class Site(ExchangeSite):
@@ -342,13 +345,19 @@ class Site(ExchangeSite):
         ):
             # Not in the key: parameters of a router outside of the gateway, and what bytes stood where a path is no UTF-8.
             return self._find(request)
-        key = (request.method, request.path, request.root_path, request.handshake)
+        # Below a root_path that stands there or not, the whole path decides.
+        path, method = request.native_path if request.root_path else request.path, request.method
+        key = (method, path, request.root_path, request.handshake)
         found = memo.get(key)
         if found is None:
             found = self._find(request)
-            if len(memo) >= _MEMO:
-                memo.clear()
-            memo[key] = found
+            if len(path) + len(method) <= _LONGEST:
+                pipeline, endpoint, params = found
+                if isinstance(params, dict):  # what one request could change, the next would believe
+                    found = (pipeline, endpoint, MappingProxyType(params))
+                if len(memo) >= _MEMO:
+                    memo.clear()
+                memo[key] = found
         return found
 
     def _find_preflight(self, request: Request, wanted: str) -> _Found:

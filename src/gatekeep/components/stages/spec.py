@@ -45,7 +45,8 @@ class Stage:
         if self.path and (not self.path.startswith("/") or "//" in self.path or "{" in self.path):
             raise self._mistake(f"path={path!r} is not a base path", fix='such as "/v1"')
         if self.host is not None and not _HOST.fullmatch(self.host):
-            raise self._mistake(f"host={host!r} is not a host", fix='such as "api.example.com" or "*.example.com", without a port')
+            fix = 'such as "api.example.com" or "*.example.com", without a port'
+            raise self._mistake(f"host={host!r} is not a host", fix=fix)
         for spec in specs:
             if not isinstance(spec, Spec):
                 raise self._mistake(f"{spec!r} is not a spec")

@@ -144,7 +144,7 @@ class Site(ExchangeSite):
         self._table: tuple[Resolver | None, dict[Endpoint, _Policy]] = (None, {})
         """Resolver and policies; one value, so that no request sees one of them new and the other old."""
         self._combined: dict[tuple[tuple[int, ...], bool], tuple[Endpoint, Pipeline]] = {}
-        self._memo: dict[tuple[str, str, str, bool], _Found] | None = {}
+        self._memo: dict[tuple[str, str, str, str, bool], _Found] | None = {}
         """What was found of late, where nothing but this key decides; callers choose paths: bounded."""
         self._reads_escapes = True
         """Whether it matters, too, how a path was escaped: to Routes."""
@@ -345,9 +345,9 @@ class Site(ExchangeSite):
         ):
             # Not in the key: parameters of a router outside of the gateway, and what bytes stood where a path is no UTF-8.
             return self._find(request)
-        # Below a root_path that stands there or not, the whole path decides.
-        path, method = request.native_path if request.root_path else request.path, request.method
-        key = (method, path, request.root_path, request.handshake)
+        path, method, root = request.path, request.method, request.root_path
+        # Below a root path that stands there or not, the whole one says more.
+        key = (method, path, root, request.native_path if root else "", request.handshake)
         found = memo.get(key)
         if found is None:
             found = self._find(request)

@@ -63,3 +63,12 @@ def test_a_path_below_root_path_is_not_taken_for_one_beside_it() -> None:
         return [await ask(path) for path in ("/m/y", "/api/m/y", "/m/y")]
 
     assert asyncio.run(all_of_them()) == [404, 200, 404]
+
+
+def test_an_empty_path_is_not_taken_for_the_root() -> None:
+    app = flask.Flask(__name__)
+    app.add_url_rule("/", view_func=lambda: "root")
+    Gateway().init_app(app)
+    with Client(app) as client:
+        statuses = [client.get(path, root_path="/api").status for path in ("/api", "/api/", "/api", "/api/")]
+        assert statuses == [308, 200, 308, 200]

@@ -157,6 +157,8 @@ class RouteTable:
         params: Mapping[str, Any] = _NO_PARAMS
         allowed = False
         for number, route in self._exactly.candidates(path):
+            if route.template.tangled and route.template.overstretched(path):
+                return None
             if route.methods is None or method in route.methods:
                 found = route.template.match(path)
                 if found is not None:

@@ -28,6 +28,9 @@ _CONVERTERS: Mapping[str, tuple[str, Callable[[str], Any]]] = {
 }
 _PARAMETER = re.compile(r"\{([a-zA-Z_]\w*)(?::([a-z]+))?\}")
 _ONE, _REST = "\0", "\1"
+_LONGEST: Mapping[int, int] = {2: 2_000, 3: 400}
+"""Characters up to which so many parameters in one segment are told apart: with n, matching may take the n-th power of them."""
+_LONGEST_OF_MORE = 100
 _may_fold = re.compile(r"[% ?#]").search
 
 
@@ -63,7 +66,7 @@ class Template:
     Raises ValueError for a pattern that is not one.
     """
 
-    __slots__ = ("_converters", "_forgiving", "_match", "bare", "exact", "segments", "text")
+    __slots__ = ("_converters", "_forgiving", "_longest", "_match", "_spans", "bare", "exact", "segments", "tangled", "text")
 
     def __init__(self, text: str) -> None:
         if not text.startswith("/"):
@@ -91,6 +94,11 @@ class Template:
         self.bare = bare.removesuffix("{path}").rstrip("/") if bare.endswith("/{path}") else bare.rstrip("/")
         """What templates have in common that differ in names, a trailing slash or rest, and what folding takes away only."""
         self.segments = list(_segments(shape))
+        self._spans = "path" in kinds[:-1]
+        together = len(kinds) if self._spans else max(part.count(_ONE) + part.count(_REST) for part in shape.split("/"))
+        self.tangled = together > 1
+        """Whether parameters share a segment, so that there are many ways to try before a path is known not to match."""
+        self._longest = _LONGEST.get(together, _LONGEST_OF_MORE)
         self._converters = {
             name: _CONVERTERS[kind][1] for name, kind in zip(names, kinds, strict=True) if kind in ("int", "float")
         }
@@ -106,8 +114,8 @@ class Template:
         """Whether the segments alone say what matches: parameters fill whole segments and take any text."""
 
     def match(self, path: str) -> Mapping[str, Any] | None:
-        """The parameters, converted, or None. Matches the whole path, a newline included."""
-        found = self._match(path)
+        """The parameters, converted, or None. Matches the whole path, a newline included; none that overstretches it."""
+        found = None if self.tangled and self.overstretched(path) else self._match(path)
         if found is None:
             return None
         params: dict[str, Any] = found.groupdict()
@@ -115,8 +123,14 @@ class Template:
             params[name] = convert(params[name])
         return params
 
+    def overstretched(self, path: str) -> bool:
+        """Whether a path is too long for a tangled template to be matched in little time."""
+        return (len(path) if self._spans else max(map(len, path.split("/")))) > self._longest
+
     def nearly_matches(self, folded: str) -> bool:
-        """Whether a folded path matches but for what folding takes away, and for slashes at its end."""
+        """Whether a folded path matches but for what folding takes away, and for slashes at its end; or is too long to tell."""
+        if self.tangled and self.overstretched(folded):
+            return True
         return self._forgiving(folded) is not None or self._forgiving(f"{folded}/") is not None
 
     def __repr__(self) -> str:

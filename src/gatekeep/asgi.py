@@ -7,6 +7,7 @@ import logging
 from types import GeneratorType
 from typing import cast
 
+from .bodies import declared_length
 from .effects import arun
 from .errors import Denied, InternalError, PayloadTooLarge
 from .exchange import ZERO_COPY, Exchange, _current
@@ -14,7 +15,7 @@ from .front import Front
 from .lifespan import serve_lifespan
 from .message import RawHeaders, Response
 from .pipeline import as_denied
-from .requests import AsgiRequest, Message, Receive, Scope, Send, declared_length
+from .requests import AsgiRequest, Message, Receive, Scope, Send
 
 __all__ = ["AsgiDriver", "refuse_handshake", "send_response"]
 

@@ -2,20 +2,18 @@
 
 from __future__ import annotations
 
-import logging
-from collections.abc import Awaitable, Callable, Iterator, MutableMapping
+from collections.abc import Awaitable, Callable, MutableMapping
 from functools import lru_cache
 from io import BytesIO
 from typing import Any, ClassVar, TypeAlias, cast
 from urllib.parse import quote, unquote_to_bytes
 
+from .bodies import declared_length, gone, read_fully
 from .effects import Io
 from .errors import BadRequest, PayloadTooLarge
 from .message import Forwarded, Headers, RawHeaders, Request
 
-__all__ = ["AsgiRequest", "CountedInput", "Environ", "Message", "Receive", "Scope", "Send", "WsgiRequest", "declared_length"]
-
-_log = logging.getLogger("gatekeep")
+__all__ = ["AsgiRequest", "Environ", "Message", "Receive", "Scope", "Send", "WsgiRequest"]
 
 Scope: TypeAlias = MutableMapping[str, Any]
 Message: TypeAlias = MutableMapping[str, Any]
@@ -128,7 +126,7 @@ class AsgiRequest(Request):
         while True:
             message = await receive()
             if message["type"] == "http.disconnect":
-                raise _gone()
+                raise gone()
             chunk = message.get("body", b"")
             size += len(chunk)
             if size > limit:
@@ -167,27 +165,6 @@ class AsgiRequest(Request):
         request = AsgiRequest(scope, receive)
         request.body = forwarded.body if forwarded.body is not None else self.body
         return request
-
-
-def declared_length(request: Request, limit: int) -> int | None:
-    """The body's Content-Length; None where there is none.
-
-    Raises BadRequest where two readers may see two ends of the body (RFC 9112 §6.3), PayloadTooLarge over `limit` bytes.
-    """
-    declared = request.header("content-length")
-    if declared is None:
-        return None
-    if request.header("transfer-encoding") is not None:
-        raise BadRequest("Content-Length and Transfer-Encoding exclude each other.", code="conflicting_framing")
-    if not declared.isdecimal():
-        raise BadRequest("Content-Length is not one number.", code="bad_content_length")
-    if len(declared) > 18 or int(declared) > limit:
-        raise PayloadTooLarge(f"The body is larger than {limit} bytes.")
-    return int(declared)
-
-
-def _gone() -> BadRequest:
-    return BadRequest("The client went away before its body was complete.", code="client_disconnected")
 
 
 def _joined(pairs: list[tuple[bytes, bytes]]) -> dict[bytes, bytes]:
@@ -302,11 +279,11 @@ class WsgiRequest(Request):
         stream = environ["wsgi.input"]
         length = declared_length(self, limit)
         if length is not None:
-            body = _read_fully(stream, length)
+            body = read_fully(stream, length)
             if len(body) < length:
-                raise _gone()
+                raise gone()
         elif environ.get("wsgi.input_terminated"):  # the server ends the stream where the body ends
-            body = _read_fully(stream, limit + 1)
+            body = read_fully(stream, limit + 1)
             if len(body) > limit:
                 raise PayloadTooLarge(f"The body is larger than {limit} bytes.")
         elif environ.get("HTTP_TRANSFER_ENCODING"):
@@ -372,58 +349,6 @@ def _field_name(key: str) -> str | None:
     if key.startswith("HTTP_"):
         return key[5:].replace("_", "-").lower()
     return key.replace("_", "-").lower() if key in ("CONTENT_TYPE", "CONTENT_LENGTH") else None
-
-
-def _read_fully(stream: Any, size: int) -> bytes:
-    # A server's stream may give less than asked before its end, raises OSError for a connection that broke off, and what it
-    # likes for chunks that are none.
-    chunks = []
-    try:
-        while size > 0:
-            chunk = stream.read(size)
-            if not chunk:
-                break
-            chunks.append(chunk)
-            size -= len(chunk)
-    except OSError:
-        raise _gone() from None
-    except Exception as error:
-        _log.info("the body can't be read: %r", error)
-        raise BadRequest("The body is malformed.", code="malformed_body") from None
-    return b"".join(chunks)
-
-
-class CountedInput:
-    """A wsgi.input that raises what `too_long` makes once more than `limit` bytes were read."""
-
-    __slots__ = ("_left", "_limit", "_stream", "_too_long")
-
-    def __init__(self, stream: Any, limit: int, too_long: Callable[[int], Exception]) -> None:
-        self._stream = stream
-        self._limit = limit
-        self._left = limit
-        self._too_long = too_long
-
-    def _count(self, chunk: bytes) -> bytes:
-        self._left -= len(chunk)
-        if self._left < 0:
-            raise self._too_long(self._limit)
-        return chunk
-
-    def read(self, size: int = -1) -> bytes:
-        # Never asks the stream for more than one byte over the limit, so that an endless body fills no memory.
-        allowed = self._left + 1
-        return self._count(self._stream.read(allowed if size is None or size < 0 else min(size, allowed)))
-
-    def readline(self, size: int = -1) -> bytes:
-        allowed = self._left + 1
-        return self._count(self._stream.readline(allowed if size is None or size < 0 else min(size, allowed)))
-
-    def readlines(self, hint: int = -1) -> list[bytes]:
-        return list(self)
-
-    def __iter__(self) -> Iterator[bytes]:
-        return iter(self.readline, b"")
 
 
 async def _not_there() -> bytes:

@@ -9,13 +9,14 @@ from itertools import chain
 from types import GeneratorType, TracebackType
 from typing import Any, TypeAlias, cast
 
+from .bodies import CountedInput, declared_length
 from .effects import run
 from .errors import Denied, InternalError, PayloadTooLarge
 from .exchange import Exchange, _current
 from .front import Front
 from .message import Headers, Response
 from .pipeline import as_denied
-from .requests import CountedInput, Environ, WsgiRequest, declared_length
+from .requests import Environ, WsgiRequest
 
 __all__ = ["WsgiDriver"]
 

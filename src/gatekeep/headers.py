@@ -1,0 +1,213 @@
+"""Header fields, in the forms of both protocols: Headers keeps WSGI's text pairs, RawHeaders ASGI's bytes pairs."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable, Iterator
+from functools import lru_cache
+from typing import Any
+
+__all__ = ["Field", "Headers", "RawHeaders"]
+
+TextPairs = list[tuple[str, str]]
+RawPairs = list[tuple[bytes, bytes]]
+
+_TOKEN = re.compile(r"[!#$%&'*+\-.^_`|~0-9A-Za-z]+")  # RFC 9110 §5.6.2
+
+
+@lru_cache(maxsize=1024)
+def _raw_name(name: str) -> bytes:
+    return name.lower().encode("latin-1")
+
+
+@lru_cache(maxsize=1024)
+def _is_token(name: str) -> bool:
+    return _TOKEN.fullmatch(name) is not None
+
+
+class Field:
+    """A header field of our own making, in both forms, made and checked at start-up: see Headers.append."""
+
+    __slots__ = ("raw", "text")
+
+    def __init__(self, name: str, value: str) -> None:
+        self.text = Headers()._checked(name, value)
+        self.raw = (_raw_name(name), value.encode("latin-1"))
+
+
+class Headers:
+    """An ordered multi-map of header fields: two Set-Cookie stay two. Names compare case-insensitively (RFC 9110 §5.1).
+
+    Values are latin-1 text, as both protocols define them. Adding a name that is no token, a value with CR, LF or NUL, or one
+    beyond latin-1 raises ValueError.
+    """
+
+    __slots__ = ("_pairs",)
+
+    def __init__(self, pairs: Iterable[tuple[str, str]] = ()) -> None:
+        self._pairs: list[tuple[Any, Any]] = []
+        for name, value in pairs:
+            self.add(name, value)
+
+    @classmethod
+    def adopt(cls, pairs: list[tuple[Any, Any]]) -> Headers:
+        """Take over a list in this class' own form, unchecked and uncopied: what an app or server produced."""
+        headers = cls.__new__(cls)
+        headers._pairs = pairs
+        return headers
+
+    # The two forms: the base class keeps text pairs (WSGI's form), RawHeaders keeps bytes pairs (ASGI's).
+
+    def text(self) -> TextPairs:
+        """The fields as (str, str), WSGI's form; may be the inner list itself."""
+        return self._pairs
+
+    def raw(self) -> RawPairs:
+        """The fields as (bytes, bytes) with lower-case names, ASGI's form; may be the inner list itself."""
+        return [(_raw_name(name), value.encode("latin-1")) for name, value in self._pairs]
+
+    @staticmethod
+    def _pair(name: str, value: str) -> tuple[Any, Any]:
+        return (name, value)
+
+    @staticmethod
+    def _name(name: str) -> Any:
+        return name.lower()
+
+    @staticmethod
+    def _out(value: Any) -> str:
+        return value  # type: ignore[no-any-return]
+
+    def get(self, name: str, default: str | None = None) -> str | None:
+        """The first value of a field, or the default."""
+        wanted = self._name(name)
+        length = len(wanted)
+        for key, value in self._pairs:
+            if len(key) == length and key.lower() == wanted:
+                return self._out(value)
+        return default
+
+    def get_all(self, name: str) -> list[str]:
+        """Every value of a field, in order."""
+        wanted = self._name(name)
+        return [self._out(value) for key, value in self._pairs if key == wanted or key.lower() == wanted]
+
+    def _checked(self, name: str, value: str) -> tuple[Any, Any]:
+        if not _is_token(name):
+            raise ValueError(f"not a header name: {name!r}")
+        if "\n" in value or "\r" in value or "\0" in value:
+            raise ValueError(f"the value of {name} holds a line break or NUL")
+        if not value.isascii():
+            value.encode("latin-1")  # UnicodeEncodeError is a ValueError
+        return self._pair(name, value)
+
+    def add(self, name: str, value: str) -> None:
+        """Append a field, whatever is there already."""
+        self._pairs.append(self._checked(name, value))
+
+    def append(self, field: Field) -> None:
+        """As add(), for a field made at start-up."""
+        self._pairs.append(field.text)
+
+    def put(self, name: str, value: str) -> None:
+        """As add(), for a name and value of our own making, which need no check; the name in lower case."""
+        self._pairs.append(self._pair(name, value))
+
+    def set(self, name: str, value: str) -> None:
+        """Replace every field of that name by one."""
+        pair = self._checked(name, value)
+        self.remove(name)
+        self._pairs.append(pair)
+
+    def stamp(self, name: str, value: str) -> None:
+        """As set(), for a name and value of our own making, which need no check; the name in lower case."""
+        self.remove(name)
+        self.put(name, value)
+
+    def setdefault(self, name: str, value: str) -> None:
+        """Add the field unless one of that name is there."""
+        if name not in self:
+            self.add(name, value)
+
+    def remove(self, name: str) -> bool:
+        """Drop every field of that name; says whether there was one."""
+        wanted = self._name(name)
+        length = len(wanted)
+        for key, _ in self._pairs:
+            if len(key) == length and key.lower() == wanted:
+                self._pairs = [pair for pair in self._pairs if pair[0].lower() != wanted]
+                return True
+        return False
+
+    def remove_prefixed(self, prefix: str) -> None:
+        """Drop every field whose name starts so; the prefix in lower case."""
+        wanted = self._name(prefix)
+        for key, _ in self._pairs:
+            if key.lower().startswith(wanted):
+                self._pairs = [pair for pair in self._pairs if not pair[0].lower().startswith(wanted)]
+                return
+
+    def extend(self, pairs: Iterable[tuple[str, str]]) -> None:
+        for name, value in pairs:
+            self.add(name, value)
+
+    def copy(self) -> Headers:
+        return type(self).adopt(list(self._pairs))
+
+    def __contains__(self, name: object) -> bool:
+        return isinstance(name, str) and self.get(name) is not None
+
+    def __iter__(self) -> Iterator[tuple[str, str]]:
+        return iter(self.text())
+
+    def __len__(self) -> int:
+        return len(self._pairs)
+
+    def __eq__(self, other: object) -> bool:
+        return isinstance(other, Headers) and self.raw() == other.raw()
+
+    __hash__ = None  # type: ignore[assignment]
+
+    def __repr__(self) -> str:
+        return f"{type(self).__name__}({self.text()!r})"
+
+
+class RawHeaders(Headers):
+    """Headers kept as ASGI's (bytes, bytes) pairs, so that looking one up converts nothing but that one."""
+
+    __slots__ = ()
+
+    def text(self) -> TextPairs:
+        return [(name.decode("latin-1"), value.decode("latin-1")) for name, value in self._pairs]
+
+    def raw(self) -> RawPairs:
+        return self._pairs
+
+    # What the hot path calls most, without the steps between.
+
+    def append(self, field: Field) -> None:
+        self._pairs.append(field.raw)
+
+    def put(self, name: str, value: str) -> None:
+        self._pairs.append((_raw_name(name), value.encode("latin-1")))
+
+    def remove(self, name: str) -> bool:
+        wanted = _raw_name(name)
+        length = len(wanted)
+        for key, _ in self._pairs:
+            if len(key) == length and key.lower() == wanted:
+                self._pairs = [pair for pair in self._pairs if pair[0].lower() != wanted]
+                return True
+        return False
+
+    @staticmethod
+    def _pair(name: str, value: str) -> tuple[bytes, bytes]:
+        return (_raw_name(name), value.encode("latin-1"))
+
+    @staticmethod
+    def _name(name: str) -> bytes:
+        return _raw_name(name)
+
+    @staticmethod
+    def _out(value: bytes) -> str:
+        return value.decode("latin-1")

@@ -440,3 +440,11 @@ def test_what_is_gone_is_forgotten_without_anybody_asking():
     for _ in range(100):
         mark(lambda: None, "spec")
     assert len(gatekeep.marks._decorated) == before
+
+
+def test_who_copies_the_attributes_of_several_takes_all_marks_along():
+    """As Django's method_decorator does, with a copy for each decorator."""
+    first, second, both = (FIRST(lambda: None), SECOND(lambda: None), lambda: None)
+    functools.update_wrapper(both, second)
+    functools.update_wrapper(both, first)
+    assert marks(both) == (FIRST, SECOND)

@@ -1,6 +1,6 @@
 """Marks: the specs that decorators put on views, and how they are found again behind wrappers and classes.
 
-A mark is an attribute that holds a tuple; the view itself stays what it was. Nothing here knows a framework.
+A mark is an attribute that holds a spec; the view itself stays what it was. Nothing here knows a framework.
 """
 
 from __future__ import annotations
@@ -9,12 +9,15 @@ import functools
 import itertools
 import weakref
 from collections.abc import Collection, Iterator, Mapping
+from operator import itemgetter
 from typing import Any, NamedTuple, TypeVar
 
 __all__ = ["ViewMarks", "decorated", "layers", "mark", "marks", "settle", "strays", "view_marks"]
 
 V = TypeVar("V")
-_MARK = "__gatekeep__"
+_MARK = "__gatekeep_"
+"""How the names of marks begin; a number follows, of its own for each: whoever copies the attributes of several objects to one,
+as functools.wraps and Django's method_decorator do, takes all marks along and overwrites none."""
 _METHODS = ("get", "head", "post", "put", "patch", "delete", "options", "trace")
 
 
@@ -42,9 +45,8 @@ def mark(view: V, spec: Any) -> V:
     """Put a spec on a view and return the view. Raises TypeError for what can't hold an attribute or a weak reference."""
     target: Any = view.__func__ if isinstance(view, (staticmethod, classmethod)) else view
     try:
-        # A new tuple each time: functools.wraps copies the reference to the old one.
-        setattr(target, _MARK, (*vars(target).get(_MARK, ()), spec))
         number = next(_numbers)
+        setattr(target, f"{_MARK}{number}", spec)
         _decorated[number] = _Decorated(number, target, spec)
     except AttributeError as error:
         raise TypeError(str(error)) from None
@@ -54,10 +56,10 @@ def mark(view: V, spec: Any) -> V:
 def marks(target: object) -> tuple[Any, ...]:
     """The specs on exactly this object, innermost decorator first; a base class' don't count."""
     try:
-        found: tuple[Any, ...] = vars(target).get(_MARK, ())
+        found = [(int(name.removeprefix(_MARK)), spec) for name, spec in vars(target).items() if name.startswith(_MARK)]
     except TypeError:
         return ()
-    return found
+    return tuple(spec for _, spec in sorted(found, key=itemgetter(0)))
 
 
 def decorated() -> list[tuple[object, Any]]:

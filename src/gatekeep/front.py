@@ -25,6 +25,11 @@ __all__ = ["Front", "protocol_of"]
 
 _log = logging.getLogger("gatekeep")
 
+_PAUSE = 1.0
+"""Seconds between two compilations of a table that was found not to know an endpoint, at least."""
+_PAUSES = 49
+"""How much longer than a compilation the pause after it is, at least."""
+
 
 class Front:
     """One wrapped app: picks stage and route of each request, and compiles when it has to."""
@@ -100,22 +105,33 @@ class Front:
             self.stale = False
 
     def refresh(self) -> None:
-        """Compile where that is due: before the first request, and when an unknown endpoint was met, at most once a second."""
-        with self._lock:
-            if not self.stale:
-                return
-            if not all(site.complete for site in self.sites):
-                self.prepare()
-                return
-            if self.clock() < self._retry:
-                return
-            self._retry = self.clock() + 1.0
+        """Compile where that is due: before the first request, and when an unknown endpoint was met.
+
+        Who makes the gateway meet one again and again gets it to compile once a second, and for a fiftieth of the time, at most.
+        """
+        if not all(site.complete for site in self.sites):
+            with self._lock:
+                if self.stale:
+                    self.prepare()
+        elif self.clock() >= self._retry and self._lock.acquire(blocking=False):  # another thread's requests don't wait
             try:
-                self.prepare()
-            except ConfigurationError:
-                # The endpoints known so far go on; those that are not stay refused by the guard.
-                self.stale = False
-                _log.exception("the app has changed, and the change does not compile")
+                self._recompile()
+            finally:
+                self._lock.release()
+
+    def _recompile(self) -> None:
+        started = self.clock()
+        if not self.stale or started < self._retry:
+            return
+        try:
+            self.prepare()
+        except ConfigurationError:
+            # The endpoints known so far go on; those that are not stay refused by the guard.
+            self.stale = False
+            _log.exception("the app has changed, and the change does not compile")
+        finally:
+            ended = self.clock()
+            self._retry = ended + max(_PAUSE, _PAUSES * (ended - started))
 
     def expire(self) -> None:
         """Compile before the next request, however fresh the table is: somebody knows that the app has another one."""

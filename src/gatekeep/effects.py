@@ -11,9 +11,7 @@ import asyncio
 import contextvars
 import functools
 import inspect
-import os
 import threading
-import weakref
 from collections.abc import Awaitable, Callable, Generator, Hashable
 from concurrent.futures import ThreadPoolExecutor
 from concurrent.futures import TimeoutError as FutureTimeoutError
@@ -21,6 +19,7 @@ from types import GeneratorType
 from typing import Any, Generic, Literal, TypeAlias, TypeVar, cast
 
 from .errors import ConfigurationError, DependencyError, Origin
+from .forks import reset_after_fork
 
 __all__ = [
     "Blocking",
@@ -168,29 +167,33 @@ def _no_sync(function: object) -> Any:
     raise RuntimeError(f"{_name(function)} is async and can't be run under WSGI")
 
 
-_POOL_SIZE = 32
-_pool: ThreadPoolExecutor | None = None
-_pool_lock = threading.Lock()
+class _Pool:
+    """The threads of blocking(); made when the first of them is needed."""
+
+    def __init__(self, size: int) -> None:
+        self._size = size
+        self.after_fork()
+        reset_after_fork(self)
+
+    def after_fork(self) -> None:
+        """A child has the executor, but none of its threads."""
+        self._lock = threading.Lock()
+        self._executor: ThreadPoolExecutor | None = None
+
+    def executor(self) -> ThreadPoolExecutor:
+        with self._lock:
+            if self._executor is None:
+                self._executor = ThreadPoolExecutor(self._size, thread_name_prefix="gatekeep-blocking")
+            return self._executor
 
 
-def _thread_pool() -> ThreadPoolExecutor:
-    global _pool
-    with _pool_lock:
-        if _pool is None:
-            _pool = ThreadPoolExecutor(_POOL_SIZE, thread_name_prefix="gatekeep-blocking")
-        return _pool
-
-
-def _forget_pool() -> None:
-    # A forked child has the pool object but none of its threads; the lock may have been held by one of them.
-    global _pool, _pool_lock
-    _pool, _pool_lock = None, threading.Lock()
+_pool = _Pool(32)
 
 
 def _in_pool(call: Blocking[T], *args: Any) -> Io[T]:
     # Calls share nothing but the pool; each sees the context of the request that it is for.
     def wait() -> T:
-        future = _thread_pool().submit(contextvars.copy_context().run, call.function, *args)
+        future = _pool.executor().submit(contextvars.copy_context().run, call.function, *args)
         try:
             return future.result(call.timeout)
         except FutureTimeoutError:
@@ -201,7 +204,7 @@ def _in_pool(call: Blocking[T], *args: Any) -> Io[T]:
 
     async def await_() -> T:
         loop = asyncio.get_running_loop()
-        future = loop.run_in_executor(_thread_pool(), contextvars.copy_context().run, call.function, *args)
+        future = loop.run_in_executor(_pool.executor(), contextvars.copy_context().run, call.function, *args)
         try:
             await asyncio.wait((future,), timeout=call.timeout)
         finally:
@@ -222,7 +225,7 @@ class SingleFlight(Generic[T]):
 
     def __init__(self) -> None:
         self.after_fork()
-        _flights.add(self)
+        reset_after_fork(self)
 
     def after_fork(self) -> None:
         """Forget the flights of the parent: nobody here will ever land them."""
@@ -285,16 +288,3 @@ class _Landing:
         self.done = threading.Event()
         self.error: BaseException | None = None
         self.value: object = None
-
-
-_flights: weakref.WeakSet[SingleFlight[Any]] = weakref.WeakSet()
-
-
-def _after_fork() -> None:
-    _forget_pool()
-    for flight in list(_flights):
-        flight.after_fork()
-
-
-if hasattr(os, "register_at_fork"):  # pragma: no branch
-    os.register_at_fork(after_in_child=_after_fork)

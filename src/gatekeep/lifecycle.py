@@ -10,7 +10,6 @@ import asyncio
 import heapq
 import itertools
 import logging
-import os
 import threading
 import weakref
 from collections import deque
@@ -20,6 +19,7 @@ from typing import Any, TypeAlias
 
 from .clock import SYSTEM_CLOCK, Clock
 from .effects import Flow, arun, run
+from .forks import reset_after_fork
 
 __all__ = ["Job", "Runner"]
 
@@ -41,10 +41,11 @@ class Runner:
         self._periodic: list[Periodic] = []
         self.restless = False
         """Whether anything is periodic."""
-        self._reset()
-        _runners.add(self)
+        self.after_fork()
+        reset_after_fork(self)
 
-    def _reset(self) -> None:
+    def after_fork(self) -> None:
+        """Begin anew: a child has no thread, no loop of its own yet, and locks in whatever state they were."""
         self.started = False
         """Whether the gateway's components were started in this process; a fork starts anew."""
         self.running: list[object] = []
@@ -221,7 +222,7 @@ class Runner:
     def open(self) -> None:
         """Take work again after close(). What is periodic and was not cancelled is still there."""
         if self._closed:
-            self._reset()
+            self.after_fork()
 
     def close(self, timeout: float = 5.0) -> None:
         """Stop: submitted work of the thread is finished first, for at most `timeout` seconds; tasks of loops are cancelled."""
@@ -266,16 +267,3 @@ class Periodic:
     def cancel(self) -> None:
         self.cancelled = True
         self._runner.forget(self)
-
-
-_runners: weakref.WeakSet[Runner] = weakref.WeakSet()
-
-
-def _after_fork() -> None:
-    # The child has no thread, no loop of its own yet, and locks in whatever state they were: begin anew.
-    for runner in list(_runners):
-        runner._reset()
-
-
-if hasattr(os, "register_at_fork"):  # pragma: no branch
-    os.register_at_fork(after_in_child=_after_fork)

@@ -12,8 +12,8 @@ from typing import ClassVar, TypeVar, cast
 
 from ..clock import SYSTEM_CLOCK, Clock
 from ..effects import Io
+from ..forks import reset_after_fork
 from .base import Bucket, Taken
-from .forks import reset_after_fork
 
 __all__ = ["MemoryStore"]
 

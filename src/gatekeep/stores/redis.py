@@ -25,9 +25,9 @@ from redis.retry import Retry
 from ..clock import SYSTEM_CLOCK, Clock
 from ..effects import Flow, Io
 from ..errors import ConfigurationError, DependencyError
+from ..forks import reset_after_fork
 from .base import Bucket, Taken
 from .circuit import Circuit
-from .forks import reset_after_fork
 
 __all__ = ["RedisStore"]
 

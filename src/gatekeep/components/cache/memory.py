@@ -7,7 +7,7 @@ from collections import deque
 from collections.abc import Callable, Hashable
 from typing import TypeAlias
 
-from ...stores.forks import reset_after_fork
+from ...forks import reset_after_fork
 from .entry import Entry
 
 __all__ = ["Memory", "Record", "Values"]

@@ -9,7 +9,7 @@ from importlib.metadata import version
 
 from opentelemetry.metrics import CallbackOptions, MeterProvider, Observation
 
-from ...stores.forks import reset_after_fork
+from ...forks import reset_after_fork
 
 __all__ = ["SCHEMA_URL", "SCOPE", "VERSION", "Instruments", "instruments_of"]
 

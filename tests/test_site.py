@@ -15,9 +15,9 @@ from gatekeep.components.stages import Stage
 from gatekeep.errors import ConfigurationError
 from gatekeep.exchange import Exchange, current
 from gatekeep.gateway import Gateway
+from gatekeep.merging import merge
 from gatekeep.requests import WsgiRequest
 from gatekeep.routing import Endpoint, Route
-from gatekeep.site import merge
 from gatekeep.testing import Client, FakeClock
 from opaque import asgi_app, wsgi_app
 from probes import lined_up, probe

@@ -13,37 +13,18 @@ from .errors import BadRequest, Denied, NotFound
 from .exchange import Exchange
 from .exchange import Site as ExchangeSite
 from .marks import ViewMarks, settle, view_marks
+from .merging import Layer, level_of, merge
 from .message import Request
 from .pipeline import Bound, Pipeline
 from .refetch import refetch
-from .routing import Endpoint, Params, Resolver, Route, RouteTable, covers, may_meet
+from .routing import Endpoint, Params, Resolver, RouteTable, covers, may_meet
 
 if TYPE_CHECKING:
     from .frameworks import Adapter
     from .gateway import Gateway
     from .guard import AppGuard
 
-__all__ = ["Site", "merge"]
-
-
-def merge(placed: Iterable[Placed]) -> dict[type[Spec], list[Placed]]:
-    """Specs by kind, weak to strong, without what a stronger `off()` cancels. On and off at one level: ConfigurationError."""
-    kept: dict[type[Spec], list[Placed]] = {}
-    cancelled: dict[type[Spec], tuple[str, Spec]] = {}
-    for entry in placed:
-        spec, level = entry
-        if isinstance(spec, Off):
-            clash = next((other for other in kept.get(spec.kind, ()) if other.level == level), None)
-            if clash is not None:
-                raise spec.mistake(f"{spec!r} stands beside {type(clash.spec).__name__} of {clash.spec.origin}", fix="drop one")
-            kept.pop(spec.kind, None)
-            cancelled[spec.kind] = (level, spec)
-            continue
-        off = cancelled.get(type(spec))
-        if off is not None and off[0] == level:
-            raise spec.mistake(f"stands beside {off[1]!r} of {off[1].origin}", fix="drop one")
-        kept.setdefault(type(spec), []).append(entry)
-    return kept
+__all__ = ["Site"]
 
 
 class _Policy:
@@ -65,9 +46,6 @@ class _Policy:
 
 
 _Found: TypeAlias = tuple[Pipeline, Endpoint | None, Params]
-_Layer: TypeAlias = tuple[str, Sequence[Spec]]
-"""A level and the specs that stand there."""
-
 
 _MEMO = 4096
 """Look-ups that are remembered."""
@@ -233,11 +211,11 @@ class Site(ExchangeSite):
             by_path=bool(policy.possible),
         )
 
-    def _layers(self, policy: _Policy, method: str, extra: tuple[int, ...]) -> list[_Layer]:
+    def _layers(self, policy: _Policy, method: str, extra: tuple[int, ...]) -> list[Layer]:
         """What Routes and view say of a method, weak to strong."""
         marks, routes = policy.marks, self._routes.routes
         indexes = sorted({*policy.certain, *extra})
-        layers: list[_Layer] = [(_level(routes[i]), routes[i].specs) for i in indexes if routes[i].allows(method)]
+        layers: list[Layer] = [(level_of(routes[i]), routes[i].specs) for i in indexes if routes[i].allows(method)]
         view = f"view:{self.name}{policy.endpoint.id}"
         own = "GET" if method == "HEAD" and marks.by_method.get("HEAD") is marks.by_method.get("GET") else method
         layers.append((view, marks.common))
@@ -251,7 +229,7 @@ class Site(ExchangeSite):
             chosen = [self._routes.routes[index] for index in indexes]
             last = chosen[-1]
             endpoint = Endpoint(template=last.path, methods=last.methods, view=None, key=indexes, handshake=handshake)
-            layers = [(_level(route), route.specs) for route in chosen]
+            layers = [(level_of(route), route.specs) for route in chosen]
             pipeline = self._pipeline(endpoint, layers, last.methods, handshake=handshake)
             known = self._combined[indexes, handshake] = (endpoint, pipeline)
         return known
@@ -259,7 +237,7 @@ class Site(ExchangeSite):
     def _pipeline(
         self,
         endpoint: Endpoint | None,
-        layers: Sequence[_Layer],
+        layers: Sequence[Layer],
         methods: Collection[str] | None,
         refusal: Denied | None = None,
         *,
@@ -297,7 +275,7 @@ class Site(ExchangeSite):
         key = endpoint.key if endpoint is not None else None
         return Pipeline(bound, key=key, render=gateway.render, reroute=gateway.reroute, by_method=by_method, by_path=by_path)
 
-    def _placed(self, layers: Sequence[_Layer]) -> list[Placed]:
+    def _placed(self, layers: Sequence[Layer]) -> list[Placed]:
         """Every spec that stands somewhere for a route, weak to strong: the gateway's and the stage's before its own."""
         weakest = (("gateway", self.gateway.specs), (f"stage:{self.stage}", self.stage_specs))
         return [Placed(spec, level) for level, specs in (*weakest, *layers) for spec in specs]
@@ -311,7 +289,7 @@ class Site(ExchangeSite):
         if resolver is None:
             routes = enumerate(self._routes.routes)
             alone = [(self._opaque((number,), handshake=False)[0], route) for number, route in routes]
-            return [(self.name + endpoint.id, self._holding([[(_level(route), route.specs)]])) for endpoint, route in alone]
+            return [(self.name + endpoint.id, self._holding([[(level_of(route), route.specs)]])) for endpoint, route in alone]
         return [
             (
                 self.name + endpoint.id,
@@ -320,7 +298,7 @@ class Site(ExchangeSite):
             for endpoint, policy in policies.items()
         ]
 
-    def _holding(self, alternatives: Iterable[Sequence[_Layer]]) -> list[Spec]:
+    def _holding(self, alternatives: Iterable[Sequence[Layer]]) -> list[Spec]:
         found: dict[int, Spec] = {}
         for layers in alternatives:
             placed = self._placed(layers)
@@ -408,11 +386,6 @@ class Site(ExchangeSite):
         known = self._combined.get((numbers, request.handshake))
         endpoint, pipeline = known or self._opaque(numbers, handshake=request.handshake)
         return pipeline, endpoint, MappingProxyType(dict(params))
-
-
-def _level(route: Route) -> str:
-    verbs = ",".join(sorted(route.methods)) if route.methods is not None else "*"
-    return f"route:{verbs} {route.path}"
 
 
 class _Refusal(Component):

@@ -1,0 +1,40 @@
+"""Merging: which specs of gateway, stage, Routes and view hold on a route, weak to strong, and what their levels are called."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from typing import TypeAlias
+
+from .component import Off, Placed, Spec
+from .routing import Route
+
+__all__ = ["Layer", "level_of", "merge"]
+
+Layer: TypeAlias = tuple[str, Sequence[Spec]]
+"""A level and the specs that stand there."""
+
+
+def level_of(route: Route) -> str:
+    """The level of a Route's own specs."""
+    verbs = ",".join(sorted(route.methods)) if route.methods is not None else "*"
+    return f"route:{verbs} {route.path}"
+
+
+def merge(placed: Iterable[Placed]) -> dict[type[Spec], list[Placed]]:
+    """Specs by kind, weak to strong, without what a stronger `off()` cancels. On and off at one level: ConfigurationError."""
+    kept: dict[type[Spec], list[Placed]] = {}
+    cancelled: dict[type[Spec], tuple[str, Spec]] = {}
+    for entry in placed:
+        spec, level = entry
+        if isinstance(spec, Off):
+            clash = next((other for other in kept.get(spec.kind, ()) if other.level == level), None)
+            if clash is not None:
+                raise spec.mistake(f"{spec!r} stands beside {type(clash.spec).__name__} of {clash.spec.origin}", fix="drop one")
+            kept.pop(spec.kind, None)
+            cancelled[spec.kind] = (level, spec)
+            continue
+        off = cancelled.get(type(spec))
+        if off is not None and off[0] == level:
+            raise spec.mistake(f"stands beside {off[1]!r} of {off[1].origin}", fix="drop one")
+        kept.setdefault(type(spec), []).append(entry)
+    return kept

@@ -121,20 +121,17 @@ class AsgiRequest(Request):
             return b""
         declared_length(self, limit)
         receive = self.receive
-        chunks: list[bytes] = []
-        size = 0
+        body = bytearray()  # not a list: chunks of two bytes would take thirty times theirs
         while True:
             message = await receive()
             if message["type"] == "http.disconnect":
                 raise gone()
-            chunk = message.get("body", b"")
-            size += len(chunk)
-            if size > limit:
+            body += message.get("body", b"")
+            if len(body) > limit:
                 raise PayloadTooLarge(f"The body is larger than {limit} bytes.")
-            chunks.append(chunk)
             if not message.get("more_body", False):
                 break
-        self.body = b"".join(chunks)
+        self.body = bytes(body)
         self.receive = _replay(self.body, receive)
         return self.body
 
@@ -168,10 +165,10 @@ class AsgiRequest(Request):
 
 
 def _joined(pairs: list[tuple[bytes, bytes]]) -> dict[bytes, bytes]:
-    fields: dict[bytes, bytes] = {}
+    lines: dict[bytes, list[bytes]] = {}
     for name, value in pairs:
-        fields[name] = fields[name] + (b"; " if name == b"cookie" else b", ") + value if name in fields else value
-    return fields
+        lines.setdefault(name, []).append(value)
+    return {name: (b"; " if name == b"cookie" else b", ").join(values) for name, values in lines.items()}
 
 
 def _not_here() -> bytes:
@@ -345,9 +342,12 @@ def _environ_key(name: str) -> str:
 
 @lru_cache(maxsize=1024)
 def _field_name(key: str) -> str | None:
-    """The field that an environ's variable stands for, in lower case; None for one that is no field."""
+    """The field that an environ's variable stands for, in lower case; None for one that is no field.
+
+    HTTP_CONTENT_LENGTH and its like are none: servers make them of a client's `Content_Length`.
+    """
     if key.startswith("HTTP_"):
-        return key[5:].replace("_", "-").lower()
+        return None if key in ("HTTP_CONTENT_TYPE", "HTTP_CONTENT_LENGTH") else key[5:].replace("_", "-").lower()
     return key.replace("_", "-").lower() if key in ("CONTENT_TYPE", "CONTENT_LENGTH") else None
 
 

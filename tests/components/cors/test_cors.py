@@ -152,6 +152,9 @@ class TestAnswers:
         ("https://*.example", "http://a.example", False),
         ("*://app.example", "http://app.example", True),
         ("https://app-*.example", "https://app-7.example", True),
+        ("https://*.*.example", "https://a.b.example", True),
+        ("http://localhost:*", "http://localhost:3000", True),
+        ("http://localhost:*", "http://localhost", False),
     ],
 )
 def test_origins(site, pattern, origin, fits):
@@ -167,6 +170,10 @@ def test_origins(site, pattern, origin, fits):
         ({"allow_origins": [APP], "allow_methods": "GET"}, "allow_methods is a string"),
         ({"allow_origins": ["app.example"]}, "not an origin"),
         ({"allow_origins": ["https://app.example/"]}, "not an origin"),
+        ({"allow_origins": ["https://*app.example"]}, "not an origin.*followed by a dot"),
+        ({"allow_origins": ["https://app.*"]}, "not an origin"),
+        ({"allow_origins": ["https://*"]}, "not an origin"),
+        ({"allow_origins": ["https://app.example@evil.test"]}, "not an origin"),
         ({"allow_origins": ["*"], "allow_credentials": True}, "allow_credentials together"),
         ({"allow_origins": [APP], "allow_headers": ["*"], "allow_credentials": True}, "allow_credentials together"),
         ({"allow_origins": [APP], "max_age": -1}, "negative"),

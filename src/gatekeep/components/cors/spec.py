@@ -10,12 +10,13 @@ from ...component import Spec
 
 __all__ = ["Cors"]
 
-_ORIGIN = re.compile(r"(\*|[a-z][a-z0-9+.-]*)://[^/?#\s,]+", re.IGNORECASE)
+_ORIGIN = re.compile(r"(?:\*|[a-z][a-z0-9+.-]*)://(?:[^/?#\s,@*]*\*\.)*[^/?#\s,@*.][^/?#\s,@*]*(?::\*)?", re.IGNORECASE)
+"""What stands right of a wildcard is a whole domain: "https://*example.com" would let evilexample.com in."""
 
 
 @dataclass(frozen=True)
 class Cors(Spec):
-    """Cross-origin sharing. Origins are exact ("https://app.example.com"), "*", or with one wildcard label ("https://*.example.com").
+    """Cross-origin sharing. Origins are exact ("https://app.example.com"), "*", or with wildcard labels ("https://*.example.com").
 
     With `allow_credentials` neither origins nor methods nor headers may be "*" (Fetch standard, CORS protocol and credentials).
     """
@@ -36,7 +37,7 @@ class Cors(Spec):
             raise self.mistake("allow_origins is empty", fix='allow_origins=["https://app.example.com"]')
         for origin in self.allow_origins:
             if origin != "*" and not _ORIGIN.fullmatch(origin):
-                raise self.mistake(f"{origin!r} is not an origin", fix="scheme://host[:port], without a path")
+                raise self.mistake(f"{origin!r} is not an origin", fix="scheme://host[:port] without a path; a wildcard is followed by a dot")
         if self.allow_credentials:
             for name in ("allow_origins", "allow_methods", "allow_headers"):
                 if "*" in getattr(self, name):

@@ -37,7 +37,9 @@ class Cors(Spec):
             raise self.mistake("allow_origins is empty", fix='allow_origins=["https://app.example.com"]')
         for origin in self.allow_origins:
             if origin != "*" and not _ORIGIN.fullmatch(origin):
-                raise self.mistake(f"{origin!r} is not an origin", fix="scheme://host[:port] without a path; a wildcard is followed by a dot")
+                raise self.mistake(
+                    f"{origin!r} is not an origin", fix="scheme://host[:port] without a path; a wildcard is followed by a dot"
+                )
         if self.allow_credentials:
             for name in ("allow_origins", "allow_methods", "allow_headers"):
                 if "*" in getattr(self, name):

@@ -23,6 +23,8 @@ from components.authorizer.minting import (
     sign,
 )
 from gatekeep.components.authorizer import ANY, JWT, Authorize, any_of, fetch, key_server
+from gatekeep.effects import Io
+from gatekeep.errors import DependencyError
 from gatekeep.routing import Route
 from gatekeep.testing import FakeClock
 
@@ -319,6 +321,26 @@ def test_without_any_key_the_door_is_closed(setting):
     setting.issuer.recover()
     setting.clock.advance(1)
     assert setting.code() == ""
+
+
+def test_the_moment_begins_when_a_slow_issuer_has_failed(setting, monkeypatch):
+    """Else one request after the other would wait for an issuer that hangs, each with a worker of its own."""
+    asked = []
+
+    def hangs():
+        asked.append(setting.clock.monotonic())
+        setting.clock.advance(3)
+        raise DependencyError("no answer")
+
+    async def hangs_too():
+        hangs()
+
+    monkeypatch.setattr(key_server, "fetch_object", lambda url: Io(hangs, hangs_too))
+    assert [setting.code() for _ in range(3)] == ["keys_unavailable"] * 3
+    assert len(asked) == 1
+    setting.clock.advance(1)
+    assert setting.code() == "keys_unavailable"
+    assert len(asked) == 2
 
 
 def test_an_unknown_key_can_not_be_judged_while_the_issuer_is_down(setting):

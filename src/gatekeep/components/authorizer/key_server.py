@@ -149,7 +149,7 @@ class RemoteKeys:
         except DependencyError as error:
             self._url = self._given
             self._reachable = False
-            self._retry_after = now + _PAUSE
+            self._retry_after = self._clock.monotonic() + _PAUSE  # from now on: it may have taken its time to fail
             _log.warning("can't fetch keys: %s", error)
             raise
         else:

@@ -9,14 +9,20 @@ from collections.abc import Sequence
 from typing import Any
 
 from .component import Spec
-from .frameworks import adapter_for
+from .frameworks import Adapter, adapter_for
 from .guard import guarded_apps
 from .marks import layers, settle, strays, view_marks
 
 __all__ = ["find_orphans", "warn_of_unguarded"]
 
 _log = logging.getLogger("gatekeep")
-_APPS = (("fastapi", "FastAPI"), ("starlette.applications", "Starlette"), ("flask", "Flask"))
+_APPS = (
+    ("fastapi", "FastAPI"),
+    ("starlette.applications", "Starlette"),
+    ("flask", "Flask"),
+    ("django.core.handlers.wsgi", "WSGIHandler"),
+    ("django.core.handlers.asgi", "ASGIHandler"),
+)
 
 
 def find_orphans(apps: Sequence[Any]) -> list[tuple[object, Spec]]:
@@ -25,7 +31,9 @@ def find_orphans(apps: Sequence[Any]) -> list[tuple[object, Spec]]:
     if orphans:
         gc.collect()  # views of apps that are gone, held by nothing but cycles
         for app in (*_other_apps(apps), *guarded_apps):
-            settle(_reached_by(app))
+            adapter = adapter_for(app)
+            if adapter is not None:
+                settle(_reached_by(adapter))
         orphans = strays()
     return orphans
 
@@ -34,7 +42,10 @@ def warn_of_unguarded(apps: Sequence[Any], views: Sequence[object]) -> None:
     """Name the views that require authorization here and are served, too, by an app that no gateway is in front of."""
     wanted = {id(view): view for view in views}
     for app in _other_apps(apps):
-        for identity in _reached_by(app) & wanted.keys():
+        adapter = adapter_for(app)
+        if adapter is None or not adapter.exposed:
+            continue
+        for identity in _reached_by(adapter) & wanted.keys():
             view = wanted[identity]
             _log.warning(
                 "%s is also served by %r (%s), which no gateway is in front of: its policy does not hold there",
@@ -54,10 +65,7 @@ def _other_apps(apps: Sequence[Any]) -> list[Any]:
     return [found for found in gc.get_objects() if issubclass(type(found), kinds) and id(found) not in known]
 
 
-def _reached_by(app: Any) -> frozenset[int]:
-    adapter = adapter_for(app)
-    if adapter is None:
-        return frozenset()
+def _reached_by(adapter: Adapter) -> frozenset[int]:
     reached: set[int] = set()
     for endpoint in adapter.read().endpoints:
         reached |= view_marks(endpoint.view).reached

@@ -41,6 +41,10 @@ class Adapter(Protocol):
     protocol: Wire
     app: Any
 
+    @property
+    def exposed(self) -> bool:
+        """Whether requests come to the app's views around every gateway, as long as none is in front of it."""
+
     def read(self) -> Resolver:
         """Compile the app's route table as it is now."""
 

@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import Any
 
 import django
+from django.conf import settings
 from django.core.handlers.asgi import ASGIHandler
 from django.core.handlers.base import BaseHandler
 from django.core.handlers.wsgi import WSGIHandler
@@ -20,6 +21,7 @@ from django.dispatch import receiver
 from django.http import HttpRequest, HttpResponse
 from django.urls import ResolverMatch, URLPattern, URLResolver
 from django.urls.resolvers import RegexPattern, RoutePattern
+from django.utils.module_loading import import_string
 
 from ..effects import Protocol as Wire
 from ..errors import ConfigurationError
@@ -40,6 +42,15 @@ class DjangoAdapter:
     def __init__(self, app: Any) -> None:
         self.app = app
         self.protocol: Wire = "asgi" if isinstance(app, ASGIHandler) else "wsgi"
+
+    @property
+    def exposed(self) -> bool:
+        """No handler that is armed is, none that stands around another one, and none whose middleware is a gateway's."""
+        handler = self.app
+        if getattr(handler.resolve_request, "guard", None) is not None or hasattr(handler, "application"):
+            return False
+        middleware = map(import_string, settings.MIDDLEWARE)
+        return not any(isinstance(each, type) and issubclass(each, GatekeepMiddleware) for each in middleware)
 
     def read(self) -> DjangoTable:
         """Compile the ROOT_URLCONF as it is now; what a middleware puts into `request.urlconf` is not in it, and refused."""

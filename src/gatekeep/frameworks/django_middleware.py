@@ -186,6 +186,7 @@ class _Chain(BaseHandler):
 
     protocol: Wire
     guard: Guard
+    exposed = False
 
     def read(self) -> DjangoTable:
         return DjangoTable(self.protocol)

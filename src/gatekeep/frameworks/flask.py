@@ -52,6 +52,7 @@ class FlaskAdapter:
     """One Flask app: `read` its rules, `arm` its dispatch, `install` a gateway in place."""
 
     protocol: Wire = "wsgi"
+    exposed = True
 
     def __init__(self, app: Any) -> None:
         self.app: flask.Flask = app

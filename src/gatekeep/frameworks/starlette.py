@@ -30,6 +30,7 @@ class StarletteAdapter:
     """One Starlette app."""
 
     protocol: Wire = "asgi"
+    exposed = True
 
     def __init__(self, app: Any) -> None:
         self.app: Starlette = app

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import sys
 import time
+from random import Random
 
 import pytest
 from hypothesis import assume, given, settings
@@ -419,3 +420,19 @@ def test_a_mutation_is_found_where_it_is(case):
     assert schema.violations(valid, clock) == []
     pointers = {entry["pointer"] for entry in schema.violations(broken, clock)}
     assert pointers == {"".join(f"/{step}" for step in place)}
+
+
+def test_a_text_that_keeps_a_pattern_busy_is_refused():
+    """16,384 states: nearly every character of such a text leads to a new one."""
+    busy = {"items": {"pattern": "a[ab]{14}c"}}
+    text = "".join(Random(7).choices("ab", k=2_000_000))
+    start = time.process_time()
+    assert [found["detail"] for found in violations(busy, [text])] == ["is too much for a pattern"]
+    assert time.process_time() - start < 5.0
+    assert pairs(busy, [text[:500] + "aabababababababc"]) == []  # the next one has a budget of its own
+
+
+def test_a_text_that_is_too_long_anyway_is_not_searched():
+    short = {"pattern": "a[ab]{14}c", "maxLength": 20}
+    assert pairs(short, "b" * 20) == [("", "pattern")]
+    assert pairs(short, "b" * 21) == [("", "maxLength")]

@@ -6,19 +6,22 @@ errors, references are counted against a budget, names are reported one by one a
 
 from __future__ import annotations
 
-import threading
 from collections.abc import Callable, Hashable, Iterator, Mapping, Sequence
 from itertools import islice
+from math import inf
 from typing import Any, TypeAlias
 
 from jsonschema import ValidationError
 
+from .budget import Exhausted, budget
 from .pattern import compiled
 
-__all__ = ["Exhausted", "budget", "replacements"]
+__all__ = ["replacements"]
 
 Errors: TypeAlias = Iterator[ValidationError]
 Keyword: TypeAlias = Callable[[Any, Any, Any, Any], Errors]
+
+TOO_DEEP = "is nested too deeply for its schema"
 
 _BRANCH_ERRORS = 20
 """Errors kept of one branch of anyOf or oneOf."""
@@ -26,24 +29,11 @@ _UNEVALUATED = 1_000
 """Members up to which jsonschema, which compares each with each, is asked which of them are unevaluated."""
 
 
-class Exhausted(Exception):
-    """The instance makes the schema follow more references than its size explains."""
-
-
-class _Budget(threading.local):
-    """References that the validation under way in this thread may still follow."""
-
-    left = 0
-
-
-budget = _Budget()
-
-
 def _counted(original: Keyword) -> Keyword:
     def reference(validator: Any, target: Any, instance: Any, schema: Any) -> Errors:
-        budget.left -= 1
-        if budget.left < 0:
-            raise Exhausted
+        budget.references -= 1
+        if budget.references < 0:
+            raise Exhausted("$ref", TOO_DEEP)
         yield from original(validator, target, instance, schema)
 
     return reference
@@ -59,8 +49,10 @@ def _bounded(original: Keyword) -> Keyword:
     return unevaluated
 
 
-def _pattern(_validator: Any, source: str, instance: Any, _schema: Any) -> Errors:
-    if isinstance(instance, str) and not compiled(source).search(instance):
+def _pattern(_validator: Any, source: str, instance: Any, schema: Mapping[str, Any]) -> Errors:
+    if not isinstance(instance, str) or len(instance) > schema.get("maxLength", inf):
+        return  # too long is wrong enough
+    if not compiled(source).search(instance):
         yield ValidationError("no match")
 
 

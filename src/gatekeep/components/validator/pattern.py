@@ -15,6 +15,8 @@ from bisect import bisect_right
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Any, Final, TypeAlias
 
+from .budget import Exhausted, budget
+
 __all__ = ["Pattern", "compiled"]
 
 _parser: Any = importlib.import_module("re._parser")
@@ -82,7 +84,7 @@ class Pattern:
         self._restart = self._state([0], begin=False)
 
     def search(self, text: str) -> bool:
-        """Whether the pattern matches anywhere in the text, which is what JSON Schema asks."""
+        """Whether the pattern matches anywhere in the text, which is what JSON Schema asks. Raises Exhausted."""
         state, ascii_kinds, cuts = self._start, self._ascii, self._cuts
         if state.matched:
             return True
@@ -101,6 +103,9 @@ class Pattern:
 
     def _move(self, state: _State, kind: int) -> _State:
         program = self._program
+        budget.steps -= len(program)
+        if budget.steps < 0:
+            raise Exhausted("pattern", "is too much for a pattern")
         seeds = [thread + 1 for thread in state.threads if kind in program[thread][1]]
         # A match may start at every character.
         following = state.moves[kind] = self._state([*seeds, 0], begin=False)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable, Mapping
+from math import inf
 from typing import Any, Final, NamedTuple
 
 import jsonschema
@@ -11,8 +12,9 @@ from jsonschema.validators import extend
 from referencing import Registry, Specification
 from referencing.jsonschema import DRAFT4, DRAFT6, DRAFT7, DRAFT201909, DRAFT202012
 
+from .budget import Exhausted, budget
 from .fast import fast_engine
-from .keywords import Exhausted, budget, replacements
+from .keywords import TOO_DEEP, replacements
 from .pattern import compiled
 from .reach import Reach, SchemaMistake
 from .violations import Part, Violation, leaves, violation
@@ -23,6 +25,8 @@ MAX_VIOLATIONS = 50
 _PATIENCE = 0.1
 """Seconds after the first violation in which more are looked for."""
 _REFERENCES_PER_VALUE = 20
+_PATTERN_STEPS = 1_000_000
+"""Some tenths of a second. What patterns have met before costs no step."""
 
 
 class _Draft(NamedTuple):
@@ -82,15 +86,20 @@ class Schema:
         found: list[Violation] = []
         deadline = 0.0
         try:
-            budget.left = 1_000 + _REFERENCES_PER_VALUE * _size(value)
+            budget.references = 1_000 + _REFERENCES_PER_VALUE * _size(value)
+            budget.steps = _PATTERN_STEPS
             for error in self._engine.iter_errors(value):
                 found += leaves(self._part, error)
                 now = clock()
                 deadline = deadline or now + _PATIENCE
                 if len(found) >= MAX_VIOLATIONS or now > deadline:
                     break
-        except (Exhausted, RecursionError):
-            found.append(violation(self._part, "", "$ref", "is nested too deeply for its schema"))
+        except Exhausted as spent:
+            found.append(violation(self._part, "", spent.keyword, spent.detail))
+        except RecursionError:
+            found.append(violation(self._part, "", "$ref", TOO_DEEP))
+        finally:
+            budget.references = budget.steps = inf
         return found[:MAX_VIOLATIONS]
 
 

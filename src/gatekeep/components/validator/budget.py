@@ -1,0 +1,29 @@
+"""Budget: what judging one value may cost, whatever the value is. Set by Schema, spent by keywords and patterns."""
+
+from __future__ import annotations
+
+import threading
+from math import inf
+
+__all__ = ["Exhausted", "budget"]
+
+
+class Exhausted(Exception):
+    """The value would cost more than its size explains: the keyword that it would be spent on, and what the client is told."""
+
+    def __init__(self, keyword: str, detail: str) -> None:
+        super().__init__(keyword, detail)
+        self.keyword = keyword
+        self.detail = detail
+
+
+class _Budget(threading.local):
+    """Of the validation under way in this thread."""
+
+    references: float = inf
+    """References that may still be followed."""
+    steps: float = inf
+    """Instructions of patterns that may still be looked at to find out where a character leads that was not met there before."""
+
+
+budget = _Budget()

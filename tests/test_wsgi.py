@@ -547,6 +547,7 @@ class TestAround:
 
         def around(exchange):
             exchange.on_leave(lambda: log.append("first"))
+            exchange.on_leave(lambda: 1 / 0)
             exchange.on_leave(lambda: log.append("second"))
 
         setter = probe("setter", request=around)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Callable, Mapping
 from contextvars import ContextVar
 from dataclasses import dataclass, field
@@ -17,6 +18,8 @@ if TYPE_CHECKING:
     from .routing import Endpoint, Params
 
 __all__ = ["ANONYMOUS", "Exchange", "Principal", "current", "principal"]
+
+_log = logging.getLogger("gatekeep")
 
 
 @dataclass(frozen=True, slots=True)
@@ -193,14 +196,17 @@ class Exchange:
         self._undo = [*(self._undo or ()), action]
 
     def leave(self) -> None:
-        """Put back what components have set around the app's call, last first; the driver's last act."""
+        """Put back what components have set around the app's call, last first; the driver's last act. Never raises."""
         # Scope and exchange know each other: unhooked here, they are freed at once, and not by the garbage collector.
         if self._native is not None:
             self._native.pop("gatekeep", None)
             self._native = None
         if self._undo is not None:
             for action in reversed(self._undo):
-                action()
+                try:
+                    action()
+                except Exception:
+                    _log.exception("on_leave failed")
 
     def note(self, component: str, outcome: str) -> None:
         """Record a decision for logs, metrics and traces; `outcome` comes from a small fixed set."""

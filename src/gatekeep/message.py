@@ -41,10 +41,8 @@ class Request(ABC):
     body: bytes | None
     """The whole body once somebody read it, else None."""
 
-    def __init__(self) -> None:
-        self.body = None
-        self._query: list[tuple[str, str]] | None = None
-        self._cookies: dict[str, str] | None = None
+    _query: list[tuple[str, str]] | None
+    _cookies: dict[str, str] | None
 
     # What the two protocols give in their own ways.
 

@@ -149,15 +149,19 @@ class Served:
         self.port = port
         self._log = folder / "access.log"
 
-    def request(self, method: str, target: str, *, headers: Mapping[str, str] | None = None, body: bytes = b"") -> Answer:
-        """One request on a connection of its own, the target as it is; one head and one body come back, and nothing else."""
+    def exchange(self, method: str, target: str, *, headers: Mapping[str, str] | None = None, body: bytes = b"") -> bytes:
+        """What comes back for one request on a connection of its own; the target is sent as it is."""
         fields = {"host": f"127.0.0.1:{self.port}", "connection": "close", **(headers or {})}
         if body:
             fields["content-length"] = str(len(body))
         head = f"{method} {target} HTTP/1.1\r\n" + "".join(f"{name}: {value}\r\n" for name, value in fields.items()) + "\r\n"
         with socket.create_connection(("127.0.0.1", self.port), PATIENCE) as connection:
             connection.sendall(head.encode("latin-1") + body)
-            received = _Received(b"".join(iter(functools.partial(connection.recv, 65536), b"")))
+            return b"".join(iter(functools.partial(connection.recv, 65536), b""))
+
+    def request(self, method: str, target: str, **options: Any) -> Answer:
+        """The answer; there is one head and one body, and nothing else."""
+        received = _Received(self.exchange(method, target, **options))
         response = http.client.HTTPResponse(received, method=method)  # type: ignore[arg-type]
         response.begin()
         answer = Answer(response.status, Headers(response.getheaders()), [response.read()])

@@ -440,6 +440,36 @@ def test_chosen_query_parameters(site: Any) -> None:
     assert client.get("/a?page=x&sort=1").body == b"run 6"
 
 
+@pytest.mark.parametrize(
+    "targets",
+    [
+        ("/a?page=1", "/a?pag%65=2", "/a?%70age=3", "/a?page=1&p%61ge=3"),
+        ("/a?page=%ff", "/a?page=%fe", "/a?page=%EF%BF%BD"),  # no text, all of them: some apps tell them apart
+        ("/a?page=%C3%BF", "/a?page=\xc3\xbf", "/a?page=%C3%83%C2%BF"),  # one text for some, another for others
+        ("/a?page", "/a?page=", "/a?page=+", "/a"),
+        ("/a?the+end=1", "/a?the%20end=2", "/a?the end=3"),
+        ("/a?%C3%A9=1", "/a?\xc3\xa9=2"),
+    ],
+)
+def test_parameters_that_an_app_may_tell_apart_are_told_apart(site: Any, targets: tuple[str, ...]) -> None:
+    client = site(Cache(ttl=30, query=("page", "the end", "é")), view=Counting())
+    assert [client.get(target).body for target in targets] == [b"run %d" % (n + 1) for n in range(len(targets))]
+
+
+@pytest.mark.parametrize(
+    "cookies",
+    [
+        ("theme=dark", "theme=dark; theme=light", "theme=light; theme=dark"),  # some frameworks take the first, some the last
+        ("theme=dark", 'theme="dark"', "theme=", "theme", "theme=dark; theme"),
+    ],
+)
+def test_cookies_that_an_app_may_tell_apart_are_told_apart(site: Any, cookies: tuple[str, ...]) -> None:
+    client = site(Cache(ttl=30, cookies=["theme"]), view=Counting())
+    bodies = [client.get("/a", headers={"cookie": cookie}).body for cookie in cookies]
+    assert bodies == [b"run %d" % (n + 1) for n in range(len(cookies))]
+    assert client.get("/a", headers={"cookie": f" {cookies[0]} ; other=1"}).body == b"run 1"
+
+
 def test_no_query_parameters(site: Any) -> None:
     client = site(Cache(ttl=30, query=()), view=Counting())
     assert client.get("/a?x=1").body == b"run 1"

@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 from collections.abc import Hashable
 from typing import Any, TypeAlias
-from urllib.parse import parse_qsl
+from urllib.parse import unquote_to_bytes
 
 from ...component import Plan
 from ...exchange import ANONYMOUS, Exchange, Principal
@@ -76,7 +76,7 @@ class KeyMaker:
             seen.path,
             query if self._query is None else _chosen(self._query, query),
             () if header is None else _present(self.fields, header),
-            () if header is None or not self._cookies else _present(self._cookies, request.cookies.get),
+            () if header is None or not self._cookies else _cookies(self._cookies, request.header("cookie") or ""),
             None if self._shared else self._caller(principal, request) if self._authorized else identity(principal),
         )
 
@@ -93,6 +93,22 @@ def _present(names: tuple[str, ...], look_up: Header) -> Hashable:
     return tuple([(name, value) for name in names if (value := look_up(name)) is not None])
 
 
+# Values are taken as they were sent, all of them: of repeated ones, and of bytes that are no text, each framework makes
+# something else, and what two requests have in common for us they need not for the app.
+
+
+def _cookies(names: tuple[str, ...], sent: str) -> Hashable:
+    pairs = [part.partition("=") for part in sent.split(";")]
+    return tuple([(name, equals + value.strip()) for raw, equals, value in pairs if (name := raw.strip()) in names])
+
+
 def _chosen(names: tuple[str, ...], query_string: str) -> Hashable:
-    query = parse_qsl(query_string, keep_blank_values=True) if names else []
+    pairs = [piece.partition("=") for piece in query_string.split("&")] if names else []
+    query = [(_parameter(raw), equals + value) for raw, equals, value in pairs]
     return tuple([tuple([value for key, value in query if key == name]) for name in names])
+
+
+def _parameter(raw: str) -> str:
+    if raw.isascii() and "%" not in raw and "+" not in raw:
+        return raw
+    return unquote_to_bytes(raw.replace("+", " ").encode("latin-1", "replace")).decode("utf-8", "replace")

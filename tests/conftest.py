@@ -10,12 +10,17 @@ import pytest
 import opaque
 from gatekeep.exchange import _current
 from gatekeep.gateway import Gateway
+from gatekeep.marks import settle, strays
 from gatekeep.testing import Client
 
 
 def pytest_runtest_setup() -> None:
-    """Flask's test client closes no body, so the last request of a test may still be the current one."""
+    """Nothing of one test is left in the next: Flask's test client closes no body, so its last request may still be the current
+
+    one; and a failed test holds its decorated views, which would be orphans.
+    """
     _current.set(None)
+    settle({id(view) for view, _ in strays()})
 
 
 @pytest.fixture(params=["wsgi", "asgi"])

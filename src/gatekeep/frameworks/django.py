@@ -27,7 +27,7 @@ from ..effects import Protocol as Wire
 from ..errors import ConfigurationError
 from ..guard import guarded_apps
 from . import Guard
-from .django_guard import Refused, refusal
+from .django_guard import Refused, exchange_of, refusal
 from .django_middleware import GatekeepMiddleware
 from .django_table import DjangoTable
 
@@ -57,7 +57,7 @@ class DjangoAdapter:
         return DjangoTable(self.protocol)
 
     def arm(self, guard: Guard) -> None:
-        """Guard every resolved request of this handler before any view middleware or view runs.
+        """Guard every resolved request of this handler before any view middleware runs, and its method before the view does.
 
         A refusal passes the handler's middleware as a BaseException, so that no error handler of the project sees it.
         Raises ConfigurationError behind another gateway.
@@ -101,6 +101,17 @@ def _arm(handler: Any, guard: Guard) -> None:
             raise Refused(response)
         return match
 
+    def last(request: HttpRequest, *_: Any) -> None:
+        # A view middleware may have changed the method since.
+        exchange = exchange_of(request)
+        if exchange is not None and exchange.pipeline.by_method and request.resolver_match is not None:
+            response = refusal(guard, request, request.resolver_match)
+            if response is not None:
+                raise Refused(response)
+
+    async def last_async(request: HttpRequest, *_: Any) -> None:
+        last(request)
+
     def answer(request: HttpRequest) -> HttpResponse:
         try:
             return get_response(request)  # type: ignore[no-any-return]
@@ -115,6 +126,8 @@ def _arm(handler: Any, guard: Guard) -> None:
 
     resolve_request.guard = guard  # type: ignore[attr-defined]
     handler.resolve_request, handler.get_response, handler.get_response_async = resolve_request, answer, answer_async
+    if handler._view_middleware is not None:  # a StaticFilesHandler runs no view of its own
+        handler._view_middleware = [*handler._view_middleware, last_async if isinstance(handler, ASGIHandler) else last]
 
 
 @receiver(setting_changed)
@@ -143,7 +156,7 @@ def _check_django() -> None:
     )
     cores = [getattr(BaseHandler, name, None) for name in ("_get_response", "_get_response_async")]
     if (
-        not all(_calls(core, "resolve_request") for core in cores)
+        not all(_calls(core, name) for core in cores for name in ("resolve_request", "_view_middleware"))
         or not _calls(WSGIHandler.__call__, "get_response")
         or not _calls(ASGIHandler.run_get_response, "get_response_async")
         or not tried

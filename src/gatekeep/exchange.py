@@ -7,6 +7,7 @@ from collections.abc import Callable, Mapping
 from contextvars import ContextVar
 from dataclasses import dataclass, field
 from random import getrandbits
+from types import MappingProxyType
 from typing import TYPE_CHECKING, Any
 
 from .errors import Denied
@@ -21,6 +22,9 @@ __all__ = ["ANONYMOUS", "Exchange", "Principal", "current", "principal"]
 
 _log = logging.getLogger("gatekeep")
 
+_NO_CLAIMS: Mapping[str, Any] = MappingProxyType({})
+"""Read-only: a Principal may serve many requests, and what one could write the next would believe."""
+
 
 @dataclass(frozen=True, slots=True)
 class Principal:
@@ -33,7 +37,7 @@ class Principal:
     client_id: str | None = None
     scopes: frozenset[str] = frozenset()
     roles: frozenset[str] = frozenset()
-    claims: Mapping[str, Any] = field(default_factory=dict, compare=False)
+    claims: Mapping[str, Any] = field(default_factory=lambda: _NO_CLAIMS, compare=False)
     proof: str | None = field(default=None, compare=False)
     """The request field, in lower case, that proved it and said no more than this principal does; None where nobody knows."""
 

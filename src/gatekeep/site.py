@@ -107,7 +107,7 @@ class Site(ExchangeSite):
         self.adapter = adapter
         self.guard = guard
         self.stage = stage
-        self.variables = variables or {}
+        self.variables = variables or MappingProxyType({})
         self.stage_specs = specs
         self.max_body = gateway.max_body
         self.client_address = gateway.client_address

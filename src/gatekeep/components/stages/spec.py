@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Mapping
+from types import MappingProxyType
 from typing import Any
 
 from ...component import Spec, caller
@@ -39,7 +40,7 @@ class Stage:
         self.path = path.rstrip("/")
         self.host = host.lower() if host is not None else None
         self.header = (header[0].lower(), header[1]) if header is not None else None
-        self.variables = dict(variables or {})
+        self.variables: Mapping[str, str] = MappingProxyType(dict(variables or {}))
         if not _NAME.fullmatch(name):
             raise self._mistake(f"{name!r} is not a stage name", fix="letters, digits, _, - and $")
         if self.path and (not self.path.startswith("/") or "//" in self.path or "{" in self.path):

@@ -167,10 +167,11 @@ def mounted() -> tuple[Any, Any]:
 
 
 ORDERS = list(itertools.permutations(["secret", "scarce", "traced", "route"]))
+PLACES = [(flask_app, function), (flask_app, coroutine), (blueprint, coroutine)]
+PLACES += [(fastapi_app, function), (fastapi_app, coroutine), (included, function), (mounted, coroutine)]
 
 
-@pytest.mark.parametrize("view", [function, coroutine])
-@pytest.mark.parametrize("make", [flask_app, blueprint, fastapi_app, included, mounted])
+@pytest.mark.parametrize(("make", "view"), PLACES)
 @pytest.mark.parametrize("order", ORDERS, ids="-".join)
 def test_decorators_in_every_order(serve: Serve, make: Any, view: Any, order: tuple[str, ...]) -> None:
     app, route = make()

@@ -75,6 +75,10 @@ class Headers:
         return name.lower()
 
     @staticmethod
+    def _plain(name: Any) -> Any:
+        return name.lower().replace("_", "-")
+
+    @staticmethod
     def _out(value: Any) -> str:
         return value  # type: ignore[no-any-return]
 
@@ -138,6 +142,15 @@ class Headers:
                 self._pairs = [pair for pair in self._pairs if pair[0].lower() != wanted]
                 return True
         return False
+
+    def remove_alike(self, name: str) -> None:
+        """As remove(), and also what has an underscore for a hyphen: WSGI has one variable for both."""
+        wanted = self._plain(self._name(name))
+        length = len(wanted)
+        for key, _ in self._pairs:
+            if len(key) == length and self._plain(key) == wanted:
+                self._pairs = [pair for pair in self._pairs if len(pair[0]) != length or self._plain(pair[0]) != wanted]
+                return
 
     def remove_prefixed(self, prefix: str) -> None:
         """Drop every field whose name starts so; the prefix in lower case."""
@@ -207,6 +220,10 @@ class RawHeaders(Headers):
     @staticmethod
     def _name(name: str) -> bytes:
         return _raw_name(name)
+
+    @staticmethod
+    def _plain(name: bytes) -> bytes:
+        return name.lower().replace(b"_", b"-")
 
     @staticmethod
     def _out(value: bytes) -> str:

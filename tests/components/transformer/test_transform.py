@@ -93,6 +93,21 @@ def test_headers_of_a_request(seen):
     assert got.get("x-other") == "other"
 
 
+def test_no_other_spelling_of_a_header_gets_past(seen):
+    """What reads an ASGI request by the rules of WSGI, say a WSGI app mounted in it, can't tell `x_user_id` from `x-user-id`."""
+    spec = Transform(
+        request=[
+            set_header("x-user-id", "1"),
+            set_header("x-whom-else", "${request.query.whom}"),
+            remove_header("x-is-admin"),
+            rename_header("x-old-name", "x-new-name"),
+        ]
+    )
+    forged = {"x_user_id": "0", "x-user_id": "0", "X_Is_Admin": "yes", "x_new-name": "0", "x-old-name": "1", "x-whom_else": "0"}
+    got = seen(spec, headers=forged, target="/").headers
+    assert sorted((name, value) for name, value in got if name.startswith("x")) == [("x-new-name", "1"), ("x-user-id", "1")]
+
+
 def test_operations_are_carried_out_in_order_and_read_the_request_as_it_came(seen):
     spec = Transform(
         request=[

@@ -29,7 +29,7 @@ class BadValue(ValueError):
     """What an expression gave can't stand where it is to stand; the text is for the client and repeats nothing."""
 
 
-# Headers, on both sides.
+# Headers, on both sides. What is set or taken out is so under every spelling that an app may take for it.
 
 _FIELD_VALUE = re.compile(r"[\t\x20-\x7e\x80-\xff]*")  # RFC 9110 §5.5, in latin-1
 
@@ -85,17 +85,16 @@ def _set_header(operation: Operation, facts: Facts) -> Edit:
 
         def put(_: Exchange, target: HasHeaders) -> None:
             headers = target.headers
-            headers.remove(name)
+            headers.remove_alike(name)
             headers.append(field)
 
         return put
 
     def edit(exchange: Exchange, target: HasHeaders) -> None:
         text = value(exchange, None)
-        if text is None:
-            target.headers.remove(name)
-        else:
-            target.headers.stamp(name, text)
+        target.headers.remove_alike(name)
+        if text is not None:
+            target.headers.put(name, text)
 
     return edit
 
@@ -118,7 +117,7 @@ def _remove_header(operation: Operation, facts: Facts) -> Edit:
     name = _header_name(operation.name, facts)
 
     def edit(_: Exchange, target: HasHeaders) -> None:
-        target.headers.remove(name)
+        target.headers.remove_alike(name)
 
     return edit
 
@@ -132,8 +131,8 @@ def _rename_header(operation: Operation, facts: Facts) -> Edit:
         headers = target.headers
         values = headers.get_all(name)
         if values:
-            headers.remove(name)
-            headers.remove(to)
+            headers.remove_alike(name)
+            headers.remove_alike(to)
             headers.extend((to, value) for value in values)
 
     return edit

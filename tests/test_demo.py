@@ -43,6 +43,7 @@ class Demo:
             stderr=subprocess.STDOUT,
             text=True,
             env={**os.environ, "PYTHONIOENCODING": "utf-8"},
+            start_new_session=True,
         )
         self._arriving: Queue[str | None] = Queue()
         self.printed: list[str] = []
@@ -79,8 +80,8 @@ class Demo:
         return stops
 
     def end(self) -> int:
-        """Press Ctrl-C, and read the rest."""
-        self.process.send_signal(signal.SIGINT)
+        """Press Ctrl-C, which a terminal sends to the server and its workers alike, and read the rest."""
+        os.killpg(self.process.pid, signal.SIGINT)
         code = self.process.wait(PATIENCE)
         self._reader.join(PATIENCE)
         while (line := self._arriving.get(timeout=PATIENCE)) is not None:
@@ -89,7 +90,7 @@ class Demo:
 
     def kill(self) -> None:
         if self.process.poll() is None:
-            self.process.kill()
+            os.killpg(self.process.pid, signal.SIGKILL)
             self.process.wait(PATIENCE)
         self._reader.join(PATIENCE)
         assert self.process.stdout is not None
@@ -144,6 +145,7 @@ def test_the_tour(app: str, tmp_path: Path) -> None:
     for component, outcome in DECISIONS:
         assert re.search(rf"^counted +\d+ {component} {outcome} on /", printed, re.MULTILINE), (component, printed)
     assert "Traceback" not in printed
+    assert "SIGKILL" not in printed
 
 
 DECISIONS = [

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import signal
 import socket
 import sys
 from collections.abc import Callable
@@ -65,10 +66,10 @@ def _gunicorn(app: Any, listener: socket.socket, announce: Callable[[], None], s
     class Application(BaseApplication):
         def load_config(self) -> None:
             self.cfg.set("bind", f"fd://{listener.fileno()}")
-            self.cfg.set("worker_class", "gthread")
-            self.cfg.set("threads", 8)
             self.cfg.set("loglevel", "warning")
             self.cfg.set("when_ready", lambda server: announce())
+            # A terminal sends Ctrl-C to the worker too, but it is gunicorn that tells its worker when to end.
+            self.cfg.set("post_worker_init", lambda worker: signal.signal(signal.SIGINT, signal.SIG_IGN))
             self.cfg.set("worker_exit", lambda server, worker: summary())
 
         def load(self) -> Any:

@@ -34,7 +34,7 @@ from acceptance.disguises import METHODS, OVERRIDES, RAW_READERS, READERS, ROOTS
 from acceptance.places import InProcess, Place
 from acceptance.shop import bearer
 from frameworks.django_project.urls import Urls
-from gatekeep import ApiKey, Authorize, Gateway, Route
+from gatekeep import ApiKey, Authorize, Cors, Gateway, Route
 from gatekeep.testing import Client
 
 KEY = {"x-api-key": "alice-key-0123456789"}
@@ -308,6 +308,20 @@ def test_a_policy_without_methods_holds_whatever_the_method_is_said_to_be(open_:
     for header, method in itertools.product(OVERRIDES, METHODS):
         assert client.post("/admin", headers={header: method}).status == 401
     assert not ran
+
+
+@pytest.mark.parametrize("specs", [[], [Cors(allow_origins=["https://a.example"], allow_methods=["*"])]], ids=["bare", "cors"])
+@pytest.mark.parametrize("build", [flask_views, fastapi_views, lambda: opaque_wsgi, lambda: opaque_asgi])
+def test_a_preflight_runs_nothing(open_: Open, build: Build, specs: list[Any]) -> None:
+    app = build()
+    client = open_(app, *specs, routes=POLICIES[0])
+    for wanted, origin in itertools.product(METHODS, ["https://a.example", "https://evil.example", "null", ""]):
+        headers = {"origin": origin, "access-control-request-method": wanted}
+        for target in ("/admin", "/admin/", "//admin", "/ADMIN"):
+            answer = client.request("OPTIONS", target, headers=headers)
+            assert not ran, (target, headers, answer)
+    answer = client.request("OPTIONS", "/admin", headers={"origin": "https://a.example", "access-control-request-method": "GET"})
+    assert answer.status == (204 if specs else 401)
 
 
 # Methods that something behind the gateway has changed.

@@ -279,6 +279,14 @@ def test_a_stage_has_policies_of_its_own(place: Place) -> None:
     is_problem(place.get("/trial/vault/gold", headers=bearer()), 403, "insufficient_scope")
 
 
+def test_stages_share_no_answer(open_shop: Any) -> None:
+    shop, caller = open_shop(), bearer()
+    live, trial = shop.get("/mine", headers=caller), shop.get("/trial/mine", headers=caller)
+    assert live.json()["run"] != trial.json()["run"]
+    assert kept(trial) == "gatekeep; fwd=miss; stored"
+    assert shop.get("/mine", headers=caller).body == live.body
+
+
 # CORS.
 
 

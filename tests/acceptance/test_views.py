@@ -47,7 +47,6 @@ from rest_framework.viewsets import ViewSet
 
 from frameworks.django_project.urls import Urls
 from gatekeep import ApiKey, Authorize, ConfigurationError, Gateway, Throttle
-from gatekeep.marks import settle, strays
 from gatekeep.testing import Client
 from servers import PATIENCE, ROOT
 
@@ -57,13 +56,6 @@ SCARCE = Throttle("1/hour")
 HANDLERS = {"wsgi": WSGIHandler, "asgi": ASGIHandler}
 
 Serve = Callable[..., Client]
-
-
-@pytest.fixture(autouse=True)
-def _leave_no_strays() -> Iterator[None]:
-    """Frameworks' caches hold views for longer than their tests last."""
-    yield
-    settle({id(view) for view, _ in strays()})
 
 
 @pytest.fixture

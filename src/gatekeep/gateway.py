@@ -280,9 +280,9 @@ class Gateway:
         return sent
 
     def reroute(self, exchange: Exchange, forwarded: Forwarded) -> HookResult:
-        """Go on at the route that a rewritten path leads to: its request phases, too, must let the request through."""
+        """Go on at the route that a rewritten path or method leads to: its request phases, too, must let the request through."""
         if exchange.outer is not None:
-            raise GatekeepError(f"{exchange.route}: the path was rewritten twice, to {forwarded.path!r}")
+            raise GatekeepError(f"{exchange.route}: the request was rewritten twice, to {forwarded.method} {forwarded.path!r}")
         site = exchange.site
         assert isinstance(site, Site)
         request = exchange.request.rebuild(forwarded)

@@ -154,9 +154,9 @@ class Pipeline:
         return None if exchange.forwarded is None else self._onward(exchange, exchange.forwarded)
 
     def _onward(self, exchange: Exchange, forwarded: Forwarded) -> HookResult:
-        # The request was changed: a new path is looked up again, anything else is made what the app will see.
+        # The request was changed: a new path or method is looked up again, anything else is made what the app will see.
         try:
-            if forwarded.path != exchange.request.path:
+            if forwarded.path != exchange.request.path or forwarded.method != exchange.request.method:
                 return self._reroute(exchange, forwarded)
             exchange.onward = exchange.request.rebuild(forwarded)
         except Exception as error:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from contextlib import ExitStack
+from dataclasses import dataclass
 from functools import partial
 from typing import Any
 
@@ -27,7 +28,7 @@ from starlette.responses import PlainTextResponse
 from starlette.routing import Route as StarletteRoute
 
 from frameworks.django_project.urls import Urls
-from gatekeep import ApiKey, Authorize, Gateway, Route
+from gatekeep import STANDARD, ApiKey, Authorize, Component, Exchange, Gateway, Hooks, Plan, Route, Spec
 from gatekeep.testing import Client
 
 KEY = "the-key-of-acme-0123456789"
@@ -134,6 +135,33 @@ def django_app(handler: type[Any], middleware: str, stack: ExitStack) -> Any:
     urls = Urls([django_path("x", Orders.as_view())])
     stack.enter_context(override_settings(ROOT_URLCONF=urls, MIDDLEWARE=[f"{HERE}.{middleware}"]))
     return Gateway().wrap(handler())
+
+
+@dataclass(frozen=True)
+class Overridden(Spec):
+    """Takes the method from a header."""
+
+
+class Overrider(Component):
+    spec = Overridden
+
+    def bind(self, plan: Plan) -> Hooks | None:
+        return Hooks(on_request=self.override) if plan.specs else None
+
+    def override(self, exchange: Exchange) -> None:
+        sent = exchange.request.header("x-http-method-override")
+        if sent is not None:
+            exchange.forward().method = sent
+
+
+def test_a_component_that_puts_in_another_method_leads_to_that_methods_policy(site: Any) -> None:
+    routes = [Route("/x", admins(), methods={"DELETE"})]
+    client = site(
+        Overridden(), routes=routes, order=[Overrider, *STANDARD], view=lambda request: (200, [], request.method.encode())
+    )
+    assert client.post("/x").body == b"POST"
+    assert client.post("/x", headers={"x-http-method-override": "DELETE"}).status == 401
+    assert client.post("/x", headers={"x-http-method-override": "DELETE", "x-api-key": KEY}).body == b"DELETE"
 
 
 APPS: dict[str, Callable[[ExitStack], Any]] = {

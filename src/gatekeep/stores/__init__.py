@@ -6,18 +6,44 @@ from collections.abc import Callable, Mapping
 
 from ..clock import SYSTEM_CLOCK, Clock
 from ..errors import ConfigurationError
-from .base import Bucket, BucketStore, KeyValueStore, LocalBucketStore, LocalKeyValueStore, Store, Taken
+from .base import (
+    Bucket,
+    BucketStore,
+    Calendar,
+    Change,
+    Demand,
+    KeyValueStore,
+    Lease,
+    LimitStore,
+    LocalBucketStore,
+    LocalKeyValueStore,
+    LocalLimitStore,
+    Store,
+    Taken,
+    Tally,
+    Window,
+    WindowKind,
+)
 from .memory import MemoryStore
 
 __all__ = [
     "Bucket",
     "BucketStore",
+    "Calendar",
+    "Change",
+    "Demand",
     "KeyValueStore",
+    "Lease",
+    "LimitStore",
     "LocalBucketStore",
     "LocalKeyValueStore",
+    "LocalLimitStore",
     "MemoryStore",
     "Store",
     "Taken",
+    "Tally",
+    "Window",
+    "WindowKind",
     "open_store",
 ]
 

@@ -71,7 +71,7 @@ class MemoryStore:
         """As `take`. A request that waited on its way brings an old `now`: time never runs backwards here."""
         if len(buckets) != 1:
             return self._take_several(buckets, now)
-        key, rate, burst, cost = buckets[0]
+        key, rate, burst, cost, _ = buckets[0]
         left = self.take_one(key, rate, burst, cost, now)
         if left >= 0.0:
             return _taken((None, (left,), 0.0))
@@ -102,7 +102,7 @@ class MemoryStore:
         rows = []
         with self._lock:
             now = self._latest = max(now, self._latest)
-            for index, (key, rate, burst, cost) in enumerate(buckets):
+            for index, (key, rate, burst, cost, _) in enumerate(buckets):
                 shard = self._shards[hash(key) & self._mask]
                 full_at = shard.find(key)
                 missing = (full_at - now) * rate if full_at > now else 0.0

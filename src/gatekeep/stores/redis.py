@@ -98,7 +98,7 @@ class RedisStore:
         arguments: list[Any] = [len(buckets)]
         arguments += [self._key("b", bucket.key) for bucket in buckets]
         arguments.append(now)
-        for _, rate, burst, cost in buckets:
+        for _, rate, burst, cost, _ in buckets:
             arguments += (rate, burst, cost)
         return self._call(_as_taken, ("EVALSHA", _TAKE_SHA, *arguments), ("EVAL", _TAKE, *arguments))
 

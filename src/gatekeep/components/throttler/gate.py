@@ -23,7 +23,7 @@ from .limit import Limit
 __all__ = ["Gate", "Note"]
 
 # As in stores/memory.py: a named tuple at half the price.
-_bucket = cast(Callable[[tuple[str, float, float, float]], Bucket], partial(tuple.__new__, Bucket))
+_bucket = cast(Callable[[tuple[str, float, float, float, float]], Bucket], partial(tuple.__new__, Bucket))
 
 Note: TypeAlias = tuple[Panel, Sequence[float], Sequence[str]]
 """What a component notes of a request: the limits it is told of, what is left of them, and the keys that were taken from."""
@@ -83,7 +83,7 @@ class Gate:
                 return decide(exchange)
             found = [bounded(find(exchange)) for find in finders]
             keys = [prefix + found[which] for which, prefix, _, _, _ in rows]
-            buckets = [_bucket((key, rate, burst, cost)) for key, (_, _, rate, burst, cost) in zip(keys, rows, strict=True)]
+            buckets = [_bucket((key, rate, burst, cost, 0.0)) for key, (_, _, rate, burst, cost) in zip(keys, rows, strict=True)]
             taken = take_now(buckets, exchange.monotonic)
             if taken.refused is not None:
                 raise panel.refusal(taken)

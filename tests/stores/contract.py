@@ -47,7 +47,7 @@ class BucketStoreContract:
         key = fresh_key()
         for left in (2.0, 1.0, 0.0):
             assert take([Bucket(key, 1.0, 3.0)], 100.0) == Taken(None, (left,), 0.0)
-        refused, remaining, retry_after = take([Bucket(key, 1.0, 3.0)], 100.0)
+        refused, remaining, retry_after, _ = take([Bucket(key, 1.0, 3.0)], 100.0)
         assert (refused, remaining) == (0, (0.0,))
         assert retry_after == pytest.approx(1.0)
 
@@ -78,7 +78,7 @@ class BucketStoreContract:
         wide, narrow = Bucket(fresh_key(), 1.0, 10.0), Bucket(fresh_key(), 1.0, 1.0)
         assert take([wide, narrow], 0.0) == Taken(None, (9.0, 0.0), 0.0)
         for _ in range(5):
-            refused, remaining, _ = take([wide, narrow], 0.0)
+            refused, remaining, _, _ = take([wide, narrow], 0.0)
             assert (refused, remaining) == (1, (9.0, 0.0))
         assert take([wide], 0.0).remaining == (8.0,)
 
@@ -86,7 +86,7 @@ class BucketStoreContract:
         soon, late, fine = Bucket(fresh_key(), 2.0, 1.0), Bucket(fresh_key(), 0.1, 1.0), Bucket(fresh_key(), 1.0, 9.0)
         take([soon], 0.0)
         take([late], 0.0)
-        refused, remaining, retry_after = take([soon, late, fine], 0.0)
+        refused, remaining, retry_after, _ = take([soon, late, fine], 0.0)
         assert refused == 1
         assert remaining == (0.0, 0.0, 9.0)
         assert retry_after == pytest.approx(10.0)
@@ -133,7 +133,7 @@ class BucketStoreContract:
         for pause, cost in steps:
             now += pause
             bucket = Bucket(key, rate, burst, min(cost, burst))
-            refused, remaining, retry_after = take([bucket], now)
+            refused, remaining, retry_after, _ = take([bucket], now)
             assert 0.0 <= remaining[0] <= burst
             if refused is not None:
                 assert 0.0 < retry_after <= burst / rate + 1e-6

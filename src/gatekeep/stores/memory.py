@@ -27,7 +27,7 @@ _OVERHEAD = 200
 """Bytes that a value's entry costs besides key and value."""
 
 # NamedTuple.__new__ is a Python function; this is the same without it, at half the price.
-_taken = cast(Callable[[tuple[int | None, tuple[float, ...], float]], Taken], partial(tuple.__new__, Taken))
+_taken = cast(Callable[[tuple[int | None, tuple[float, ...], float, tuple[float, ...]]], Taken], partial(tuple.__new__, Taken))
 
 
 class MemoryStore:
@@ -74,8 +74,8 @@ class MemoryStore:
         key, rate, burst, cost, _ = buckets[0]
         left = self.take_one(key, rate, burst, cost, now)
         if left >= 0.0:
-            return _taken((None, (left,), 0.0))
-        return _taken((0, (max(0.0, left + cost),), -left / rate if cost <= burst else inf))
+            return _taken((None, (left,), 0.0, ()))
+        return _taken((0, (max(0.0, left + cost),), -left / rate if cost <= burst else inf, ()))
 
     def take_one(self, key: str, rate: float, burst: float, cost: float, now: float) -> float:
         shard = self._shards[hash(key) & self._mask]
@@ -115,8 +115,8 @@ class MemoryStore:
             for shard, key, before, after, _, _ in rows:
                 shard.put(key, after if refused is None else before, now)
         if refused is None:
-            return _taken((None, tuple([max(0.0, left) for _, _, _, _, left, _ in rows]), 0.0))
-        return _taken((refused, tuple([max(0.0, left + cost) for _, _, _, _, left, cost in rows]), longest))
+            return _taken((None, tuple([max(0.0, left) for _, _, _, _, left, _ in rows]), 0.0, ()))
+        return _taken((refused, tuple([max(0.0, left + cost) for _, _, _, _, left, cost in rows]), longest, ()))
 
     def __len__(self) -> int:
         """How many buckets are remembered; some may be full by now."""

@@ -17,7 +17,7 @@ MODULES = {
     for path in sorted(ROOT.rglob("*.py"))
 }
 LANGUAGE = {"errors", "clock", "forks", "effects", "headers", "message"}
-KERNEL = {*LANGUAGE, "marks", "exchange", "component", "proxies", "strict_json"}
+KERNEL = {*LANGUAGE, "marks", "exchange", "component", "proxies", "sources", "strict_json"}
 EXTRAS = {"redis", "opentelemetry.sdk", "flask", "fastapi", "starlette", "django", "jsonschema_rs", "orjson"}
 
 

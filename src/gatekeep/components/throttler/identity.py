@@ -8,7 +8,6 @@ anonymous callers the address), so leaving it out gives neither an unlimited nor
 from __future__ import annotations
 
 import functools
-import re
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 from hashlib import blake2b
@@ -19,17 +18,9 @@ from ...component import Plan
 from ...effects import Blocking, Either, Flow, Io, lift
 from ...errors import Origin
 from ...exchange import ANONYMOUS, Exchange
+from ...sources import Header
 
-__all__ = ["By", "Identity", "bounded", "claim", "compile_identity", "header", "known", "label", "needs_principal", "stable_id"]
-
-
-_is_token = re.compile(r"[!#$%&'*+\-.^_`|~0-9a-z]+").fullmatch
-"""A field name in lower case (RFC 9110 §5.6.2)."""
-
-
-@dataclass(frozen=True, slots=True)
-class _Header:
-    name: str
+__all__ = ["By", "Identity", "bounded", "claim", "compile_identity", "known", "label", "needs_principal", "stable_id"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -37,12 +28,7 @@ class _Claim:
     name: str
 
 
-By: TypeAlias = "str | _Header | _Claim | Callable[..., Any] | Either[Any] | Blocking[Any] | tuple[By, ...]"
-
-
-def header(name: str) -> _Header:
-    """Count by a request header's value. The client chooses it: set a limit by "ip" beside it where that matters."""
-    return _Header(name.lower())
+By: TypeAlias = "str | Header | _Claim | Callable[..., Any] | Either[Any] | Blocking[Any] | tuple[By, ...]"
 
 
 def claim(name: str) -> _Claim:
@@ -59,8 +45,8 @@ def known(by: object) -> bool:
         return by in _NAMED or by == "route"
     if isinstance(by, tuple):
         return bool(by) and all(known(part) for part in by)
-    if isinstance(by, _Header):
-        return _is_token(by.name) is not None
+    if isinstance(by, Header):
+        return by.valid
     if isinstance(by, _Claim):
         return by.name != ""
     return isinstance(by, (Either, Blocking)) or callable(by)
@@ -79,7 +65,7 @@ def label(by: By) -> str:
         return by
     if isinstance(by, tuple):
         return "+".join(label(part) for part in by)
-    if isinstance(by, _Header):
+    if isinstance(by, Header):
         return f"header {by.name}"
     if isinstance(by, _Claim):
         return f"claim {by.name}"
@@ -90,7 +76,7 @@ def stable_id(by: By) -> str:
     """The same text in every process, another one for another `by`; two functions differ by module and name."""
     if isinstance(by, tuple):
         return f"({','.join(stable_id(part) for part in by)})"
-    if isinstance(by, (str, _Header, _Claim)):
+    if isinstance(by, (str, Header, _Claim)):
         return repr(by)
     return f"<{_function(by)}>"
 
@@ -130,7 +116,7 @@ def compile_identity(by: By, plan: Plan, *, late: bool, origin: Origin | None = 
         return _together([compile_identity(part, plan, late=late, origin=origin) for part in by])
     if isinstance(by, str):
         return Identity(_constant("r" + plan.id) if by == "route" else _NAMED[by], None)
-    if isinstance(by, _Header):
+    if isinstance(by, Header):
         return Identity(_header(by.name, fallback), None)
     if isinstance(by, _Claim):
         return Identity(_claim(by.name), None)

@@ -29,7 +29,7 @@ class TestContract(BucketStoreContract):
         def take(buckets: Sequence[Bucket], now: float) -> Taken:
             if len(buckets) != 1:
                 return store.take_now(buckets, now)
-            [(key, rate, burst, cost)] = buckets
+            [(key, rate, burst, cost, _)] = buckets
             left = store.take_one(key, rate, burst, cost, now)
             if left >= 0.0:
                 return Taken(None, (left,), 0.0)

@@ -16,6 +16,8 @@ from .spec import Cache
 __all__ = ["Key", "KeyMaker", "identity"]
 
 Key: TypeAlias = tuple[Hashable, ...]
+ROUTE, SCHEME, HOST, ROOT, PATH, QUERY = range(6)
+"""Where in a key they stand."""
 
 _ADDRESS = ("x-forwarded-host", "x-forwarded-proto", "x-forwarded-port", "x-forwarded-prefix")
 """Fields that frameworks can be told to take their own address from: one client's must not end up in another's links."""

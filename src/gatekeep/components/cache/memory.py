@@ -83,14 +83,16 @@ class Memory:
             record.used = True
         return record
 
-    def put(self, key: Key, vary: tuple[str, ...], header: Callable[[str], str | None], entry: Entry, generation: int) -> None:
+    def put(
+        self, key: Key, vary: tuple[str, ...], header: Callable[[str], str | None], entry: Entry, generation: int | None = None
+    ) -> None:
         """Store a variant, chosen by what `header` says; unless the memory was cleared since `generation`.
 
         What one answer varied by counts for every later one: an app that forgets its Vary once mixes up no variants.
         """
         fresh = Record(vary)
         with self._lock:
-            if generation != self.generation:
+            if generation is not None and generation != self.generation:
                 return
             record = self._records.setdefault(key, fresh)
             if record is fresh:

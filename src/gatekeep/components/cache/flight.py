@@ -1,0 +1,142 @@
+"""Flights: one request runs the view for a cold key, the others of this process wait for what it brings."""
+
+from __future__ import annotations
+
+import asyncio
+import threading
+from collections.abc import Callable, Hashable
+from typing import Literal, TypeAlias
+
+from cachetools import TTLCache
+
+from ...effects import Io
+from ...forks import reset_after_fork
+
+__all__ = ["Flight", "Flights", "Outcome"]
+
+Outcome: TypeAlias = Literal["landed", "declined", "failed", "late"]
+""""landed": the entry is there; "declined": the answer was none to store; "failed": there is none; "late": it still flies."""
+
+_DECLINED_FOR = 10.0
+"""Seconds that nobody queues for a key whose answer was none to store: the next one would be none either."""
+_MAX_DECLINED = 10_000
+
+
+class Flight:
+    """One run of a view that others may wait for. Its first ending counts; any thread or loop may tell it."""
+
+    __slots__ = ("_event", "_flights", "_futures", "key", "outcome")
+
+    def __init__(self, flights: Flights, key: Hashable) -> None:
+        self.key = key
+        self.outcome: Outcome | None = None
+        self._flights = flights
+        self._event: threading.Event | None = None
+        self._futures: dict[asyncio.AbstractEventLoop, asyncio.Future[None]] | None = None
+
+    def land(self) -> None:
+        """The entry is stored: let the others look."""
+        if self.outcome is None:
+            self._flights._end(self, "landed")
+
+    def decline(self) -> None:
+        """There is an answer, but none to store."""
+        if self.outcome is None:
+            self._flights._end(self, "declined")
+
+    def fail(self) -> None:
+        """There is no answer; nothing where the flight has ended before."""
+        if self.outcome is None:
+            self._flights._end(self, "failed")
+
+
+class Flights:
+    """The flights under way in this process, by key."""
+
+    def __init__(self, monotonic: Callable[[], float]) -> None:
+        self._monotonic = monotonic
+        self.after_fork()
+        reset_after_fork(self)
+
+    def after_fork(self) -> None:
+        """Forget the flights of the parent: nobody here will ever land them."""
+        self._lock = threading.Lock()
+        self._flying: dict[Hashable, Flight] = {}
+        self._declined: TTLCache[Hashable, bool] = TTLCache(_MAX_DECLINED, _DECLINED_FOR, self._monotonic)
+
+    def take_off(self, key: Hashable) -> Flight | None:
+        """The flight that the caller leads, and must end; None when one is under way, which join() waits for."""
+        mine = Flight(self, key)
+        if self._flying.setdefault(key, mine) is mine or key in self._declined:
+            return mine
+        return None
+
+    def join(self, key: Hashable, seconds: float) -> Io[Outcome]:
+        """Wait for the flight under way to end, at most so long. Where there is none, or none any more, it has "landed"."""
+
+        def wait() -> Outcome:
+            flight = self._flying.get(key)
+            if flight is None:
+                return "landed"
+            with self._lock:
+                if flight.outcome is not None:
+                    return flight.outcome
+                event = flight._event = flight._event or threading.Event()
+            event.wait(seconds)
+            return flight.outcome or "late"
+
+        async def await_() -> Outcome:
+            flight = self._flying.get(key)
+            if flight is None:
+                return "landed"
+            loop = asyncio.get_running_loop()
+            with self._lock:
+                if flight.outcome is not None:
+                    return flight.outcome
+                if flight._futures is None:
+                    flight._futures = {}
+                future = flight._futures.get(loop)
+                if future is None:
+                    future = flight._futures[loop] = loop.create_future()
+            await asyncio.wait((future,), timeout=seconds)  # who is cancelled here leaves the future to the others
+            return flight.outcome or "late"
+
+        return Io(wait, await_)
+
+    def _end(self, flight: Flight, outcome: Outcome) -> None:
+        with self._lock:
+            if flight.outcome is not None:
+                return
+            flight.outcome = outcome
+            if self._flying.get(flight.key) is flight:
+                del self._flying[flight.key]
+            if outcome == "declined":
+                self._declined[flight.key] = True
+            event, futures = flight._event, flight._futures
+        if event is not None:
+            event.set()
+        if futures is not None:
+            _wake(futures)
+
+    def __len__(self) -> int:
+        return len(self._flying)
+
+
+def _wake(futures: dict[asyncio.AbstractEventLoop, asyncio.Future[None]]) -> None:
+    try:
+        here = asyncio.get_running_loop()
+    except RuntimeError:
+        here = None
+    for loop, future in futures.items():
+        if loop is here:
+            _resolve(future)
+        else:
+            try:
+                loop.call_soon_threadsafe(_resolve, future)
+            except RuntimeError:  # the loop is closed, and nobody waits on it
+                pass
+
+
+def _resolve(future: asyncio.Future[None]) -> None:
+    if not future.done():
+        future.set_result(None)

@@ -22,6 +22,8 @@ __all__ = ["ANONYMOUS", "Exchange", "Principal", "current", "principal"]
 
 _log = logging.getLogger("gatekeep")
 
+_NO_TAGS: frozenset[str] = frozenset()
+
 _NO_CLAIMS: Mapping[str, Any] = MappingProxyType({})
 """Read-only: a Principal may serve many requests, and what one could write the next would believe."""
 
@@ -68,6 +70,7 @@ class Exchange:
         "_native",
         "_params",
         "_request_id",
+        "_tags",
         "_undo",
         "admitted",
         "admitted_path",
@@ -211,6 +214,21 @@ class Exchange:
                     action()
                 except Exception:
                     _log.exception("on_leave failed")
+
+    def tag(self, *names: str) -> None:
+        """Name what this answer is made of ("order:42"), so that a cached copy can be purged by it. From the view, any time
+
+        before its last byte; without a cache it means nothing.
+        """
+        for name in names:
+            if not isinstance(name, str) or not name:
+                raise TypeError(f"tag(): {name!r} is not a name")
+        self._tags = self.tags | frozenset(names)
+
+    @property
+    def tags(self) -> frozenset[str]:
+        """What tag() was told so far."""
+        return getattr(self, "_tags", _NO_TAGS)  # unset where nobody tags: most requests don't pay for it
 
     def note(self, component: str, outcome: str) -> None:
         """Record a decision for logs, metrics and traces; `outcome` comes from a small fixed set."""

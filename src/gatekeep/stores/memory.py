@@ -1,4 +1,4 @@
-"""The store of one process: token buckets and small values in memory. Bounded, without a thread, a timer or a long pause."""
+"""The store of one process: limits and small values in memory. Bounded, without a thread, a timer or a long pause."""
 
 from __future__ import annotations
 
@@ -7,13 +7,14 @@ from collections import OrderedDict
 from collections.abc import Callable, Sequence
 from functools import partial
 from itertools import islice
-from math import inf
-from typing import ClassVar, TypeVar, cast
+from math import floor, inf
+from typing import Any, ClassVar, TypeVar, cast
 
 from ..clock import SYSTEM_CLOCK, Clock
 from ..effects import Io
 from ..forks import reset_after_fork
-from .base import Bucket, Taken
+from .base import Bucket, Change, Demand, Lease, Taken
+from .memory_counts import Counts
 
 __all__ = ["MemoryStore"]
 
@@ -31,7 +32,7 @@ _taken = cast(Callable[[tuple[int | None, tuple[float, ...], float, tuple[float,
 
 
 class MemoryStore:
-    """Token buckets (at most `max_keys`) and values by key (at most `max_bytes`, keys and overhead included).
+    """Token buckets (at most `max_keys`), other limits (as many) and values (at most `max_bytes`, keys and overhead included).
 
     A bucket is one float: when it will be full again (GCRA's theoretical arrival time). One that is full by now is as good
     as absent and goes first when room is needed; then the least recently used go.
@@ -52,6 +53,7 @@ class MemoryStore:
         self._mask = shards - 1
         self._shards = [_Shard(max_keys // shards) for _ in range(shards)]
         self._latest = -inf
+        self._counts = Counts(max_keys)
         self._values = _Values(max_bytes)
         self._lock = threading.Lock()
         reset_after_fork(self)
@@ -64,14 +66,14 @@ class MemoryStore:
 
     # Token buckets.
 
-    def take(self, buckets: Sequence[Bucket]) -> Io[Taken]:
-        return _at_once(lambda: self.take_now(buckets, self._clock.monotonic()))
+    def take(self, demands: Sequence[Demand]) -> Io[Taken]:
+        return _at_once(lambda: self.take_now(demands, self._clock.monotonic()))
 
-    def take_now(self, buckets: Sequence[Bucket], now: float) -> Taken:
+    def take_now(self, demands: Sequence[Demand], now: float) -> Taken:
         """As `take`. A request that waited on its way brings an old `now`: time never runs backwards here."""
-        if len(buckets) != 1:
-            return self._take_several(buckets, now)
-        key, rate, burst, cost, _ = buckets[0]
+        if len(demands) != 1 or type(demands[0]) is not Bucket or demands[0].cost == 0.0:
+            return self._take_several(demands, now)
+        key, rate, burst, cost, _ = demands[0]
         left = self.take_one(key, rate, burst, cost, now)
         if left >= 0.0:
             return _taken((None, (left,), 0.0, ()))
@@ -97,31 +99,143 @@ class MemoryStore:
             shard.recent[key] = now + (missing + cost) / rate
         return left
 
-    def _take_several(self, buckets: Sequence[Bucket], now: float) -> Taken:
+    def _take_several(self, demands: Sequence[Demand], now: float) -> Taken:
         refused, longest = None, 0.0
         rows = []
         with self._lock:
             now = self._latest = max(now, self._latest)
-            for index, (key, rate, burst, cost, _) in enumerate(buckets):
+            for index, demand in enumerate(demands):
+                if type(demand) is not Bucket:
+                    return self._take_mixed(demands, now)
+                key, rate, burst, cost, _ = demand
                 shard = self._shards[hash(key) & self._mask]
                 full_at = shard.find(key)
                 missing = (full_at - now) * rate if full_at > now else 0.0
-                left = burst - missing - cost
-                if left < -_SLACK:
-                    wait = -left / rate if cost <= burst else inf
+                need = cost or min(1.0, burst)
+                left = burst - missing
+                if left - need < -_SLACK:
+                    wait = (need - left) / rate if need <= burst else inf
                     if wait > longest:
                         refused, longest = index, wait
                 rows.append((shard, key, full_at, now + (missing + cost) / rate, left, cost))
             for shard, key, before, after, _, _ in rows:
                 shard.put(key, after if refused is None else before, now)
         if refused is None:
-            return _taken((None, tuple([max(0.0, left) for _, _, _, _, left, _ in rows]), 0.0, ()))
-        return _taken((refused, tuple([max(0.0, left + cost) for _, _, _, _, left, cost in rows]), longest, ()))
+            return _taken((None, tuple([max(0.0, left - cost) for _, _, _, _, left, cost in rows]), 0.0, ()))
+        return _taken((refused, tuple([max(0.0, left) for _, _, _, _, left, _ in rows]), longest, ()))
+
+    def _take_mixed(self, demands: Sequence[Demand], now: float) -> Taken:
+        """As above, where not all are buckets; under the lock."""
+        refused, longest = None, 0.0
+        at = (now, self._clock.wall())
+        found = []
+        for index, demand in enumerate(demands):
+            state: Any = None
+            if type(demand) is Bucket:
+                most, amount = demand.burst, demand.cost
+                left = self._left(demand, now)
+            else:
+                most, amount = demand.limit, 1.0 if type(demand) is Lease else demand.cost  # type: ignore[union-attr]
+                state = self._counts.find(demand)
+                left = state.left(demand, at)
+            need = amount or min(1.0, most)
+            if left - need < -_SLACK:
+                lacking = (need - left) / demand.rate if type(demand) is Bucket else state.wait(demand, need, at)
+                wait = lacking if need <= most else inf
+                if wait > longest:
+                    refused, longest = index, wait
+            found.append((demand, state, amount))
+        if refused is None:
+            for demand, state, amount in found:
+                if type(demand) is Bucket:
+                    self._put(demand, amount, now)
+                elif amount or type(demand) is Lease:
+                    state.take(demand, amount, at)
+                    self._counts.keep(demand.key, state, now)
+        remaining, resets = self._look(demands, at)
+        return _taken((refused, remaining, longest, resets))
+
+    def _look(self, demands: Sequence[Demand], at: tuple[float, float]) -> tuple[tuple[float, ...], tuple[float, ...]]:
+        remaining, resets = [], []
+        for demand in demands:
+            if type(demand) is Bucket:
+                left = self._left(demand, at[0])
+                more = (min(floor(left + _SLACK) + 1.0, demand.burst) - left) / demand.rate
+            else:
+                _, left, more = self._counts.look(demand, at)
+            remaining.append(max(0.0, left))
+            resets.append(more)
+        return tuple(remaining), tuple(resets)
+
+    def _left(self, bucket: Bucket, now: float) -> float:
+        full_at = self._shards[hash(bucket.key) & self._mask].find(bucket.key)
+        return bucket.burst - ((full_at - now) * bucket.rate if full_at > now else 0.0)
+
+    def _put(self, bucket: Bucket, amount: float, now: float) -> None:
+        shard = self._shards[hash(bucket.key) & self._mask]
+        shard.put(bucket.key, max(now, shard.find(bucket.key)) + amount / bucket.rate, now)
+
+    # After the fact, and from outside.
+
+    def adjust(self, changes: Sequence[Change]) -> Io[None]:
+        return _at_once(lambda: self.adjust_now(changes, self._clock.monotonic()))
+
+    def adjust_now(self, changes: Sequence[Change], now: float) -> None:
+        with self._lock:
+            at = self._moment(now)
+            for change in changes:
+                if type(change.demand) is Bucket:
+                    self._put(change.demand, change.amount, at[0])
+                else:
+                    self._counts.adjust(change, at)
+
+    def peek(self, demands: Sequence[Demand]) -> Io[Taken]:
+        def look() -> Taken:
+            with self._lock:
+                remaining, resets = self._look(demands, self._moment(self._clock.monotonic()))
+            return Taken(None, remaining, 0.0, resets)
+
+        return _at_once(look)
+
+    def reset(self, demands: Sequence[Demand]) -> Io[None]:
+        def forget() -> None:
+            with self._lock:
+                at = self._moment(self._clock.monotonic())
+                for demand in demands:
+                    if type(demand) is Bucket:
+                        self._shards[hash(demand.key) & self._mask].put(demand.key, -inf, at[0])
+                    else:
+                        self._counts.reset(demand, at)
+
+        return _at_once(forget)
+
+    def release(self, leases: Sequence[Lease]) -> Io[None]:
+        return _at_once(lambda: self.release_now(leases, self._clock.monotonic()))
+
+    def release_now(self, leases: Sequence[Lease], now: float) -> None:
+        with self._lock:
+            for lease in leases:
+                self._counts.release(lease)
+
+    def renew(self, leases: Sequence[Lease]) -> Io[None]:
+        def hold() -> None:
+            with self._lock:
+                at = self._moment(self._clock.monotonic())
+                for lease in leases:
+                    state = self._counts.find(lease)
+                    state.take(lease, 1.0, at)
+                    self._counts.keep(lease.key, state, at[0])
+
+        return _at_once(hold)
+
+    def _moment(self, now: float) -> tuple[float, float]:
+        self._latest = max(now, self._latest)
+        return self._latest, self._clock.wall()
 
     def __len__(self) -> int:
-        """How many buckets are remembered; some may be full by now."""
+        """How many limits are remembered; some may be full by now."""
         with self._lock:
-            return sum(len(shard.recent) + len(shard.earlier) for shard in self._shards)
+            return sum(len(shard.recent) + len(shard.earlier) for shard in self._shards) + len(self._counts)
 
     # Values by key.
 

@@ -17,7 +17,19 @@ MODULES = {
     for path in sorted(ROOT.rglob("*.py"))
 }
 LANGUAGE = {"errors", "clock", "forks", "effects", "headers", "message"}
-KERNEL = {*LANGUAGE, "marks", "exchange", "component", "proxies", "sources", "strict_json"}
+KERNEL = {
+    *LANGUAGE,
+    "marks",
+    "exchange",
+    "component",
+    "proxies",
+    "sources",
+    "strict_json",
+    "iam",
+    "iam.pattern",
+    "iam.conditions",
+    "iam.document",
+}
 EXTRAS = {"redis", "opentelemetry.sdk", "flask", "fastapi", "starlette", "django", "jsonschema_rs", "orjson"}
 
 

@@ -7,7 +7,7 @@ import logging
 from types import GeneratorType
 from typing import cast
 
-from .bodies import declared_length
+from .bodies import InspectedReceive, declared_length
 from .effects import arun
 from .errors import Denied, InternalError, PayloadTooLarge
 from .exchange import ZERO_COPY, Exchange, _current
@@ -80,6 +80,8 @@ async def _http(exchange: Exchange, send: Send) -> None:
         request = cast(AsgiRequest, exchange.admit())
         limit = exchange.site.max_stream
         receive = request.receive
+        if type(receive) is InspectedReceive:
+            receive.blame = sender.blame
         if limit is not None and request.body is None:
             receive = sender.bounded(request, limit)
         await exchange.site.app(request.native, receive, sender)
@@ -249,6 +251,10 @@ class _Sender:
             raise self._fault
 
         return count
+
+    def blame(self, denied: Denied) -> None:
+        """An inspector of the body has refused it: that is the answer, whatever the app makes of it."""
+        self._fault = self._fault or denied
 
     async def refused(self, error: BaseException) -> bool:
         """Whether the exception comes of our refusal of a body, maybe in the app's own words; answered where that is possible."""

@@ -14,7 +14,7 @@ from urllib.parse import parse_qsl
 from .effects import Flow, Io
 from .headers import Field, Headers, RawHeaders
 
-__all__ = ["BodyFilter", "Field", "Forwarded", "Headers", "RawHeaders", "Request", "Response"]
+__all__ = ["BodyFilter", "BodyInspector", "Field", "Forwarded", "Headers", "RawHeaders", "Request", "Response"]
 
 _log = logging.getLogger("gatekeep")
 
@@ -102,6 +102,13 @@ class Request(ABC):
         """
 
     @abstractmethod
+    def inspect(self, inspector: BodyInspector) -> None:
+        """Let every chunk of a body that nobody has read yet pass an inspector, whoever reads it.
+
+        Raises BadRequest for a body whose end nobody knows.
+        """
+
+    @abstractmethod
     def under(self, base: str) -> Request:
         """The same request as an app mounted at `base` sees it: the base path moves from `path` to `root_path`."""
 
@@ -171,6 +178,16 @@ class Forwarded:
         other.method, other.path, other.query_string, other.body = self.method, self.path, self.query_string, self.body
         other.headers = self.headers.copy()
         return other
+
+
+class BodyInspector(Protocol):
+    """Looks at a request's body chunk by chunk, before anybody else gets it; sans-I/O.
+
+    `end` comes before the last chunk is handed on. What they raise (Denied) ends the reading, and is the answer.
+    """
+
+    def feed(self, chunk: bytes) -> None: ...
+    def end(self) -> None: ...
 
 
 class BodyFilter(Protocol):

@@ -2,16 +2,17 @@
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Awaitable, Callable, MutableMapping
 from functools import lru_cache
 from io import BytesIO
 from typing import Any, ClassVar, TypeAlias, cast
 from urllib.parse import quote, unquote_to_bytes
 
-from .bodies import declared_length, gone, read_fully
+from .bodies import InspectedInput, InspectedReceive, declared_length, gone, read_fully
 from .effects import Io
 from .errors import BadRequest, PayloadTooLarge
-from .message import Forwarded, Headers, RawHeaders, Request
+from .message import BodyInspector, Forwarded, Headers, RawHeaders, Request
 
 __all__ = ["AsgiRequest", "Environ", "Message", "Receive", "Scope", "Send", "WsgiRequest"]
 
@@ -135,6 +136,9 @@ class AsgiRequest(Request):
         self.receive = _replay(self.body, receive)
         return self.body
 
+    def inspect(self, inspector: BodyInspector) -> None:
+        self.receive = InspectedReceive(self.receive, inspector)
+
     def under(self, base: str) -> AsgiRequest:
         scope = dict(self.native)
         scope["root_path"] = self.root_path + base
@@ -209,6 +213,11 @@ class WsgiRequest(Request):
         self._query = None
         self._cookies = None
 
+    @classmethod
+    def of(cls, environ: Environ, _: object) -> WsgiRequest:
+        """As AsgiRequest's constructor, for what is the same in both protocols."""
+        return cls(environ)
+
     def header(self, name: str) -> str | None:
         value: str | None = self.native.get(_environ_key(name))
         # An absent Content-Type or Content-Length may be an empty string (PEP 3333).
@@ -269,6 +278,15 @@ class WsgiRequest(Request):
     def read(self, limit: int) -> Io[bytes]:
         return Io(lambda: self._read(limit), _not_there)
 
+    def inspect(self, inspector: BodyInspector) -> None:
+        environ = self.native
+        length = declared_length(self, sys.maxsize)
+        if length is None and not environ.get("wsgi.input_terminated"):
+            if environ.get("HTTP_TRANSFER_ENCODING"):
+                raise _endless()
+            length = 0
+        environ["wsgi.input"] = InspectedInput(environ["wsgi.input"], length, inspector)
+
     def _read(self, limit: int) -> bytes:
         if self.body is not None:
             return self.body
@@ -284,8 +302,7 @@ class WsgiRequest(Request):
             if len(body) > limit:
                 raise PayloadTooLarge(f"The body is larger than {limit} bytes.")
         elif environ.get("HTTP_TRANSFER_ENCODING"):
-            # Nobody says where this stream ends: what we could read of it is not what the app might.
-            raise BadRequest("A body of unknown length can't be read here; send Content-Length.", code="length_required")
+            raise _endless()
         else:
             body = b""
         self.body = body
@@ -326,6 +343,11 @@ class WsgiRequest(Request):
         request = WsgiRequest(environ)
         request.body = forwarded.body if forwarded.body is not None else self.body
         return request
+
+
+def _endless() -> BadRequest:
+    # Nobody says where this stream ends: what we could read of it is not what the app might.
+    return BadRequest("A body of unknown length can't be read here; send Content-Length.", code="length_required")
 
 
 _OWN_KEYS = frozenset({"content-type", "content-length"})

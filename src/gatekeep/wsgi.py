@@ -9,7 +9,7 @@ from itertools import chain
 from types import GeneratorType, TracebackType
 from typing import Any, TypeAlias, cast
 
-from .bodies import CountedInput, declared_length
+from .bodies import CountedInput, InspectedInput, declared_length
 from .effects import run
 from .errors import Denied, InternalError, PayloadTooLarge
 from .exchange import Exchange, _current
@@ -78,6 +78,9 @@ def _serve(exchange: Exchange, start_response: StartResponse, previous: Exchange
             return _Body(conversation.answer(), conversation, previous)
         request = exchange.admit()
         limit = exchange.site.max_stream
+        stream = request.native.get("wsgi.input")
+        if type(stream) is InspectedInput:
+            stream.inspection.blame = conversation.blame
         if limit is not None and request.body is None:
             conversation.bound(cast(WsgiRequest, request), limit)
         body = exchange.site.app(request.native, conversation.start_response)
@@ -257,6 +260,10 @@ class _Conversation:
     def _too_long(self, limit: int) -> PayloadTooLarge:
         self._fault = self._fault or PayloadTooLarge(f"The body is larger than {limit} bytes.")
         return cast(PayloadTooLarge, self._fault)
+
+    def blame(self, denied: Denied) -> None:
+        """An inspector of the body has refused it: that is the answer, whatever the app makes of it."""
+        self._fault = self._fault or denied
 
     def refused(self, error: BaseException) -> bool:
         """Whether the exception comes of our refusal of a body, maybe in the app's own words; `replaced` then answers it."""

@@ -278,3 +278,19 @@ class TestApps:
 
         with pytest.raises(KeyError):
             asked(app)
+
+
+def test_the_hooks_of_a_refetch_find_the_note_that_was_given(site):
+    kept, found = [], []
+
+    def request(exchange):
+        kept.append(exchange.refetch(exchange.site.gateway.components[0], "a note"))
+
+    def response(exchange):
+        found.append(exchange.state.get(exchange.site.gateway.components[0]))
+
+    noting = probe("noting", request=request, response=response)
+    client = site(noting.spec, **lined_up(noting))
+    client.get("/")
+    refetched(client, type("Middle", (), {"io": kept[0]}))
+    assert found == [None, "a note"]

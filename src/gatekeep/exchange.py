@@ -256,12 +256,13 @@ class Exchange:
             self.admitted_path = request.native_path
         return request
 
-    def refetch(self, component: object) -> Io[Response]:
+    def refetch(self, component: object, note: object = None) -> Io[Response]:
         """Call the app again outside the client's request, through what stands inside `component` and its own on_response.
 
-        For stale-while-revalidate: the fresh answer passes the same hooks as a miss would. Give it to the runner.
+        For stale-while-revalidate: the fresh answer passes the same hooks as a miss would. Give it to the runner. The hooks
+        find `note` in their exchange's `state[component]`.
         """
-        return self.site.refetch(self, component)
+        return self.site.refetch(self, component, note)
 
     def __repr__(self) -> str:
         return f"<Exchange {self.request.method} {self.request.path!r} → {self.route}>"
@@ -283,7 +284,7 @@ class Site:
     client_address: Callable[[Request], str | None]
     inbound_request_id: Callable[[Request], str | None] | None
     report: Callable[[Exchange, str, Denied], None]
-    refetch: Callable[[Exchange, object], Io[Response]]
+    refetch: Callable[[Exchange, object, object], Io[Response]]
 
     def detached(self, exchange: Exchange, component: object) -> tuple[Exchange, int]:
         """A second exchange for the same request and caller, and the position of the component in its pipeline."""

@@ -17,10 +17,12 @@ from .requests import AsgiRequest, Message, WsgiRequest
 __all__ = ["refetch"]
 
 
-def refetch(original: Exchange, component: object) -> Io[Response]:
+def refetch(original: Exchange, component: object, note: object = None) -> Io[Response]:
     """The app's answer, whole, as it leaves `component`'s on_response; its body is bounded by `max_body`."""
     # Now: when the runner gets to it, the original may have moved on.
     exchange, position = original.site.detached(original, component)
+    if note is not None:
+        exchange.state[component] = note
     return Io(lambda: _sync(exchange, position), lambda: _async(exchange, position))
 
 

@@ -1,0 +1,128 @@
+"""Credential: what is known of one access key. Credentials: where a verifier looks them up, and how long it remembers."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable, Collection, Mapping
+from dataclasses import dataclass, field
+from hashlib import sha256
+from math import inf
+from types import MappingProxyType
+from typing import Any, TypeAlias
+
+from ....effects import Blocking, Either, Flow, Io
+from ....exchange import Principal
+from ..memo import Memo
+from .canonical import signing_key
+
+__all__ = ["Credential", "Credentials", "Known", "Lookup", "is_access_key"]
+
+is_access_key = re.compile(r"[\w.:@+=-]{1,128}", re.ASCII).fullmatch
+
+Lookup: TypeAlias = Callable[..., Any] | Either[Any] | Blocking[Any]
+"""(access key id, session token or None) -> Credential, secret or None; sync or async, `either(...)` or `blocking(...)`."""
+
+
+_Asked: TypeAlias = tuple[str, bytes]
+"""The access key id and the digest of the session token."""
+
+
+@dataclass(frozen=True, slots=True)
+class Credential:
+    """The secret of an access key, and who holds it. `session_token`: what must come with requests of a temporary one."""
+
+    secret: str = field(repr=False)
+    owner: str | None = None
+    """The principal's id; the access key id where it is None."""
+    scopes: Collection[str] = frozenset()
+    roles: Collection[str] = frozenset()
+    session_token: str | None = field(default=None, repr=False)
+    expires: float | None = None
+    """Unix time from which it is no good."""
+    claims: Mapping[str, Any] = field(default_factory=dict)
+    """More to know of the holder, such as an account or a plan."""
+
+    def __post_init__(self) -> None:
+        if not isinstance(self.secret, str) or not self.secret:
+            raise ValueError("a credential's secret is a string that is not empty")
+        for name in ("scopes", "roles"):
+            values: object = getattr(self, name)
+            if isinstance(values, str) or not isinstance(values, Collection) or not all(isinstance(one, str) for one in values):
+                raise ValueError(f"a credential's {name} are a collection of strings")
+            object.__setattr__(self, name, frozenset(values))
+
+
+class Known:
+    """A credential as it is remembered: with the principal that it makes, and the signing keys of the last days."""
+
+    __slots__ = ("_keys", "_secret", "expires", "principal", "session_token")
+
+    _MOST = 16
+    """More days than presigned requests live."""
+
+    def __init__(self, access_key: str, credential: Credential) -> None:
+        self.principal = Principal(
+            kind="sigv4",
+            id=credential.owner or access_key,
+            client_id=access_key,
+            scopes=frozenset(credential.scopes),
+            roles=frozenset(credential.roles),
+            claims=MappingProxyType({**credential.claims, "access_key_id": access_key}),
+        )
+        self.session_token = credential.session_token
+        self.expires = inf if credential.expires is None else credential.expires
+        self._secret = credential.secret
+        self._keys: Memo[tuple[str, str, str], bytes] = Memo(self._MOST)
+
+    def key(self, date: str, region: str, service: str) -> bytes:
+        scope = (date, region, service)
+        key = self._keys.get(scope)
+        if key is None:
+            key = signing_key(self._secret, date, region, service)
+            self._keys.put(scope, key)
+        return key
+
+
+class Credentials:
+    """Credentials by access key id: those written down, or what the look-up says, remembered for `ttl` seconds."""
+
+    def __init__(
+        self, given: Mapping[str, Credential] | None, lookup: Callable[..., Any] | None, ttl: float, remember: int
+    ) -> None:
+        self._given = {key: Known(key, credential) for key, credential in (given or {}).items()}
+        self._lookup = lookup
+        self._ttl = ttl
+        self._known: Memo[_Asked, tuple[Known, float]] = Memo(remember)
+        # Of their own, so that who makes access keys up can't push out good ones.
+        self._unknown: Memo[_Asked, float] = Memo(remember)
+
+    def find(self, access_key: str, token: str | None, now: float) -> Known | None | Flow[Known | None]:
+        """What is known of it at `now` (monotonic seconds)."""
+        lookup = self._lookup
+        if lookup is None:
+            return self._given.get(access_key)
+        asked = (access_key, sha256(token.encode("latin-1")).digest() if token else b"")
+        known = self._known.get(asked)
+        if known is not None and known[1] > now:
+            return known[0]
+        until = self._unknown.get(asked)
+        if until is not None and until > now:
+            return None
+        found = lookup(access_key, token)
+        return self._wait(found, asked, now) if type(found) is Io else self._remember(found, asked, now)
+
+    def _wait(self, asking: Io[Any], asked: _Asked, now: float) -> Flow[Known | None]:
+        return self._remember((yield from asking), asked, now)
+
+    def _remember(self, found: object, asked: _Asked, now: float) -> Known | None:
+        if found is None:
+            self._known.drop(asked)
+            self._unknown.put(asked, now + self._ttl)
+            return None
+        if isinstance(found, str):
+            found = Credential(found)
+        if not isinstance(found, Credential):  # the app's mistake, and so an error: nobody is let in by it
+            raise TypeError(f"SigV4: the look-up gave a {type(found).__name__}, and not a Credential, a secret or None")
+        known = Known(asked[0], found)
+        self._known.put(asked, (known, now + self._ttl))
+        return known

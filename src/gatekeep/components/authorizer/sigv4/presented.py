@@ -1,0 +1,239 @@
+"""What a request says of its signature, in the Authorization field or in the query: read, not believed."""
+
+from __future__ import annotations
+
+import re
+from calendar import timegm
+from collections.abc import Mapping
+from datetime import UTC, datetime
+from email.utils import parsedate_to_datetime
+from functools import lru_cache
+from typing import NamedTuple
+from urllib.parse import unquote_plus
+
+from ....errors import BadRequest, Unauthorized
+from ....message import Request
+from .canonical import ALGORITHM, TERMINATOR, canonical_value
+
+__all__ = ["Presented", "presented", "refusal"]
+
+CHALLENGE = ALGORITHM
+
+_PARTS = ("Credential", "SignedHeaders", "Signature")
+_PARAMETERS = ("X-Amz-Algorithm", "X-Amz-Credential", "X-Amz-Date", "X-Amz-Expires", "X-Amz-SignedHeaders", "X-Amz-Signature")
+_TOKEN, _PAYLOAD = "X-Amz-Security-Token", "X-Amz-Content-Sha256"
+_UNSIGNED = frozenset({"x-amz-security-token", "x-amz-cf-id"})
+"""What may come unsigned: the session token is compared with the one that is known, CloudFront's id says nothing."""
+
+_is_names = re.compile(r":?[a-z0-9!#$%&'*+.^_`|~-]+(?:;[a-z0-9!#$%&'*+.^_`|~-]+)*").fullmatch
+_is_signature = re.compile(r"[0-9a-f]{64}").fullmatch
+_is_time = re.compile(r"\d{8}T\d{6}Z", re.ASCII).fullmatch
+_is_seconds = re.compile(r"\d{1,9}", re.ASCII).fullmatch
+
+
+class Presented(NamedTuple):
+    """A signature and what it is said to be of."""
+
+    access_key: str
+    date: str
+    region: str
+    service: str
+    time: str
+    """As in the string to sign: "20150830T123600Z"."""
+    moment: float
+    """The same in Unix time."""
+    expires: float | None
+    """Seconds that a presigned request is good for; None for one signed in its fields."""
+    signed: str
+    """The names of the signed fields, with semicolons."""
+    signature: str
+    token: str | None
+    payload: str | None
+    """The body's hash, or what stands in its place."""
+    query: str
+    fields: Mapping[str, str]
+    """The request's fields in canonical form."""
+
+    @property
+    def scope(self) -> str:
+        return f"{self.date}/{self.region}/{self.service}/{TERMINATOR}"
+
+    @property
+    def lines(self) -> str:
+        """The signed fields, a line each. Raises Unauthorized where one is not there."""
+        fields = self.fields
+        try:
+            return "".join([f"{name}:{fields['host' if name == ':authority' else name]}\n" for name in self.signed.split(";")])
+        except KeyError:
+            raise refusal("invalid_signature", "A signed field is not in the request.") from None
+
+
+def refusal(code: str, detail: str) -> Unauthorized:
+    return Unauthorized(detail, code=code, headers=[("www-authenticate", CHALLENGE)])
+
+
+def presented(request: Request, require: frozenset[str], *, in_query: bool) -> Presented | None:
+    """The signature of a request; None if it has none. `require`: fields that must be signed where they are.
+
+    Raises Unauthorized for one that can't be read or leaves out what must be signed, BadRequest for two.
+    """
+    value = request.header("authorization")
+    signs = value is not None and value[:4].upper() == "AWS4"
+    query = request.query_string
+    asks = in_query and "X-Amz-" in query and any(name in _PARAMETERS for name, _ in _pairs(query))
+    if not signs and not asks:
+        return None
+    if signs and asks:
+        raise BadRequest("The request has a signature in a field and one in the query.", code="ambiguous_credentials")
+    fields = _fields(request)
+    if signs:
+        assert value is not None
+        if len(request.header_lines("authorization")) > 1:
+            raise BadRequest("The request has several authorization fields.", code="ambiguous_credentials")
+        found = _of_field(value, fields, query)
+    else:
+        found = _of_query(fields, query)
+    _check_signed(found, require)
+    return found
+
+
+def _fields(request: Request) -> dict[str, str]:
+    fields: dict[str, str] = {}
+    for name, value in request.headers:
+        value = canonical_value(value)  # noqa: PLW2901
+        fields[name] = f"{fields[name]},{value}" if name in fields else value
+    return fields
+
+
+def _pairs(query: str) -> list[tuple[str, str]]:
+    return [pair.partition("=")[::2] for pair in query.split("&")]  # type: ignore[misc]
+
+
+def _of_field(value: str, fields: dict[str, str], query: str) -> Presented:
+    algorithm, _, rest = value.partition(" ")
+    if algorithm != ALGORITHM:
+        raise refusal("unsupported_algorithm", f"Only {ALGORITHM} is accepted.")
+    parts: dict[str, str] = {}
+    for part in rest.split(","):
+        name, equals, text = part.strip().partition("=")
+        if not equals or name in parts or name not in _PARTS:
+            raise _malformed("The Authorization field is not a list of Credential, SignedHeaders and Signature.")
+        parts[name] = text
+    missing = [name for name in _PARTS if name not in parts]
+    if missing:
+        raise _malformed(f"The Authorization field lacks {', '.join(missing)}.")
+    time = fields.get("x-amz-date")
+    if time is None:
+        date = fields.get("date")
+        if date is None:
+            raise _malformed("There is neither an X-Amz-Date nor a Date field.")
+        if "date" not in parts["SignedHeaders"].split(";"):
+            raise _unsigned("date")
+        time = date if _is_time(date) else _basic(date)
+    return _read(
+        parts["Credential"],
+        time,
+        None,
+        parts["SignedHeaders"],
+        parts["Signature"],
+        fields.get("x-amz-security-token"),
+        fields.get("x-amz-content-sha256"),
+        query,
+        fields,
+    )
+
+
+def _of_query(fields: dict[str, str], query: str) -> Presented:
+    found: dict[str, str] = {}
+    for name, value in _pairs(query):
+        if name in _PARAMETERS or name in (_TOKEN, _PAYLOAD):
+            if name in found:
+                raise BadRequest(f"The request has several {name} parameters.", code="ambiguous_credentials")
+            found[name] = unquote_plus(value, "latin-1")
+    missing = [name for name in _PARAMETERS if name not in found]
+    if missing:
+        raise _malformed(f"The query lacks {', '.join(missing)}.")
+    algorithm, credential, time, expires, signed, signature = (found[name] for name in _PARAMETERS)
+    if algorithm != ALGORITHM:
+        raise refusal("unsupported_algorithm", f"Only {ALGORITHM} is accepted.")
+    if _is_seconds(expires) is None or int(expires) < 1:
+        raise _malformed("X-Amz-Expires is not a number of seconds.")
+    return _read(
+        credential,
+        time,
+        float(expires),
+        signed,
+        signature,
+        found.get(_TOKEN, fields.get("x-amz-security-token")),
+        found.get(_PAYLOAD, fields.get("x-amz-content-sha256")),
+        query,
+        fields,
+    )
+
+
+def _read(
+    credential: str,
+    time: str,
+    expires: float | None,
+    signed: str,
+    signature: str,
+    token: str | None,
+    payload: str | None,
+    query: str,
+    fields: dict[str, str],
+) -> Presented:
+    scope = credential.split("/")
+    if len(scope) != 5:
+        raise _malformed("Credential is not an access key id, a date, a region, a service and aws4_request.")
+    access_key, date, region, service, terminator = scope
+    if terminator != TERMINATOR:
+        raise refusal("invalid_scope", f"The scope of the credential does not end with {TERMINATOR}.")
+    moment = _moment(time)
+    if moment is None:
+        raise _malformed("The time of the signature is not in ISO 8601 basic format.")
+    if date != time[:8]:
+        raise refusal("invalid_scope", "The scope of the credential is of another day than the signature.")
+    if _is_signature(signature) is None:
+        raise _malformed("Signature is not 64 hexadecimal digits in lower case.")
+    return Presented(
+        access_key, date, region, service, time, moment, expires, signed, signature, token, payload, query, fields
+    )
+
+
+def _check_signed(found: Presented, require: frozenset[str]) -> None:
+    names = found.signed.split(";")
+    if _is_names(found.signed) is None or any(one >= other for one, other in zip(names, names[1:], strict=False)):
+        raise _malformed("SignedHeaders is not a sorted list of names in lower case, each once.")
+    if "host" not in names and ":authority" not in names:
+        raise _unsigned("host")
+    for name in found.fields:
+        if (name.startswith("x-amz-") and name not in _UNSIGNED) or name in require:
+            if name not in names:
+                raise _unsigned(name)
+
+
+@lru_cache(maxsize=64)
+def _moment(time: str) -> float | None:
+    if _is_time(time) is None:
+        return None
+    try:
+        return datetime.strptime(time, "%Y%m%dT%H%M%SZ").replace(tzinfo=UTC).timestamp()
+    except ValueError:
+        return None
+
+
+def _basic(date: str) -> str:
+    """A Date field (RFC 9110 §5.6.7) as signatures have it."""
+    try:
+        when = parsedate_to_datetime(date)
+    except ValueError:
+        return date
+    return datetime.fromtimestamp(timegm(when.utctimetuple()), UTC).strftime("%Y%m%dT%H%M%SZ")
+
+
+def _malformed(detail: str) -> Unauthorized:
+    return refusal("signature_malformed", detail)
+
+
+def _unsigned(name: str) -> Unauthorized:
+    return refusal("field_not_signed", f"The field {name} is not signed.")

@@ -53,7 +53,7 @@ class PolicyDocument:
     `expand` turns each Resource into a full ARN, where the document may be written with short ones.
     """
 
-    __slots__ = ("_allows", "_denies", "named")
+    __slots__ = ("_allows", "_denies", "named", "plain")
 
     def __init__(self, document: object, *, principals: bool, expand: Mapping[str, str] | None = None) -> None:
         if not isinstance(document, Mapping):
@@ -73,6 +73,8 @@ class PolicyDocument:
         self._allows = [statement for statement in statements if not statement.denies]
         self.named: frozenset[str] = frozenset().union(*(one.principals or () for one in statements)) - {"*"}
         """The principals that some statement names."""
+        self.plain = not any(one.conditions or any(not each.fixed for each in one.resources or ()) for one in statements)
+        """Whether it asks for no facts."""
 
     def evaluate(
         self,

@@ -41,6 +41,11 @@ class Pattern:
         self._tokens = _tokens(text.casefold() if fold else text, variables=variables, wildcards=wildcards)
         self._fixed = None if any(isinstance(token, _Variable) for token in self._tokens) else _matcher(self._tokens)
 
+    @property
+    def fixed(self) -> bool:
+        """Whether it has no variables."""
+        return self._fixed is not None
+
     def matches(self, text: str, facts: Facts) -> bool:
         """Whether the whole text matches. A variable that is not known, or has many values, matches nothing."""
         if self._fold:
@@ -70,6 +75,11 @@ class ArnPattern:
         masked = re.sub(r"\$\{[^}]*\}", lambda found: found[0].replace(":", "\0"), text)
         parts = masked.split(":", _ARN_PARTS - 1)
         self._parts = [Pattern(part.replace("\0", ":"), variables=variables) for part in parts]
+
+    @property
+    def fixed(self) -> bool:
+        """Whether it has no variables."""
+        return all(part.fixed for part in self._parts)
 
     def matches(self, arn: str, facts: Facts) -> bool:
         parts = arn.split(":", len(self._parts) - 1)

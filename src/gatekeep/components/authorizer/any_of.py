@@ -29,7 +29,15 @@ class AnyOf(Authenticator):
                 raise self.mistake(f"{one!r} is not an authenticator")
 
     def open(self, opening: Opening) -> Verifier:
-        return AnyVerifier([opening.verifier(one) for one in self.authenticators])
+        verifiers: list[Verifier] = []
+        for one in self.authenticators:
+            verifier = opening.verifier(one)
+            joint = verifiers[-1].join(verifier) if verifiers else None
+            if joint is None:
+                verifiers.append(verifier)
+            else:
+                verifiers[-1] = joint
+        return AnyVerifier(verifiers) if len(verifiers) > 1 else verifiers[0]
 
 
 def any_of(*authenticators: Authenticator) -> AnyOf:
@@ -46,6 +54,7 @@ class AnyVerifier(Verifier):
     def __init__(self, verifiers: Sequence[Verifier]) -> None:
         self.missing = ("credentials_missing", "The request carries no credentials.")
         self.challenges = {kind: value for verifier in verifiers for kind, value in verifier.challenges.items()}
+        self.reads = tuple(dict.fromkeys(source for verifier in verifiers for source in verifier.reads))
         self._verifiers = tuple(verifiers)
 
     def verify(self, exchange: Exchange) -> Verdict | Flow[Verdict]:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import NamedTuple, TypeAlias
 
@@ -11,6 +11,7 @@ from ...component import Services, caller
 from ...effects import Flow, Protocol
 from ...errors import ConfigurationError, Origin, Unauthorized
 from ...exchange import Exchange, Principal
+from ...sources import Source
 
 __all__ = ["Authenticator", "ForeignCredential", "Opening", "Verdict", "Verifier", "lines"]
 
@@ -29,6 +30,8 @@ class Verifier(ABC):
     """By kind of principal that may come out, the WWW-Authenticate value that asks for one (RFC 9110 §11.6.1)."""
     missing: tuple[str, str]
     """Code and detail of the 401 for a request without credentials."""
+    reads: Sequence[Source] = ()
+    """Where in a request the credentials stand: what `strip` takes out of the request that the app sees."""
 
     @abstractmethod
     def verify(self, exchange: Exchange) -> Verdict | Flow[Verdict]:
@@ -36,6 +39,13 @@ class Verifier(ABC):
 
         Raises Unauthorized, with its own challenge, for credentials that don't hold, and BadRequest for ambiguous ones.
         """
+
+    def join(self, other: Verifier) -> Verifier | None:
+        """One verifier that decides as this one and, after it, the other would, at less cost; None where there is none.
+
+        Both are still started and closed themselves, so the joint one has nothing of its own to start or close.
+        """
+        return None
 
     def start(self) -> Flow[None] | None:
         """Once in each process, before its first request or as soon as a route needs it; `verify` also works without."""

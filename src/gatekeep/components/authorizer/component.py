@@ -8,12 +8,13 @@ from types import GeneratorType
 from typing import cast
 
 from ...component import Component, Hooks, Plan, RequestHook, Services
-from ...effects import Flow, Io, Protocol, run
-from ...errors import Forbidden, Unauthorized
-from ...exchange import Exchange, Principal
+from ...effects import Flow, Io, Protocol
+from ...errors import Denied, Forbidden, Unauthorized
+from ...exchange import ANONYMOUS, Exchange, Principal
 from ...message import HookResult
 from .authenticator import Authenticator, Opening, Verdict, Verifier, lines
 from .conditions import Condition, conditions, truth
+from .delivery import Deliver, deliverer
 from .spec import Authorize
 
 __all__ = ["Authorizer", "Policy"]
@@ -53,15 +54,23 @@ class Authorizer(Component):
             raise specs[-1].mistake(
                 "nothing says who may prove who they are", fix="give an authenticator here, or to the Gateway"
             )
+        verifier = self.verifier(authenticator, plan.protocol)
+        strip = any(spec.strip for spec in specs)
+        if strip and not verifier.reads:
+            raise next(spec for spec in specs if spec.strip).mistake(
+                "there is nothing to strip: the authenticator of the route names no place in the request", fix="strip=False"
+            )
         policy = Policy(
             self.name,
-            self.verifier(authenticator, plan.protocol),
+            verifier,
             frozenset().union(*(spec.scopes for spec in enforced or specs)),
             [
                 condition
                 for spec, report in zip(specs, reports, strict=True)
                 for condition in conditions(spec, plan.protocol, report=report and bool(enforced))
             ],
+            optional=(enforced or specs)[-1].optional,
+            deliver=deliverer(plan.protocol, verifier.reads if strip else ()),
         )
         return Hooks(on_request=policy.hook(), report=not enforced)
 
@@ -93,35 +102,52 @@ class Authorizer(Component):
 class Policy:
     """What the Authorizer asks for on one route."""
 
-    __slots__ = ("_allowed", "_conditions", "_insufficient", "_missing", "_name", "_scopes", "_verify", "_waits")
+    __slots__ = (
+        "_allowed",
+        "_challenges",
+        "_conditions",
+        "_deliver",
+        "_missing",
+        "_name",
+        "_optional",
+        "_scopes",
+        "_verify",
+        "_waits",
+    )
 
-    def __init__(self, name: str, verifier: Verifier, scopes: frozenset[str], conditions: Sequence[Condition]) -> None:
+    def __init__(
+        self,
+        name: str,
+        verifier: Verifier,
+        scopes: frozenset[str],
+        conditions: Sequence[Condition],
+        *,
+        optional: bool,
+        deliver: Deliver,
+    ) -> None:
         self._name = name
         self._allowed = (name, "allowed")
         self._verify = verifier.verify
         self._scopes = scopes
         self._conditions = tuple(conditions)
         self._waits = any(condition.waits for condition in conditions)
+        self._optional = optional
+        self._deliver = deliver
+        self._challenges = verifier.challenges
         code, detail = verifier.missing
         self._missing = partial(Unauthorized, detail, code=code, headers=lines(verifier.challenges))
-        needed = " ".join(sorted(scopes))
-        self._insufficient = {
-            kind: [("www-authenticate", f'{challenge.partition(" ")[0]} error="insufficient_scope", scope="{needed}"')]
-            for kind, challenge in verifier.challenges.items()
-        }
 
     def hook(self) -> RequestHook:
-        """The request hook; a caller who is known at once costs one call beside the verifier's."""
-        verify, missing, ask = self._verify, self._missing, self._ask
+        """The request hook; a caller who is known at once costs two calls beside the verifier's."""
+        verify, ask, deliver = self._verify, self._ask, self._deliver
         scopes, allowed, unconditional = self._scopes, self._allowed, not self._conditions
 
         def on_request(exchange: Exchange) -> HookResult:
             found = verify(exchange)
-            if found is None:
-                raise missing()
             if unconditional and type(found) is Principal and scopes <= found.scopes:
                 exchange.principal = found
                 exchange.decisions.append(allowed)
+                deliver(exchange, found)
                 return None
             return ask(exchange, found)
 
@@ -136,34 +162,52 @@ class Policy:
         if rest is not None:
             yield from rest
 
-    def _admit(self, exchange: Exchange, principal: Verdict) -> Flow[None] | None:
-        if principal is None:
+    def _admit(self, exchange: Exchange, found: Verdict) -> Flow[None] | None:
+        if found is None and not self._optional:
             raise self._missing()
-        exchange.principal = principal
+        principal = exchange.principal = ANONYMOUS if found is None else found
         if not self._scopes <= principal.scopes:
-            raise Forbidden(
-                "The caller lacks a scope that this needs.",
-                code="insufficient_scope",
-                headers=self._insufficient.get(principal.kind, ()),
-            )
-        if self._conditions:
-            checking = self._check(exchange, principal)
-            return checking if self._waits else run(checking)
-        exchange.decisions.append(self._allowed)
+            raise self._refusal(principal, "insufficient_scope", "The caller lacks a scope that this needs.", self._scopes)
+        if self._waits:
+            return self._check_waiting(exchange, principal)
+        allowed = True
+        for condition in self._conditions:
+            allowed = self._judge(exchange, principal, condition, condition.holds(exchange.request, principal)) and allowed
+        self._let_in(exchange, principal, allowed)
         return None
 
-    def _check(self, exchange: Exchange, principal: Principal) -> Flow[None]:
+    def _check_waiting(self, exchange: Exchange, principal: Principal) -> Flow[None]:
         allowed = True
         for condition in self._conditions:
             holds = condition.holds(exchange.request, principal)
             if type(holds) is Io:
                 holds = yield from holds
-            if truth(holds):
-                continue
-            denied = Forbidden(condition.detail, code=condition.code)
-            if not condition.report:
-                raise denied
-            exchange.report(self._name, denied)
-            allowed = False
+            allowed = self._judge(exchange, principal, condition, holds) and allowed
+        self._let_in(exchange, principal, allowed)
+
+    def _judge(self, exchange: Exchange, principal: Principal, condition: Condition, holds: object) -> bool:
+        """Whether a condition holds, and one that doesn't is only reported. Raises the refusal of one that is enforced."""
+        if truth(holds):
+            return True
+        refusal = self._refusal(principal, condition.code, condition.detail, condition.scopes)
+        if not condition.report:
+            raise refusal
+        exchange.report(self._name, refusal)
+        return False
+
+    def _let_in(self, exchange: Exchange, principal: Principal, allowed: bool) -> None:
         if allowed:
             exchange.decisions.append(self._allowed)
+        self._deliver(exchange, principal)
+
+    def _refusal(self, principal: Principal, code: str, detail: str, scopes: frozenset[str]) -> Denied:
+        """403; 401 for a caller who said nothing of who it is (RFC 9110 §15.5.2): it may come back with credentials."""
+        if principal is ANONYMOUS:
+            return self._missing()
+        challenge = self._challenges.get(principal.kind) if scopes else None
+        if challenge is None:
+            return Forbidden(detail, code=code)
+        needed = " ".join(sorted(scopes))
+        # RFC 6750 §3
+        told = f'{challenge.partition(" ")[0]} error="{code}", error_description="{detail}", scope="{needed}"'
+        return Forbidden(detail, code=code, headers=[("www-authenticate", told)])

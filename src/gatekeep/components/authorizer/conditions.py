@@ -6,15 +6,17 @@ import inspect
 from collections.abc import Callable, Iterator
 from typing import Any, NamedTuple
 
-from ...effects import Blocking, Either, Io, Protocol, lift
+from ...effects import Io, Protocol
 from ...exchange import Principal
 from ...message import Request
+from .callables import is_callable, limited
 from .spec import Authorize
 
 __all__ = ["Condition", "conditions", "truth"]
 
 _LISTS = (tuple, list)
 _SCALARS = frozenset({str, int, float, bool})
+_NOTHING: frozenset[str] = frozenset()
 
 Holds = Callable[[Request, Principal], Any]
 
@@ -29,6 +31,8 @@ class Condition(NamedTuple):
     """A failure is reported, not enforced."""
     code: str
     detail: str
+    scopes: frozenset[str] = _NOTHING
+    """What the client is told that it needs."""
 
 
 def conditions(spec: Authorize, protocol: Protocol, *, report: bool) -> Iterator[Condition]:
@@ -36,17 +40,25 @@ def conditions(spec: Authorize, protocol: Protocol, *, report: bool) -> Iterator
 
     Raises ConfigurationError for an async function that WSGI can't run.
     """
+    lacks_scope = "The caller lacks a scope that this needs."
+    lacks_role = "The caller lacks a role that this needs."
     if report and spec.scopes:
-        yield Condition(_has(spec.scopes), False, report, "insufficient_scope", "The caller lacks a scope that this will need.")
+        yield Condition(_has_scopes(spec.scopes), False, report, "insufficient_scope", lacks_scope, spec.scopes)
+    if spec.any_scope:
+        yield Condition(_has_any_scope(spec.any_scope), False, report, "insufficient_scope", lacks_scope, spec.any_scope)
+    if spec.roles:
+        yield Condition(_has_roles(spec.roles), False, report, "insufficient_role", lacks_role)
+    if spec.any_role:
+        yield Condition(_has_any_role(spec.any_role), False, report, "insufficient_role", lacks_role)
     for name, wanted in spec.claims.items():
-        if callable(wanted) or isinstance(wanted, (Either, Blocking)):
-            function = lift(wanted, protocol, origin=spec.origin)
+        if is_callable(wanted):
+            function = limited(wanted, protocol, spec.timeout, origin=spec.origin)
             holds, waits = _satisfies(name, function), function is not wanted
         else:
             holds, waits = _equals(name, wanted), False
         yield Condition(holds, waits, report, "insufficient_claims", f"The caller's {name} does not allow this.")
     if spec.when is not None:
-        function = lift(spec.when, protocol, origin=spec.origin)
+        function = limited(spec.when, protocol, spec.timeout, origin=spec.origin)
         yield Condition(function, function is not spec.when, report, "forbidden", "The caller is not allowed to do this.")
 
 
@@ -62,8 +74,20 @@ def truth(value: object) -> bool:
     raise TypeError(f"a condition of Authorize answered {value!r}, neither True nor False")
 
 
-def _has(scopes: frozenset[str]) -> Holds:
+def _has_scopes(scopes: frozenset[str]) -> Holds:
     return lambda _, principal: scopes <= principal.scopes
+
+
+def _has_any_scope(scopes: frozenset[str]) -> Holds:
+    return lambda _, principal: not scopes.isdisjoint(principal.scopes)
+
+
+def _has_roles(roles: frozenset[str]) -> Holds:
+    return lambda _, principal: roles <= principal.roles
+
+
+def _has_any_role(roles: frozenset[str]) -> Holds:
+    return lambda _, principal: not roles.isdisjoint(principal.roles)
 
 
 def _satisfies(name: str, predicate: Callable[..., Any]) -> Holds:

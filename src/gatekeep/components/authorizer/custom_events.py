@@ -1,0 +1,174 @@
+"""Events: a request as AWS' Lambda authorizers get it, TOKEN or REQUEST, and the ARN that policies know it by.
+
+https://docs.aws.amazon.com/apigateway/latest/developerguide/api-gateway-lambda-authorizer-input.html
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping, Sequence
+from datetime import UTC, datetime
+from enum import Enum
+from typing import Any
+
+from ...clock import Clock
+from ...exchange import Exchange
+from .custom_identity import route_key
+
+__all__ = ["Api", "EventFormat", "event"]
+
+_ARN = re.compile(r"arn:(?P<partition>[\w-]+):execute-api:(?P<region>[\w-]*):(?P<account>\d*):(?P<id>[\w.-]+)").fullmatch
+
+
+class EventFormat(Enum):
+    """What the function gets."""
+
+    TOKEN = "TOKEN"  # noqa: S105 - AWS' word for it
+    ONE = "1.0"
+    TWO = "2.0"
+
+
+class Api:
+    """An API's own ARN. Raises ValueError for what is none."""
+
+    __slots__ = ("account", "arn", "id")
+
+    def __init__(self, arn: object) -> None:
+        found = _ARN(arn) if isinstance(arn, str) else None
+        if found is None:
+            raise ValueError(f"{arn!r} is not arn:aws:execute-api:<region>:<account>:<api>")
+        self.arn = found[0]
+        self.account, self.id = found["account"], found["id"]
+
+    def method_arn(self, exchange: Exchange) -> str:
+        """`{arn}/{stage}/{METHOD}/{path}`, the path decoded, as the app gets it; `$connect` for a WebSocket handshake."""
+        request = exchange.request
+        stage = exchange.stage or "$default"
+        if request.handshake:
+            return f"{self.arn}/{stage}/$connect"
+        return f"{self.arn}/{stage}/{request.method.upper()}{request.path or '/'}"
+
+    def other_names(self, exchange: Exchange) -> Sequence[str]:
+        """What else an app may serve the request as: HEAD by what serves GET, a path without the slashes at its end."""
+        request = exchange.request
+        if request.handshake:
+            return ()
+        method, path = request.method.upper(), request.path
+        methods = ("HEAD", "GET") if method == "HEAD" else (method,)
+        bare = path.rstrip("/")
+        paths = (path, bare) if bare and bare != path else (path or "/",)
+        prefix = f"{self.arn}/{exchange.stage or '$default'}/"
+        return [prefix + one + other for one in methods for other in paths][1:]
+
+
+def event(form: EventFormat, exchange: Exchange, values: Sequence[str], api: Api, clock: Clock) -> dict[str, Any]:
+    """The event for one request; a new object, the function's to keep."""
+    if form is EventFormat.TOKEN:
+        return {"type": "TOKEN", "authorizationToken": values[0], "methodArn": api.method_arn(exchange)}
+    return (_one if form is EventFormat.ONE else _two)(exchange, values, api, clock.wall())
+
+
+def _one(exchange: Exchange, values: Sequence[str], api: Api, now: float) -> dict[str, Any]:
+    request = exchange.request
+    headers: dict[str, list[str]] = {}
+    for name, value in request.headers:
+        headers.setdefault(name.title(), []).append(value)  # REST APIs keep the case that servers here no longer know
+    query: dict[str, list[str]] = {}
+    for name, value in request.query:
+        query.setdefault(name, []).append(value)
+    stage = exchange.stage or "$default"
+    identity = ",".join(values)
+    return {
+        "version": "1.0",
+        "type": "REQUEST",
+        "methodArn": api.method_arn(exchange),
+        "identitySource": identity,
+        "authorizationToken": identity,
+        "resource": exchange.route or request.path,
+        "path": request.path,
+        "httpMethod": request.method,
+        "headers": {name: lines[-1] for name, lines in headers.items()},
+        "multiValueHeaders": headers,
+        "queryStringParameters": {name: several[-1] for name, several in query.items()},
+        "multiValueQueryStringParameters": query,
+        "pathParameters": _path_parameters(exchange),
+        "stageVariables": dict(exchange.variables),
+        "requestContext": {
+            "accountId": api.account,
+            "apiId": api.id,
+            "domainName": request.host,
+            "domainPrefix": request.host.partition(".")[0],
+            "extendedRequestId": exchange.request_id,
+            "httpMethod": request.method,
+            "identity": {
+                "apiKey": request.header("x-api-key"),
+                "sourceIp": exchange.client,
+                "userAgent": request.header("user-agent"),
+                "clientCert": None,
+            },
+            "path": request.root_path + request.path,
+            "protocol": f"HTTP/{request.http_version}",
+            "requestId": exchange.request_id,
+            "requestTime": _clf(now),
+            "requestTimeEpoch": int(now * 1000),
+            "resourceId": route_key(exchange),
+            "resourcePath": exchange.route or request.path,
+            "stage": stage,
+        },
+    }
+
+
+def _two(exchange: Exchange, values: Sequence[str], api: Api, now: float) -> dict[str, Any]:
+    request = exchange.request
+    headers: dict[str, str] = {}
+    for name, value in request.headers:
+        headers[name] = f"{headers[name]},{value}" if name in headers else value
+    cookies = [part.strip() for part in (request.header("cookie") or "").split(";") if part.strip()]
+    headers.pop("cookie", None)
+    query: dict[str, str] = {}
+    for name, value in request.query:
+        query[name] = f"{query[name]},{value}" if name in query else value
+    key = route_key(exchange)
+    return {
+        "version": "2.0",
+        "type": "REQUEST",
+        "routeArn": api.method_arn(exchange),
+        "identitySource": list(values),
+        "routeKey": key,
+        "rawPath": request.root_path + request.path,
+        "rawQueryString": request.query_string,
+        "cookies": cookies,
+        "headers": headers,
+        "queryStringParameters": query,
+        "requestContext": {
+            "accountId": api.account,
+            "apiId": api.id,
+            "authentication": {"clientCert": None},
+            "domainName": request.host,
+            "domainPrefix": request.host.partition(".")[0],
+            "http": {
+                "method": request.method,
+                "path": request.root_path + request.path,
+                "protocol": f"HTTP/{request.http_version}",
+                "sourceIp": exchange.client,
+                "userAgent": request.header("user-agent"),
+            },
+            "requestId": exchange.request_id,
+            "routeKey": key,
+            "stage": exchange.stage or "$default",
+            "time": _clf(now),
+            "timeEpoch": int(now * 1000),
+        },
+        "pathParameters": _path_parameters(exchange),
+        "stageVariables": dict(exchange.variables),
+    }
+
+
+def _path_parameters(exchange: Exchange) -> Mapping[str, str]:
+    return {name: str(value) for name, value in exchange.path_params.items()}
+
+
+def _clf(now: float) -> str:
+    moment = datetime.fromtimestamp(now, UTC)
+    month = ("Jan", "Feb", "Mar", "Apr", "May", "Jun", "Jul", "Aug", "Sep", "Oct", "Nov", "Dec")[moment.month - 1]
+    return f"{moment.day:02}/{month}/{moment.year}:{moment:%H:%M:%S} +0000"

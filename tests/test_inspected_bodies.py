@@ -75,6 +75,17 @@ def test_a_refusal_is_the_answer(inspected, body, max_stream):
     assert (answer.status, answer.json()["code"]) == (401, "wrong_body")
 
 
+def test_several_inspectors(site):
+    class Second(Inspecting):
+        def bind(self, plan):
+            return Hooks(on_request=lambda exchange: exchange.request.inspect(other)) if plan.specs else None
+
+    for expected, status in ((b"abc", 200), (b"abd", 401)):
+        Inspecting.inspector, other = Recorder(b"abc"), Recorder(expected)
+        answer = site(Marker(), order=[Inspecting, Second], view=echo).post("/", body=b"abc")
+        assert (answer.status, other.seen, Inspecting.inspector.ended) == (status, b"abc", 1)
+
+
 def stubborn_asgi(heard):
     async def app(scope, receive, send):
         for _ in range(3):
@@ -112,7 +123,7 @@ def test_an_app_that_goes_on_regardless_neither_gets_the_end_nor_answers(inspect
     assert heard == ["Unauthorized"] * 3
 
 
-def test_a_body_that_a_component_reads_is_inspected_too(inspected):
+def test_a_body_that_a_component_reads_is_inspected_too():
     class Reading(Component):
         spec = Marker
 

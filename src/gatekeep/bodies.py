@@ -93,26 +93,27 @@ class CountedInput:
 class _Inspection:
     """What the two have in common: an inspector that has refused goes on refusing, and whoever answers hears of it."""
 
-    __slots__ = ("_fault", "_inspector", "blame")
+    __slots__ = ("_fault", "blame", "inspectors")
 
     def __init__(self, inspector: BodyInspector) -> None:
-        self._inspector = inspector
+        self.inspectors = [inspector]
         self._fault: Denied | None = None
         self.blame: Callable[[Denied], None] | None = None
         """The driver's: the refusal is the answer, whatever the app makes of it."""
 
     def go_on(self) -> None:
-        """Raise again what the inspector has raised."""
+        """Raise again what an inspector has raised."""
         if self._fault is not None:
             raise self._fault
 
     def show(self, chunk: bytes, *, last: bool) -> None:
-        """Let the inspector see a chunk before anybody else does. Raises what it raises."""
+        """Let the inspectors see a chunk before anybody else does. Raises what they raise."""
         try:
-            if chunk:
-                self._inspector.feed(chunk)
-            if last:
-                self._inspector.end()
+            for inspector in self.inspectors:
+                if chunk:
+                    inspector.feed(chunk)
+                if last:
+                    inspector.end()
         except Denied as denied:
             self._fault = denied
             if self.blame is not None:
@@ -121,7 +122,7 @@ class _Inspection:
 
 
 class InspectedReceive(_Inspection):
-    """An ASGI receive whose chunks an inspector sees first."""
+    """An ASGI receive whose chunks inspectors see first."""
 
     __slots__ = ("_ended", "_receive")
 
@@ -140,7 +141,7 @@ class InspectedReceive(_Inspection):
 
 
 class InspectedInput(io.BufferedReader):
-    """A wsgi.input whose chunks an inspector sees first; the last one before the reader can know that it is."""
+    """A wsgi.input whose chunks inspectors see first; the last one before the reader can know that it is."""
 
     def __init__(self, stream: Any, length: int | None, inspector: BodyInspector) -> None:
         """`length` in bytes; None where the server ends the stream itself."""

@@ -137,7 +137,10 @@ class AsgiRequest(Request):
         return self.body
 
     def inspect(self, inspector: BodyInspector) -> None:
-        self.receive = InspectedReceive(self.receive, inspector)
+        if type(self.receive) is InspectedReceive:
+            self.receive.inspectors.append(inspector)
+        else:
+            self.receive = InspectedReceive(self.receive, inspector)
 
     def under(self, base: str) -> AsgiRequest:
         scope = dict(self.native)
@@ -280,12 +283,16 @@ class WsgiRequest(Request):
 
     def inspect(self, inspector: BodyInspector) -> None:
         environ = self.native
+        stream = environ["wsgi.input"]
+        if type(stream) is InspectedInput:
+            stream.inspection.inspectors.append(inspector)
+            return
         length = declared_length(self, sys.maxsize)
         if length is None and not environ.get("wsgi.input_terminated"):
             if environ.get("HTTP_TRANSFER_ENCODING"):
                 raise _endless()
             length = 0
-        environ["wsgi.input"] = InspectedInput(environ["wsgi.input"], length, inspector)
+        environ["wsgi.input"] = InspectedInput(stream, length, inspector)
 
     def _read(self, limit: int) -> bytes:
         if self.body is not None:

@@ -96,7 +96,7 @@ class Credentials:
         # Of their own, so that who makes access keys up can't push out good ones.
         self._unknown: Memo[_Asked, float] = Memo(remember)
 
-    def find(self, access_key: str, token: str | None, now: float) -> Known | None | Flow[Known | None]:
+    def find(self, access_key: str, token: str | None, now: float) -> Known | Flow[Known | None] | None:
         """What is known of it at `now` (monotonic seconds)."""
         lookup = self._lookup
         if lookup is None:

@@ -195,9 +195,7 @@ def _read(
         raise refusal("invalid_scope", "The scope of the credential is of another day than the signature.")
     if _is_signature(signature) is None:
         raise _malformed("Signature is not 64 hexadecimal digits in lower case.")
-    return Presented(
-        access_key, date, region, service, time, moment, expires, signed, signature, token, payload, query, fields
-    )
+    return Presented(access_key, date, region, service, time, moment, expires, signed, signature, token, payload, query, fields)
 
 
 def _check_signed(found: Presented, require: frozenset[str]) -> None:

@@ -110,20 +110,16 @@ class SignatureVerifier(Verifier):
         if request.body is not None:
             self._check_whole(exchange, found, known, payload, request.body)
             return self._conclude(exchange, found, known)
-        if bodiless(request):
-            if payload is not None and payload != EMPTY:
-                raise mismatch()
+        if payload is None and bodiless(request):
             payload = EMPTY
-        elif payload is None or not self._rules.stream:
+        elif payload is None or not (self._rules.stream or bodiless(request)):
             return self._read(exchange, found, known, payload, request)
         self._check_signature(exchange, found, known, payload)
         if not request.handshake:
             request.inspect(PayloadCheck(payload))
         return self._conclude(exchange, found, known)
 
-    def _read(
-        self, exchange: Exchange, found: Presented, known: Known, payload: str | None, request: Request
-    ) -> Flow[Verdict]:
+    def _read(self, exchange: Exchange, found: Presented, known: Known, payload: str | None, request: Request) -> Flow[Verdict]:
         if payload is not None:  # a forged signature is not worth a body
             self._check_signature(exchange, found, known, payload)
         body = yield from request.read(exchange.site.max_body)

@@ -34,6 +34,7 @@ from gatekeep.errors import ConfigurationError, Denied, Unauthorized
 from gatekeep.exchange import Exchange, Principal, current
 from gatekeep.lifecycle import Runner
 from gatekeep.requests import WsgiRequest
+from gatekeep.sources import cookie, header, query
 from gatekeep.testing import FakeClock
 
 
@@ -117,7 +118,7 @@ def test_two_fields_of_schemes_that_may_have_commas():
 
 
 def test_a_token_in_a_field_of_its_own_is_bare(site):
-    client = protected(site, header="X-Token")
+    client = protected(site, sources=header("X-Token"))
     assert client.get("/", headers={"x-token": mint()}).status == 200
     assert code(client.get("/", headers={"x-token": f"Bearer {mint()}"})) == "token_malformed"
     assert code(client.get("/", headers=bearer(mint()))) == "token_missing"
@@ -494,8 +495,8 @@ PRIVATE = {"kty": "RSA", "n": "AQAB", "e": "AQAB", "d": "AQAB"}
         ({"remember": 0}, "remember"),
         ({"lifetime": True}, "lifetime"),
         ({"keep": float("inf")}, "keep"),
-        ({"header": "x token"}, "header"),
-        ({"header": ""}, "header"),
+        ({"sources": header("x token")}, "no place"),
+        ({"sources": ()}, "not a list"),
         ({"algorithms": "RS256"}, "algorithms"),
         ({"algorithms": []}, "algorithms"),
         ({"algorithms": ["none"]}, "algorithms"),

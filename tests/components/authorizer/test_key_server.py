@@ -335,7 +335,7 @@ def test_the_moment_begins_when_a_slow_issuer_has_failed(setting, monkeypatch):
     async def hangs_too():
         hangs()
 
-    monkeypatch.setattr(key_server, "fetch_object", lambda url: Io(hangs, hangs_too))
+    monkeypatch.setattr(key_server, "fetch_object", lambda url, timeout=None: Io(hangs, hangs_too))
     assert [setting.code() for _ in range(3)] == ["keys_unavailable"] * 3
     assert len(asked) == 1
     setting.clock.advance(1)
@@ -362,7 +362,8 @@ def test_nobody_listens(site, issuer):
 
 
 def redirect(handler):
-    send(handler, 302, b"", location="/elsewhere")
+    """To another host: what looks like this one is what an attacker would take."""
+    send(handler, 302, b"", location=f"http://localhost:{handler.server.server_port}/jwks")
 
 
 def drip(handler):
@@ -451,6 +452,36 @@ def test_a_remote_issuer_can_not_point_to_this_host(site, issuer, monkeypatch):
     assert setting.code(iss=name) == "keys_unavailable"
 
 
+def test_a_redirect_within_the_host_is_followed(setting):
+    def moved(handler):
+        if handler.path == "/jwks":
+            send(handler, 307, b"", location="keys/v2")
+        else:
+            send(handler, 200, json.dumps(jwks("rsa")).encode())
+
+    setting.issuer.answer = moved
+    assert setting.code() == ""
+    assert setting.issuer.asked == ["/jwks", "/keys/v2"]
+
+
+@pytest.mark.parametrize(
+    "location",
+    [
+        "http://localhost:{port}/jwks",
+        "http://127.0.0.1:1/jwks",
+        "https://127.0.0.1:{port}/jwks",
+        "//evil.example/jwks",
+        "http://[",
+        "/jwks",
+    ],
+)
+def test_no_other_redirect_is(setting, location, caplog):
+    setting.issuer.answer = lambda handler: send(handler, 302, b"", location=location.format(port=handler.server.server_port))
+    assert setting.code() == "keys_unavailable"
+    assert setting.fetches == (4 if location == "/jwks" else 1), "a circle ends"
+    assert "redirects" in caplog.text
+
+
 @pytest.mark.parametrize("answer", [drip, lambda handler: threading.Event().wait(0.4)])
 def test_slow_answers_are_not_waited_for(setting, monkeypatch, answer):
     monkeypatch.setattr(fetch, "TIMEOUT", 0.1)
@@ -487,7 +518,7 @@ def test_who_looked_just_before_a_fetch_landed_causes_no_other(setting, protocol
     old = key_server._EMPTY
     assert setting.code() == ""
     authorizer = next(c for c in setting.client.gateway.components if c.name == "authorizer")
-    keys = authorizer.verifier(setting.authenticator, protocol)._keys
+    keys = authorizer.verifier(setting.authenticator, protocol)._trusts[ISSUER].keys
     assert setting.client.run(keys.seek("rsa", "RS256", old)) is keys.keys.find("rsa", "RS256")
     assert setting.client.run(keys.seek("other", "RS256", old)) is None
     assert setting.fetches == 1

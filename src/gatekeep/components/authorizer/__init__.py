@@ -1,10 +1,30 @@
 """The Authorizer: who asks, how it is proved, and what they may do."""
 
+from .all_of import all_of
 from .any_of import any_of
 from .api_key import ApiKey
 from .authenticator import Authenticator, Opening, Verifier
+from .cognito import Cognito
 from .component import Authorizer
+from .custom import CustomAuthorizer
+from .introspection import Introspection
 from .jwt import ANY, JWT
+from .revocation import Revocations
 from .spec import Authorize
 
-__all__ = ["ANY", "JWT", "ApiKey", "Authenticator", "Authorize", "Authorizer", "Opening", "Verifier", "any_of"]
+__all__ = [
+    "ANY",
+    "JWT",
+    "ApiKey",
+    "Authenticator",
+    "Authorize",
+    "Authorizer",
+    "Cognito",
+    "CustomAuthorizer",
+    "Introspection",
+    "Opening",
+    "Revocations",
+    "Verifier",
+    "all_of",
+    "any_of",
+]

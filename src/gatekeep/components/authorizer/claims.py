@@ -2,44 +2,50 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Mapping
-from types import MappingProxyType
+from collections.abc import Collection, Mapping, Sequence
+from math import inf
 from typing import Any, NoReturn, TypeGuard, cast
 
 from ...exchange import Principal
+from .frozen import frozen
 from .jws import BadToken
 
-__all__ = ["ClaimRules", "ForeignToken"]
+__all__ = ["ClaimRules", "date", "principal"]
 
 _LATEST = 2.0**53  # beyond it floats skip whole seconds; also what bounds arithmetic on a number with a thousand digits
 _NOTHING: frozenset[str] = frozenset()
-_NESTING = frozenset({dict, list})
-
-
-class ForeignToken(BadToken):
-    """A token of another issuer: nothing of it was judged, so another authenticator may."""
+_CLIENTS = ("azp", "client_id")
 
 
 class ClaimRules:
-    """The rules of one JWT authenticator; None stands for an issuer or audience that is not checked."""
+    """The rules of one issuer's tokens; None stands for what is not checked. `require`: values by claim, None for any.
 
-    __slots__ = ("_audience", "_issuer", "_leeway")
+    Who looks for the `issuer` of a token finds its rules by it.
+    """
 
-    def __init__(self, issuer: str | None, audience: Collection[str] | None, leeway: float) -> None:
-        self._issuer = issuer
+    __slots__ = ("_audience", "_clients", "_leeway", "_max_age", "_must_expire", "_require", "issuer")
+
+    def __init__(
+        self,
+        issuer: str | None,
+        audience: Collection[str] | None,
+        leeway: float,
+        *,
+        max_age: float | None = None,
+        clients: Collection[str] | None = None,
+        require: Mapping[str, Collection[Any] | None] | None = None,
+        must_expire: bool = True,
+    ) -> None:
+        self.issuer = issuer
         self._audience = None if audience is None else frozenset(audience)
         self._leeway = leeway
-
-    def check_issuer(self, claims: Mapping[str, Any]) -> None:
-        """Raise BadToken unless `iss` is the issuer, to the character. Fit to be asked before the signature is checked."""
-        issuer = claims.get("iss")
-        if issuer is not None and type(issuer) is not str:
-            _invalid("iss is not a string")
-        if self._issuer is not None and issuer != self._issuer:
-            raise ForeignToken("invalid_issuer", "The token is not from the expected issuer.")
+        self._max_age = max_age
+        self._clients = None if clients is None else frozenset(clients)
+        self._require = tuple((require or {}).items())
+        self._must_expire = must_expire
 
     def check(self, claims: Mapping[str, Any], now: float) -> float:
-        """Raise BadToken unless audience and dates hold at `now`, Unix time; returns until when they do."""
+        """Raise BadToken unless all the rest holds at `now`, Unix time; returns until when it does."""
         if self._audience is not None:
             audience = claims.get("aud")
             if type(audience) is str:
@@ -50,21 +56,47 @@ class ClaimRules:
                 _invalid("aud is neither a string nor a list of strings")
             if not meant:
                 raise BadToken("invalid_audience", "The token is meant for another audience.")
-        expires = _date(claims, "exp")
-        if expires is None:
+        until = self._check_dates(claims, now)
+        if self._clients is not None:
+            named = [claims[name] for name in _CLIENTS if name in claims]
+            if not named or not all(type(name) is str and name in self._clients for name in named):
+                raise BadToken("unknown_client", "The token was given to another client.")
+        for name, wanted in self._require:
+            if name not in claims:
+                _invalid(f"{name} is missing")
+            if wanted is not None and not _is_one_of(claims[name], wanted):
+                _invalid(f"{name} is not what it must be")
+        return until
+
+    def _check_dates(self, claims: Mapping[str, Any], now: float) -> float:
+        leeway = self._leeway
+        expires = date(claims, "exp")
+        if expires is not None:
+            until = expires + leeway
+            if now >= until:
+                raise BadToken("token_expired", "The token has expired.")
+        elif self._must_expire:
             _invalid("exp is missing")
-        until = expires + self._leeway
-        if now >= until:
-            raise BadToken("token_expired", "The token has expired.")
+        else:
+            until = inf
         for name in ("nbf", "iat"):
-            date = _date(claims, name)
-            if date is not None and date - self._leeway > now:
+            moment = date(claims, name)
+            if moment is not None and moment - leeway > now:
                 raise BadToken("token_not_yet_valid", f"The token is not valid yet: its {name} lies in the future.")
+        if self._max_age is not None:
+            if moment is None:
+                _invalid("iat is missing")
+            oldest = moment + self._max_age + leeway
+            if now >= oldest:
+                raise BadToken("token_too_old", "The token was issued too long ago.")
+            until = min(until, oldest)
         return until
 
 
-def principal(claims: Mapping[str, Any], proof: str | None = None) -> Principal:
-    """The Principal that valid claims make, read from the request field `proof`.
+def principal(
+    claims: Mapping[str, Any], proof: str | None = None, roles: Sequence[str] = ("roles",), kind: str = "jwt", issuer: str = ""
+) -> Principal:
+    """The Principal that valid claims make, read from the request field `proof`; `roles` is the way to the roles.
 
     Raises BadToken for claims of the wrong type, or where they name nobody.
     """
@@ -73,17 +105,29 @@ def principal(claims: Mapping[str, Any], proof: str | None = None) -> Principal:
     who = _text(claims, "sub") or client
     if not who:
         _invalid("it names neither a subject nor a client")
-    roles = claims.get("roles")
+    found: Any = claims
+    for name in roles:
+        found = found.get(name) if type(found) is dict else None
     return Principal(
-        kind="jwt",
-        issuer=_text(claims, "iss") or "",
+        kind=kind,
+        issuer=_text(claims, "iss") or issuer,
         id=who,
         client_id=client,
         scopes=_scopes(claims),
-        roles=frozenset(roles) if _is_strings(roles) else _NOTHING,
-        claims=_frozen(claims),
+        roles=frozenset(found) if _is_strings(found) else _NOTHING,
+        claims=frozen(claims),
         proof=proof,
     )
+
+
+def date(claims: Mapping[str, Any], name: str) -> float | None:
+    """A NumericDate (RFC 7519 §2), finite; None if absent. Raises BadToken."""
+    value = claims.get(name)
+    if value is None and name not in claims:
+        return None
+    if type(value) not in (int, float) or not -_LATEST < value < _LATEST:  # type: ignore[operator]
+        _invalid(f"{name} is not a date")
+    return cast(float, value)
 
 
 def _scopes(claims: Mapping[str, Any]) -> frozenset[str]:
@@ -100,16 +144,6 @@ def _scopes(claims: Mapping[str, Any]) -> frozenset[str]:
     return _NOTHING
 
 
-def _date(claims: Mapping[str, Any], name: str) -> float | None:
-    """A NumericDate (RFC 7519 §2), finite; None if absent."""
-    value = claims.get(name)
-    if value is None and name not in claims:
-        return None
-    if type(value) not in (int, float) or not -_LATEST < value < _LATEST:  # type: ignore[operator]
-        _invalid(f"{name} is not a date")
-    return cast(float, value)
-
-
 def _text(claims: Mapping[str, Any], name: str) -> str | None:
     value = claims.get(name)
     if value is not None and type(value) is not str:
@@ -121,13 +155,10 @@ def _is_strings(value: object) -> TypeGuard[list[str]]:
     return type(value) is list and {str}.issuperset(map(type, value))
 
 
-def _frozen(value: Any) -> Any:
-    # One Principal serves every request with its token: what one view could change, the next would believe.
-    if type(value) is dict:
-        return MappingProxyType({name: _frozen(item) if type(item) in _NESTING else item for name, item in value.items()})
-    if type(value) is list:
-        return tuple([_frozen(item) for item in value])
-    return value
+def _is_one_of(value: object, wanted: Collection[Any]) -> bool:
+    # In JSON true is not 1, in Python it is. Of an array one element suffices.
+    values = value if type(value) is list else (value,)
+    return any(type(one) is type(other) and one == other for one in values for other in wanted)
 
 
 def _invalid(why: str) -> NoReturn:

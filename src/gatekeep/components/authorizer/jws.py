@@ -11,7 +11,7 @@ from typing import Any, NamedTuple
 
 from ...strict_json import loads
 
-__all__ = ["MAX_TOKEN", "BadToken", "Token", "decode_base64url", "parse", "parse_object"]
+__all__ = ["MAX_TOKEN", "BadToken", "ForeignToken", "Token", "decode_base64url", "media_type", "parse", "parse_object"]
 
 MAX_TOKEN = 16_384
 """Characters; what servers allow a header field to have is about as much."""
@@ -32,43 +32,60 @@ class BadToken(Exception):
         self.description = description
 
 
+class ForeignToken(BadToken):
+    """A token of another issuer, or of another kind: nothing of it was judged, so another authenticator may."""
+
+
 class Token(NamedTuple):
     """A token taken apart, nothing of it proved yet."""
 
     alg: str
     kid: str | None
+    typ: str | None
+    """In lower case and without "application/" (RFC 7515 §4.1.9)."""
     claims: dict[str, Any]
     signing_input: bytes
     signature: bytes
 
 
 def parse(text: str) -> Token:
-    """Take a token apart. Raises BadToken: over 16 KB, not three segments, padding or foreign characters, not JSON objects."""
+    """Take a token apart. Raises BadToken: over 16 KB, not three segments, padding or foreign characters, not JSON objects.
+
+    What has not even three segments is a ForeignToken: an opaque one, for who issued it to look up (RFC 7662).
+    """
     if len(text) > MAX_TOKEN:
         raise _malformed("it is too long")
     data = text.encode("latin-1", "replace")
     if data.translate(None, _ALPHABET) != b"..":
-        raise _malformed("it is not three base64url segments")
+        why = _malformed("it is not three base64url segments")
+        raise why if data.count(b".") == 2 else ForeignToken(why.code, why.description)
     head, body, tail = data.split(b".")
     try:
-        alg, kid = _header(head)
+        alg, kid, typ = _header(head)
         claims = parse_object(decode_base64url(body))
         signature = decode_base64url(tail)
     except ValueError:
         raise _malformed("a segment is not canonical base64url or not a plain JSON object") from None
-    return Token(alg, kid, claims, data[: len(head) + 1 + len(body)], signature)
+    return Token(alg, kid, typ, claims, data[: len(head) + 1 + len(body)], signature)
 
 
 @lru_cache(maxsize=64)  # an issuer's tokens mostly have the same header; who floods it with others only makes it useless
-def _header(segment: bytes) -> tuple[str, str | None]:
-    """Algorithm and key id. Raises ValueError or BadToken."""
+def _header(segment: bytes) -> tuple[str, str | None, str | None]:
+    """Algorithm, key id and type. Raises ValueError or BadToken."""
     header = parse_object(decode_base64url(segment))
-    alg, kid = header.get("alg"), header.get("kid")
+    alg, kid, typ = header.get("alg"), header.get("kid"), header.get("typ")
     if not isinstance(alg, str) or not (kid is None or isinstance(kid, str)):
         raise _malformed("its header names no algorithm, or no proper key id")
     if "crit" in header:  # RFC 7515 §4.1.11: extensions that one must understand; there is none that we do
         raise _malformed("its header asks for an extension that is not supported")
-    return alg, kid
+    if not (typ is None or isinstance(typ, str)):
+        raise _malformed("its header's typ is not a string")
+    return alg, kid, None if typ is None else media_type(typ)
+
+
+def media_type(typ: str) -> str:
+    """A token's type to compare by (RFC 7515 §4.1.9): "application/at+jwt", "at+JWT" and "at+jwt" are one."""
+    return typ.lower().removeprefix("application/")
 
 
 def decode_base64url(segment: bytes) -> bytes:

@@ -9,6 +9,8 @@ from __future__ import annotations
 
 import json
 import logging
+import time
+from collections.abc import Mapping
 from functools import partial
 from math import inf
 from typing import TYPE_CHECKING, Any, Protocol
@@ -64,10 +66,20 @@ class FixedKeys:
 class RemoteKeys:
     """The key set at `url`, or at the one that `issuer` names (OpenID Connect Discovery 1.0 §4).
 
-    Fetched anew after `lifetime` seconds; kept for at most `keep` seconds after the last fetch that succeeded.
+    Fetched anew after `lifetime` seconds; kept for at most `keep` seconds after the last fetch that succeeded. `preload` is a
+    key set to begin with, until the first fetch.
     """
 
-    def __init__(self, services: Services, *, url: str | None, issuer: str, lifetime: float, keep: float) -> None:
+    def __init__(
+        self,
+        services: Services,
+        *,
+        url: str | None,
+        issuer: str,
+        lifetime: float,
+        keep: float,
+        preload: Mapping[str, Any] | None = None,
+    ) -> None:
         self.keys = _EMPTY
         self._clock = services.clock
         self._runner = services.runner
@@ -85,6 +97,10 @@ class RemoteKeys:
         self._retry_after = -inf
         self._search_after = -inf
         self._reachable = True
+        if preload is not None:
+            now = self._clock.monotonic()
+            self._adopt(preload, now)
+            self._due = now
 
     # What requests do.
 
@@ -143,8 +159,9 @@ class RemoteKeys:
         if not usable and now < self._retry_after:
             raise DependencyError(f"the keys of {self._issuer or self._url} could not be fetched a moment ago")
         try:
+            began = time.monotonic()  # the network's time is real time
             url = self._url or (yield from self._discover())
-            document = yield from fetch_object(url)
+            document = yield from fetch_object(url, max(0.05, TIMEOUT - (time.monotonic() - began)))
             self._adopt(document, now)
         except DependencyError as error:
             self._url = self._given
@@ -168,7 +185,7 @@ class RemoteKeys:
         self._url = url
         return url
 
-    def _adopt(self, document: dict[str, Any], now: float) -> None:
+    def _adopt(self, document: Mapping[str, Any], now: float) -> None:
         """Replace the set. Keys that stay are the same objects, keys that go are over at once, with all that they proved.
 
         No lock, though event loops may do this at the same time: `setdefault` gives both the same objects.

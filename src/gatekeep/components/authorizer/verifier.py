@@ -1,125 +1,174 @@
-"""TokenVerifier: bearer tokens at work (RFC 6750). Knows the tokens it has seen; reads, checks and remembers new ones."""
+"""TokenVerifier: signed tokens at work. Knows the tokens it has seen; reads, checks and remembers new ones."""
 
 from __future__ import annotations
 
-from hashlib import sha256
+from collections.abc import Generator, Sequence
 from typing import NamedTuple
 
 from ...component import Services
 from ...effects import Flow
-from ...errors import BadRequest, Unauthorized
+from ...errors import Unauthorized
 from ...exchange import Exchange, Principal
-from .authenticator import ForeignCredential, Verdict, Verifier
-from .claims import ClaimRules, ForeignToken, principal
-from .jws import MAX_TOKEN, BadToken, Token, parse
+from .authenticator import Verdict, Verifier
+from .bearer import Bearer, Refusal
+from .claims import ClaimRules, principal
+from .jws import MAX_TOKEN, BadToken, ForeignToken, Token, parse
 from .key_server import KeySource
 from .keys import Key, KeySet
 from .memo import Memo
+from .revocation import Revocations, Watch
 
-__all__ = ["TokenVerifier"]
+__all__ = ["TokenVerifier", "Trust"]
 
 _REFUSED = 10_000
 # What a later look may judge differently, as time passes or keys come: never remembered.
 _PASSING = frozenset({"token_not_yet_valid", "unknown_key"})
 
+_REVOKED = Refusal.of(BadToken("token_revoked", "The token was revoked."))
+_TOO_LONG = Refusal.of(BadToken("token_malformed", "The token is malformed: it is too long."))
+
+
+class Trust(NamedTuple):
+    """One issuer that is believed: its keys, what its tokens may look like, and what they must say."""
+
+    keys: KeySource
+    algorithms: frozenset[str]
+    types: frozenset[str] | None
+    rules: ClaimRules
+    roles: tuple[str, ...]
+    revoked: Revocations | None
+
 
 class Known(NamedTuple):
-    """A token that was found good: for whom, until when (Unix time), by which key."""
+    """A token that was found good: for whom, until when (Unix time), by which key, and unless it was revoked since."""
 
     principal: Principal
     until: float
     key: Key
+    watch: Watch | None
 
 
 class Refused(NamedTuple):
-    """A token that was found bad, by which keys and when (Unix time): others, or a clock set back, may judge otherwise."""
+    """A token that was found bad, by whose keys and when (Unix time): others, or a clock set back, may judge otherwise."""
 
-    error: type[Unauthorized]
-    code: str
-    description: str
-    keys: KeySet
+    refusal: Refusal
+    source: KeySource | None
+    keys: KeySet | None
     since: float
+
+    def holds(self, now: float) -> bool:
+        return (self.source is None or self.source.keys is self.keys) and self.since <= now
 
 
 class TokenVerifier(Verifier):
-    """Signed tokens in one header field. A token seen before costs a look-up and two comparisons."""
+    """Signed tokens of one or several issuers. A token seen before costs a look-up and two comparisons."""
 
-    def __init__(
-        self, services: Services, *, header: str, keys: KeySource, algorithms: frozenset[str], rules: ClaimRules, remember: int
-    ) -> None:
+    def __init__(self, services: Services, bearer: Bearer, trusts: Sequence[Trust], *, remember: int) -> None:
         self.challenges = {"jwt": "Bearer"}
         self.missing = ("token_missing", "The request carries no bearer token.")
+        self._services = services
         self._wall = services.clock.wall
-        self._header = header
-        self._bearer = header == "authorization"
-        self._keys = keys
-        self._algorithms = algorithms
-        self._rules = rules
+        self.reads = bearer.sources
+        self._bearer = bearer
+        self._field = bearer.field
+        self._trusts = {trust.rules.issuer: trust for trust in trusts}
+        self._anybody = self._trusts.get(None)
+        self._remember = remember
         self._known: Memo[str, Known] = Memo(remember)
-        self._refused: Memo[bytes, Refused] = Memo(_REFUSED)
+        # By Python's own hash of the text, which is there already and which nobody outside can aim: an accident once in
+        # 10**15 tokens would refuse a good one for a while.
+        self._refused: Memo[int, Refused] = Memo(_REFUSED)
 
     def start(self) -> None:
-        self._keys.start()
+        for trust in self._trusts.values():
+            trust.keys.start()
 
-    def close(self) -> None:
-        self._keys.close()
+    def close(self) -> Flow[None]:
+        for trust in self._trusts.values():
+            trust.keys.close()
+            closing = trust.revoked.close() if trust.revoked is not None else None
+            if closing is not None:
+                yield from closing
+
+    def join(self, other: Verifier) -> Verifier | None:
+        """Issuers side by side: the token says whose it is, so one look-up finds the keys, however many there are."""
+        if not isinstance(other, TokenVerifier) or self._bearer != other._bearer:
+            return None
+        if self._anybody or other._anybody or not self._trusts.keys().isdisjoint(other._trusts):
+            return None
+        trusts = [*self._trusts.values(), *other._trusts.values()]
+        return JoinedVerifier(self._services, self._bearer, trusts, remember=self._remember + other._remember)
 
     def verify(self, exchange: Exchange) -> Verdict | Flow[Verdict]:
-        value = exchange.request.header(self._header)
-        if value is None:
-            return None
-        known = self._known.get(value)
+        field = self._field
+        if field is None:
+            found = self._bearer.find(exchange.request)
+            if found is None:
+                return None
+            text, field = found
+            key = text
+        else:
+            value = exchange.request.header(field)
+            if value is None:
+                return None
+            key, text = value, ""
+        known = self._known.get(key)
         if known is not None:
-            who, until, by = known
+            who, until, by, watch = known
             if until > self._wall() and by.until > exchange.monotonic:
-                return who
-            self._known.drop(value)
-        text = self._credential(exchange, value)
-        if text is None:
-            return None
-        if len(text) > MAX_TOKEN:
-            raise _refusal(Unauthorized, "token_malformed", "The token is malformed: it is too long.")
-        digest = sha256(value.encode("latin-1")).digest()
-        keys = self._keys.keys
+                return who if watch is None else self._unless_revoked(who, watch, exchange)
+            self._known.drop(key)
+        if self._field is not None:
+            within = self._bearer.within(self._field, key, exchange.request)
+            if within is None:
+                return None
+            text = within
+        return self._judge(exchange, key, text, field)
+
+    def _judge(self, exchange: Exchange, memory: str, text: str, field: str | None) -> Verdict | Flow[Verdict]:
+        digest = hash(memory)
         refused = self._refused.get(digest)
-        if refused is not None and refused.keys is keys and refused.since <= self._wall():
-            raise _refusal(refused.error, refused.code, refused.description)
+        if refused is not None and refused.holds(self._wall()):
+            raise refused.refusal.denied()
+        if len(text) > MAX_TOKEN:
+            raise _TOO_LONG.denied()
         try:
-            token = self._read(text)
+            token = parse(text)
+            trust = self._trust(token)
         except BadToken as bad:
-            raise self._refuse(bad, digest, keys) from None
+            raise self._refuse(bad, digest, None, None) from None
+        source = trust.keys
+        keys = source.keys
         key = keys.find(token.kid, token.alg)
+        sighting = Sighting(memory, digest, field, token, trust)
         if key is None or key.until <= exchange.monotonic:
-            seeking = self._keys.seek(token.kid, token.alg, keys)
+            seeking = source.seek(token.kid, token.alg, keys)
             if seeking is not None:
-                return self._wait(seeking, token, value, digest)
+                return self._wait(seeking, sighting, exchange)
             key = None
-        return self._conclude(key, token, value, digest, keys)
+        return self._conclude(key, sighting, keys, exchange)
 
-    def _wait(self, seeking: Flow[Key | None], token: Token, value: str, digest: bytes) -> Flow[Verdict]:
+    def _wait(self, seeking: Flow[Key | None], sighting: Sighting, exchange: Exchange) -> Flow[Verdict]:
         key = yield from seeking
-        return self._conclude(key, token, value, digest, self._keys.keys)
+        found = self._conclude(key, sighting, sighting.trust.keys.keys, exchange)
+        return (yield from found) if isinstance(found, Generator) else found
 
-    def _credential(self, exchange: Exchange, value: str) -> str | None:
-        """The token in a field's value; None for another scheme. Tokens have no commas: one joins two lines (RFC 9110 §5.3)."""
-        if "," in value:
-            bearer = not self._bearer or "bearer" in value.lower()
-            if bearer or len(exchange.request.header_lines(self._header)) > 1:
-                raise BadRequest(f"The request has several {self._header} fields.", code="ambiguous_credentials")
-        if not self._bearer:
-            return value
-        scheme, _, token = value.partition(" ")
-        return token if scheme.lower() == "bearer" else None
-
-    def _read(self, text: str) -> Token:
-        token = parse(text)
-        if token.alg not in self._algorithms:
-            raise BadToken("unsupported_algorithm", "The token's algorithm is not accepted.")
+    def _trust(self, token: Token) -> Trust:
         # Asked before the signature, so that a stranger's token costs neither a fetch nor a verification.
-        self._rules.check_issuer(token.claims)
-        return token
+        issuer = token.claims.get("iss")
+        trust = (self._trusts.get(issuer) if type(issuer) is str else None) or self._anybody
+        if trust is None:
+            if issuer is not None and type(issuer) is not str:
+                raise BadToken("invalid_claim", "The token's claims are not valid: iss is not a string.")
+            raise ForeignToken("invalid_issuer", "The token is not from the expected issuer.")
+        if token.alg not in trust.algorithms:
+            raise BadToken("unsupported_algorithm", "The token's algorithm is not accepted.")
+        if trust.types is not None and token.typ not in trust.types:
+            raise BadToken("wrong_type", "The token is of another type.")
+        return trust
 
-    def _conclude(self, key: Key | None, token: Token, value: str, digest: bytes, keys: KeySet) -> Principal:
+    def _conclude(self, key: Key | None, sighting: Sighting, keys: KeySet, exchange: Exchange) -> Verdict | Flow[Verdict]:
+        memory, digest, field, token, trust = sighting
         try:
             if key is None:
                 if token.kid is not None and keys.knows(token.kid):
@@ -127,20 +176,50 @@ class TokenVerifier(Verifier):
                 raise BadToken("unknown_key", "The token is signed with an unknown key.")
             if not key.verifies(token.alg, token.signing_input, token.signature):
                 raise BadToken("invalid_signature", "The token's signature does not hold.")
-            until = self._rules.check(token.claims, self._wall())
-            known = Known(principal(token.claims, self._header), until, key)
+            until = trust.rules.check(token.claims, self._wall())
+            who = principal(token.claims, field, trust.roles)
+            watch = None if trust.revoked is None else trust.revoked.watch(token.claims, who.issuer)
         except BadToken as bad:
-            raise self._refuse(bad, digest, keys) from None
-        self._known.put(value, known)
-        return known.principal
+            raise self._refuse(bad, digest, trust.keys, keys) from None
+        self._known.put(memory, Known(who, until, key, watch))
+        return who if watch is None else self._unless_revoked(who, watch, exchange)
 
-    def _refuse(self, bad: BadToken, digest: bytes, keys: KeySet) -> Unauthorized:
-        error = ForeignCredential if isinstance(bad, ForeignToken) else Unauthorized
+    def _unless_revoked(self, who: Principal, watch: Watch, exchange: Exchange) -> Verdict | Flow[Verdict]:
+        holds = watch.holds(exchange.monotonic)
+        if holds is True:
+            return who
+        if isinstance(holds, Generator):
+            return _wait_for(who, holds)
+        raise _REVOKED.denied()
+
+    def _refuse(self, bad: BadToken, digest: int, source: KeySource | None, keys: KeySet | None) -> Unauthorized:
+        refusal = Refusal.of(bad)
         if bad.code not in _PASSING:
-            self._refused.put(digest, Refused(error, bad.code, bad.description, keys, self._wall()))
-        return _refusal(error, bad.code, bad.description)
+            self._refused.put(digest, Refused(refusal, source, keys, self._wall()))
+        return refusal.denied()
 
 
-def _refusal(error: type[Unauthorized], code: str, description: str) -> Unauthorized:
-    challenge = f'Bearer error="invalid_token", error_description="{description}"'
-    return error(description, code=code, headers=[("www-authenticate", challenge)])
+class JoinedVerifier(TokenVerifier):
+    """The issuers of several verifiers, each of which is started and closed by itself."""
+
+    def start(self) -> None:
+        pass
+
+    def close(self) -> Flow[None]:
+        yield from ()
+
+
+class Sighting(NamedTuple):
+    """A token on its way to a verdict: what it is remembered by, where it stood, what it says, and who would have signed it."""
+
+    memory: str
+    digest: int
+    field: str | None
+    token: Token
+    trust: Trust
+
+
+def _wait_for(who: Principal, holding: Flow[bool]) -> Flow[Verdict]:
+    if not (yield from holding):
+        raise _REVOKED.denied()
+    return who

@@ -8,6 +8,7 @@ from collections.abc import Mapping
 from datetime import UTC, datetime
 from email.utils import parsedate_to_datetime
 from functools import lru_cache
+from itertools import pairwise
 from typing import NamedTuple
 from urllib.parse import unquote_plus
 
@@ -15,13 +16,14 @@ from ....errors import BadRequest, Unauthorized
 from ....message import Request
 from .canonical import ALGORITHM, TERMINATOR, canonical_value
 
-__all__ = ["Presented", "presented", "refusal"]
+__all__ = ["CHALLENGE", "TOKEN", "Presented", "presented", "refusal"]
 
 CHALLENGE = ALGORITHM
 
 _PARTS = ("Credential", "SignedHeaders", "Signature")
 _PARAMETERS = ("X-Amz-Algorithm", "X-Amz-Credential", "X-Amz-Date", "X-Amz-Expires", "X-Amz-SignedHeaders", "X-Amz-Signature")
-_TOKEN, _PAYLOAD = "X-Amz-Security-Token", "X-Amz-Content-Sha256"
+TOKEN = "X-Amz-Security-Token"  # noqa: S105 - the name of a parameter
+_PAYLOAD = "X-Amz-Content-Sha256"
 _UNSIGNED = frozenset({"x-amz-security-token", "x-amz-cf-id"})
 """What may come unsigned: the session token is compared with the one that is known, CloudFront's id says nothing."""
 
@@ -146,7 +148,7 @@ def _of_field(value: str, fields: dict[str, str], query: str) -> Presented:
 def _of_query(fields: dict[str, str], query: str) -> Presented:
     found: dict[str, str] = {}
     for name, value in _pairs(query):
-        if name in _PARAMETERS or name in (_TOKEN, _PAYLOAD):
+        if name in _PARAMETERS or name in (TOKEN, _PAYLOAD):
             if name in found:
                 raise BadRequest(f"The request has several {name} parameters.", code="ambiguous_credentials")
             found[name] = unquote_plus(value, "latin-1")
@@ -164,7 +166,7 @@ def _of_query(fields: dict[str, str], query: str) -> Presented:
         float(expires),
         signed,
         signature,
-        found.get(_TOKEN, fields.get("x-amz-security-token")),
+        found.get(TOKEN, fields.get("x-amz-security-token")),
         found.get(_PAYLOAD, fields.get("x-amz-content-sha256")),
         query,
         fields,
@@ -200,14 +202,13 @@ def _read(
 
 def _check_signed(found: Presented, require: frozenset[str]) -> None:
     names = found.signed.split(";")
-    if _is_names(found.signed) is None or any(one >= other for one, other in zip(names, names[1:], strict=False)):
+    if _is_names(found.signed) is None or any(one >= other for one, other in pairwise(names)):
         raise _malformed("SignedHeaders is not a sorted list of names in lower case, each once.")
     if "host" not in names and ":authority" not in names:
         raise _unsigned("host")
     for name in found.fields:
-        if (name.startswith("x-amz-") and name not in _UNSIGNED) or name in require:
-            if name not in names:
-                raise _unsigned(name)
+        if ((name.startswith("x-amz-") and name not in _UNSIGNED) or name in require) and name not in names:
+            raise _unsigned(name)
 
 
 @lru_cache(maxsize=64)

@@ -1,4 +1,4 @@
-"""SignatureVerifier: Signature Version 4 at work. Cheap checks first: the body is read only for a known key, in time and scope."""
+"""SignatureVerifier: Signature Version 4 at work. Cheap checks first: a body is read only for a known key, in time and scope."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ from .canonical import (
 )
 from .credential import Credentials, Known, is_access_key
 from .payload import EMPTY, UNSIGNED, PayloadCheck, bodiless, is_digest, mismatch
-from .presented import CHALLENGE, Presented, presented, refusal
+from .presented import CHALLENGE, TOKEN, Presented, presented, refusal
 from .rules import Rules
 
 __all__ = ["SignatureVerifier"]
@@ -35,7 +35,6 @@ __all__ = ["SignatureVerifier"]
 _log = logging.getLogger("gatekeep.authorizer")
 
 _needs_no_escape = re.compile(r"[/A-Za-z0-9._~-]*").fullmatch
-_TOKEN = "X-Amz-Security-Token"
 
 
 class SignatureVerifier(Verifier):
@@ -149,7 +148,7 @@ class SignatureVerifier(Verifier):
         query = found.query
         without = ("X-Amz-Signature",) if found.expires is not None else ()
         # A session token may have been added to a presigned request afterwards.
-        forms = (without, (*without, _TOKEN)) if without and found.token is not None else (without,)
+        forms = (without, (*without, TOKEN)) if without and found.token is not None else (without,)
         for form in forms:
             yield canonical_query(query, form)
         if not self._rules.strict:

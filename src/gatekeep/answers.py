@@ -47,13 +47,17 @@ def _problem_head(status: int, title: str, detail: str, code: str) -> str:
 class _Wording(NamedTuple):
     status: int
     error_type: str
-    message: str
+    message: str | None
     key: str = "message"
 
 
 _AWS_BY_CODE = {
     "api_key_invalid": _Wording(403, "ForbiddenException", "Forbidden"),
     "api_key_missing": _Wording(403, "ForbiddenException", "Forbidden"),
+    "authorizer_failed": _Wording(500, "AuthorizerConfigurationException", None),
+    "explicit_deny": _Wording(
+        403, "AccessDeniedException", "User is not authorized to access this resource with an explicit deny", "Message"
+    ),
     "not_found": _Wording(403, "MissingAuthenticationTokenException", "Missing Authentication Token"),
     "quota_exceeded": _Wording(429, "LimitExceededException", "Limit Exceeded"),
     "token_expired": _Wording(401, "UnauthorizedException", "The incoming token has expired"),

@@ -180,6 +180,8 @@ class Services:
     max_body: int
     mode: Mode = "enforce"
     """The gateway's: "report" turns every spec's mode."""
+    workers: int | None = None
+    """How many processes serve the app, where that was said."""
 
     def reports(self, spec: Spec) -> bool:
         """Whether a spec's denials are only reported."""
@@ -191,6 +193,8 @@ class Component(ABC):
 
     spec: ClassVar[type[Spec]]
     """The kind of spec that it runs; a subclass of another component may run the same kind at another place."""
+    also: ClassVar[tuple[type[Spec], ...]] = ()
+    """Further kinds that it runs; their specs come after those of `spec`."""
     handshakes: ClassVar[bool] = False
     """Whether its request hook also stands before WebSocket handshakes."""
     answers_preflights: ClassVar[bool] = False

@@ -48,7 +48,8 @@ class Gateway:
     bytes, a body that a component reads; `max_stream` one that passes through to the app (None: unbounded). `unmatched` says
     what an app without a route table does with a request that no Route takes: "pass" it on after the defaults, or "refuse" it
     with 404. `gateway_responses` replaces answers by code ("throttled") or class ("4xx", "5xx"): a function of the Denied and
-    the standard Response. Raises ConfigurationError.
+    the standard Response. `workers`: how many processes serve the app, for limits that are counted in each of them (None: what
+    WEB_CONCURRENCY or the server's command line says). Raises ConfigurationError.
     """
 
     def __init__(
@@ -67,6 +68,7 @@ class Gateway:
         unmatched: Literal["pass", "refuse"] = "pass",
         unreached: Literal["error", "warn"] = "error",
         order: Sequence[type[Component]] = STANDARD,
+        workers: int | None = None,
         clock: Clock = SYSTEM_CLOCK,
     ) -> None:
         origin = caller()
@@ -92,6 +94,8 @@ class Gateway:
             proxies = TrustedProxies(trusted_proxies, client_ip_header)
         except ValueError as error:
             raise ConfigurationError(f"Gateway: trusted_proxies: {error}", origin=origin) from None
+        if workers is not None and (isinstance(workers, bool) or not isinstance(workers, int) or workers < 1):
+            raise ConfigurationError(f"Gateway: workers={workers!r} is not a number of processes", origin=origin)
         if max_body <= 0 or (max_stream is not None and max_stream <= 0):
             raise ConfigurationError("Gateway: max_body and max_stream are positive numbers of bytes", origin=origin)
         self.specs = specs
@@ -103,9 +107,9 @@ class Gateway:
         self.clock = clock
         self.store = open_store(store, clock)
         self.runner = Runner(clock)
-        self.services = Services(clock=clock, store=self.store, runner=self.runner, max_body=max_body, mode=mode)
+        self.services = Services(clock=clock, store=self.store, runner=self.runner, max_body=max_body, mode=mode, workers=workers)
         self.components = tuple(kind(self.services) for kind in order)
-        self.kinds = frozenset(component.spec for component in self.components)
+        self.kinds = frozenset(kind for component in self.components for kind in (component.spec, *component.also))
         self.client_address = proxies.client
         self._proxies = proxies
         self._unreached = unreached

@@ -267,7 +267,8 @@ class Site(ExchangeSite):
         for component in gateway.components:
             if handshake and not component.handshakes:
                 continue
-            hooks = component.bind(plan._replace(specs=merged.get(component.spec, ())))
+            specs = [placed for kind in (component.spec, *component.also) for placed in merged.get(kind, ())]
+            hooks = component.bind(plan._replace(specs=specs))
             if hooks is not None:
                 bound.append(Bound(component, hooks))
         if refusal is not None:

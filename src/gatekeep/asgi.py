@@ -14,6 +14,7 @@ from .exchange import ZERO_COPY, Exchange, _current
 from .front import Front
 from .lifespan import serve_lifespan
 from .message import RawHeaders, Response
+from .passage import Passage
 from .pipeline import as_denied
 from .requests import AsgiRequest, Message, Receive, Scope, Send
 
@@ -33,32 +34,45 @@ class AsgiDriver:
         self.app = front.app
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        front = self.front
         kind = scope["type"]
         if kind == "http":
             serve = _http
         elif kind == "websocket":
             serve = _websocket
         elif kind == "lifespan":
-            await serve_lifespan(self.front, scope, receive, send)
+            await serve_lifespan(front, scope, receive, send)
             return
         else:
             raise ValueError(f"gatekeep does not know the scope type {kind!r}, and lets nothing through that it does not know")
-        front = self.front
-        gateway = self.gateway
         outer = scope.get("gatekeep")
         if outer is not None and front.has_passed(outer):
             await front.app(scope, receive, send)
             return
-        runner = gateway.runner
+        runner = self.gateway.runner
         if not runner.started:
-            await arun(gateway.start())
+            await arun(self.gateway.start())
         elif runner.restless:
             runner.start()  # this loop may be another one
+        site = front.sole
+        if (
+            site is not None
+            and kind == "http"
+            and (bare := site.bare.get((scope["path"], scope["method"]))) is not None
+            and not (front.stale or scope.get("root_path") or scope.get("path_params"))
+        ):
+            passage = Passage(bare, scope, receive)
+            token = _current.set(passage)
+            try:
+                await site.app(scope, receive, send)
+            finally:
+                passage.leave()
+                _current.reset(token)
+            return
         exchange = front.open(AsgiRequest(scope, receive))
         token = _current.set(exchange)
         try:
-            pipeline = exchange.pipeline
-            if pipeline.plain and gateway.max_stream is None:
+            if exchange.pipeline.plain and exchange.site.max_stream is None:
                 await exchange.site.app(exchange.admit().native, receive, send)
             else:
                 await serve(exchange, send)

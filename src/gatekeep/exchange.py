@@ -15,6 +15,7 @@ from .message import Forwarded, Request, Response
 
 if TYPE_CHECKING:
     from .effects import Io
+    from .passage import Passage
     from .pipeline import Frame, Pipeline
     from .routing import Endpoint, Params
 
@@ -103,7 +104,9 @@ class Exchange:
         self.endpoint = endpoint
         self._params = params
         self.monotonic = monotonic
-        """The reading of the monotonic clock, in seconds, when the request came: the one that limits and durations use."""
+        """The reading of the monotonic clock, in seconds, when the request came: the one that limits and durations use.
+
+        On a route with nothing on, when the exchange was first asked for."""
         self.principal = ANONYMOUS
         self.response: Response | None = None
         """The answer's head, from the moment there is one."""
@@ -281,6 +284,8 @@ class Site:
     max_body: int
     max_stream: int | None
     render: Callable[[Exchange | None, Denied], Response]
+    view: Callable[[Any, Any], Request]
+    """A scope and its receive, or an environ and nothing, as a Request."""
     client_address: Callable[[Request], str | None]
     inbound_request_id: Callable[[Request], str | None] | None
     report: Callable[[Exchange, str, Denied], None]
@@ -295,7 +300,7 @@ class Site:
         return copy, exchange.pipeline.position(component)
 
 
-_current: ContextVar[Exchange | None] = ContextVar("gatekeep.exchange", default=None)
+_current: ContextVar[Exchange | Passage | None] = ContextVar("gatekeep.exchange", default=None)
 
 
 def current() -> Exchange:
@@ -303,7 +308,7 @@ def current() -> Exchange:
     exchange = _current.get()
     if exchange is None:
         raise LookupError("no request is passing a gateway here")
-    return exchange
+    return exchange if isinstance(exchange, Exchange) else exchange.exchange
 
 
 def principal() -> Principal:

@@ -34,7 +34,7 @@ _PAUSES = 49
 class Front:
     """One wrapped app: picks stage and route of each request, and compiles when it has to."""
 
-    __slots__ = ("_default", "_lock", "_retry", "_router", "app", "clock", "gateway", "protocol", "sites", "stale")
+    __slots__ = ("_default", "_lock", "_retry", "_router", "app", "clock", "gateway", "protocol", "sites", "sole", "stale")
 
     def __init__(self, gateway: Gateway, inner: Any, app: Any, protocol: Wire, adapter: Adapter | None) -> None:
         self.gateway = gateway
@@ -57,6 +57,8 @@ class Front:
             self._default = self._site(inner, app, adapter)
             if self._router is None:
                 self.sites.append(self._default)
+        self.sole = self._default if self._router is None else None
+        """The only site, where there is nothing to pick."""
         for site in {*self.sites, self._default}:
             site.compile()  # what is there already; again when the app is complete
 

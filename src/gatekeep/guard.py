@@ -71,7 +71,7 @@ class AppGuard:
         return (
             exchange is not None
             and exchange.admitted == key
-            and exchange.guard is self
+            and exchange.site.guard is self
             and (not exchange.pipeline.by_method or exchange.request.method.upper() == method.upper())
             and (not exchange.pipeline.by_path or exchange.admitted_path == path)
         )

@@ -79,6 +79,7 @@ class Pipeline:
         "_target",
         "_unwind",
         "answers_preflights",
+        "bare",
         "by_method",
         "by_path",
         "depth",
@@ -108,6 +109,8 @@ class Pipeline:
         self.answers_preflights = any(component.answers_preflights for component, _ in bound)
         self.plain = not bound
         """Nothing is configured: no header, span or log; the app's bytes are its own."""
+        self.bare = self.plain and not by_method and not by_path
+        """Nor does the guard have to know more of the request than where it goes."""
         self._bound = tuple(bound)
         self._target: Pipeline | None = None
         self._render = render

@@ -15,8 +15,10 @@ from .exchange import Site as ExchangeSite
 from .marks import ViewMarks, settle, view_marks
 from .merging import Layer, level_of, merge
 from .message import Request
+from .passage import Bare
 from .pipeline import Bound, Pipeline
 from .refetch import refetch
+from .requests import AsgiRequest, WsgiRequest
 from .routing import Endpoint, Params, Resolver, RouteTable, covers, may_meet
 
 if TYPE_CHECKING:
@@ -67,6 +69,7 @@ class Site(ExchangeSite):
         "_unmatched",
         "adapter",
         "app",
+        "bare",
         "client_address",
         "complete",
         "framework_app",
@@ -84,6 +87,7 @@ class Site(ExchangeSite):
         "stage",
         "stage_specs",
         "variables",
+        "view",
     )
 
     def __init__(
@@ -104,6 +108,7 @@ class Site(ExchangeSite):
         self.framework_app = framework_app
         """The object that the adapter is for; the callable itself where the app is opaque."""
         self.protocol = protocol
+        self.view = AsgiRequest if protocol == "asgi" else WsgiRequest.of
         self.adapter = adapter
         self.guard = guard
         self.stage = stage
@@ -124,6 +129,8 @@ class Site(ExchangeSite):
         self._combined: dict[tuple[tuple[int, ...], bool], tuple[Endpoint, Pipeline]] = {}
         self._memo: dict[tuple[str, str, str, str, bool], _Found] | None = {}
         """What was found of late, where nothing but this key decides; callers choose paths: bounded."""
+        self.bare: dict[tuple[str, str], Bare] = {}
+        """Those of them that lead to a route with nothing on, by path and method: no more of the request needs a look."""
         self._reads_escapes = True
         """Whether it matters, too, how a path was escaped: to Routes."""
         self.reached: frozenset[int] = frozenset()
@@ -164,6 +171,7 @@ class Site(ExchangeSite):
         self._ambiguous = {handshake: self._pipeline(None, (), (), unclear, handshake=handshake) for handshake in kinds}
         self._unmatched, self._table = unmatched, (resolver, policies)
         self._memo = {} if resolver is None or resolver.by_path else None
+        self.bare = {}
         self._reads_escapes = bool(self._routes.routes)
         self.reached = frozenset(reached)
         settle(reached)
@@ -336,7 +344,10 @@ class Site(ExchangeSite):
                     found = (pipeline, endpoint, MappingProxyType(params))
                 if len(memo) >= _MEMO:
                     memo.clear()
+                    self.bare = {}
                 memo[key] = found
+                if found[0].bare and not (root or request.handshake or self._reads_escapes or self.max_stream) and path.isascii():
+                    self.bare[request.native_path, method] = Bare(self, *found, path, method)
         return found
 
     def _find_preflight(self, request: Request, wanted: str) -> _Found:

@@ -15,6 +15,7 @@ from .errors import Denied, InternalError, PayloadTooLarge
 from .exchange import Exchange, _current
 from .front import Front
 from .message import Headers, Response
+from .passage import Passage
 from .pipeline import as_denied
 from .requests import Environ, WsgiRequest
 
@@ -23,6 +24,8 @@ __all__ = ["WsgiDriver"]
 ExcInfo: TypeAlias = tuple[type[BaseException], BaseException, TracebackType | None]
 Write: TypeAlias = Callable[[bytes], Any]
 StartResponse: TypeAlias = Callable[..., Write]
+
+Passing: TypeAlias = Exchange | Passage
 
 _log = logging.getLogger("gatekeep")
 
@@ -40,34 +43,45 @@ class WsgiDriver:
 
     def __call__(self, environ: Environ, start_response: StartResponse) -> Iterable[bytes]:
         front = self.front
-        gateway = self.gateway
         outer = environ.get("gatekeep")
         if outer is not None and front.has_passed(outer):
             return cast("Iterable[bytes]", front.app(environ, start_response))
-        if not gateway.runner.started:
-            run(gateway.start())
-        exchange = front.open(WsgiRequest(environ))
+        if not self.gateway.runner.started:
+            run(self.gateway.start())
         previous = _current.get()
-        _current.set(exchange)
-        pipeline = exchange.pipeline
-        try:
-            if pipeline.plain and gateway.max_stream is None:
+        site = front.sole
+        exchange: Passing
+        serve = False
+        if (
+            site is not None
+            and (bare := site.bare.get((environ.get("PATH_INFO", ""), environ["REQUEST_METHOD"]))) is not None
+            and not (front.stale or environ.get("SCRIPT_NAME"))
+        ):
+            exchange = Passage(bare, environ, None)
+        else:
+            exchange = front.open(WsgiRequest(environ))
+            if exchange.pipeline.plain and exchange.site.max_stream is None:
                 environ = exchange.admit().native
-                body = exchange.site.app(environ, start_response)
-                file_wrapper = environ.get("wsgi.file_wrapper")
-                if isinstance(file_wrapper, type) and isinstance(body, file_wrapper):
-                    exchange.leave()
-                    _current.set(previous)
-                    return cast("Iterable[bytes]", body)  # the server knows a faster way for its own wrapper
-                return cast("Iterable[bytes]", _sized(_Plain, body)(body, exchange, previous))
-            return _serve(exchange, start_response, previous)
+            else:
+                serve = True
+        _current.set(exchange)
+        try:
+            if serve:
+                return _serve(cast(Exchange, exchange), start_response, previous)
+            body: Iterable[bytes] = exchange.site.app(environ, start_response)
+            file_wrapper = environ.get("wsgi.file_wrapper")
+            if file_wrapper is None or not isinstance(file_wrapper, type) or not isinstance(body, file_wrapper):
+                return (_SizedPlain if hasattr(body, "__len__") else _Plain)(body, exchange, previous)
         except BaseException:
             exchange.leave()
             _current.set(previous)
             raise
+        exchange.leave()
+        _current.set(previous)
+        return body  # the server knows a faster way for its own wrapper
 
 
-def _serve(exchange: Exchange, start_response: StartResponse, previous: Exchange | None) -> Iterable[bytes]:
+def _serve(exchange: Exchange, start_response: StartResponse, previous: Passing | None) -> Iterable[bytes]:
     conversation = _Conversation(exchange, start_response)
     try:
         answer = exchange.pipeline.before(exchange)
@@ -84,8 +98,9 @@ def _serve(exchange: Exchange, start_response: StartResponse, previous: Exchange
         if limit is not None and request.body is None:
             conversation.bound(cast(WsgiRequest, request), limit)
         body = exchange.site.app(request.native, conversation.start_response)
-        kind = _Body if exchange.filters else _sized(_Body, body)
-        return cast("Iterable[bytes]", kind(body, conversation, previous))
+        # Servers tell a one-chunk body by its length, and then send a Content-Length.
+        sized = hasattr(body, "__len__") and not exchange.filters
+        return (_SizedBody if sized else _Body)(body, conversation, previous)
     except BaseException as error:
         if conversation.refused(error):
             return _Body(cast("list[bytes]", conversation.replaced), conversation, previous)
@@ -292,7 +307,7 @@ class _Conversation:
 class _Body:
     """The iterable that the server gets: head at the first byte, filters, and the end of the request in close()."""
 
-    def __init__(self, body: Iterable[bytes], conversation: _Conversation, previous: Exchange | None) -> None:
+    def __init__(self, body: Iterable[bytes], conversation: _Conversation, previous: Passing | None) -> None:
         self._body = body
         self._chunks: Iterator[bytes] = iter(body)
         self._conversation = conversation
@@ -369,7 +384,7 @@ class _Body:
 class _Plain:
     """The body of a route with nothing on: only the context is put back at its end."""
 
-    def __init__(self, body: Iterable[bytes], exchange: Exchange, previous: Exchange | None) -> None:
+    def __init__(self, body: Iterable[bytes], exchange: Passing, previous: Passing | None) -> None:
         self._body = body
         self._exchange = exchange
         self._previous = previous
@@ -393,13 +408,6 @@ class _SizedPlain(_Plain):
 class _SizedBody(_Body):
     def __len__(self) -> int:
         return len(cast("list[bytes]", self._body))
-
-
-def _sized(kind: type, body: Iterable[bytes]) -> Any:
-    # Servers tell a one-chunk body by its length, and then send a Content-Length.
-    if not hasattr(body, "__len__"):
-        return kind
-    return _SizedPlain if kind is _Plain else _SizedBody
 
 
 def _close(body: Iterable[bytes]) -> None:

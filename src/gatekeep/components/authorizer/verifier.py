@@ -106,7 +106,7 @@ class TokenVerifier(Verifier):
             if found is None:
                 return None
             text, field = found
-            key = text
+            key = text if field is None else f"{field} {text}"  # for the principal remembers where it was proved
         else:
             value = exchange.request.header(field)
             if value is None:

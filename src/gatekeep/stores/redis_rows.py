@@ -1,0 +1,96 @@
+"""Rows: demands and changes as decide.lua reads them, and what it says of them."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from importlib.resources import files
+from struct import unpack
+from typing import Any, NamedTuple
+
+from .base import Bucket, Change, Demand, Lease, Taken, Tally, Window
+from .redis_node import Script
+
+__all__ = ["DECIDE", "EPOCH", "Reply", "change_row", "demand_row", "merged", "read", "redis_key", "value_key"]
+
+DECIDE = Script(files(__package__).joinpath("decide.lua").read_text("utf-8"))
+EPOCH = 1_750_000_000
+"""What the script counts time from, in Unix seconds."""
+
+_WINDOWS: Mapping[str, str] = {"fixed": "f", "sliding": "s", "moving": "m"}
+
+
+def _bucket(demand: Bucket, _unix: float) -> tuple[Any, ...]:
+    return ("b", demand.rate, demand.burst, demand.cost, demand.wish)
+
+
+def _window(demand: Window, _unix: float) -> tuple[Any, ...]:
+    return (_WINDOWS[demand.kind], demand.limit, demand.period, demand.cost)
+
+
+def _tally(demand: Tally, unix: float) -> tuple[Any, ...]:
+    start, stop = demand.calendar(unix)
+    return ("q", demand.limit, start - EPOCH, stop - EPOCH, demand.cost, demand.offset)
+
+
+def _lease(demand: Lease, _unix: float) -> tuple[Any, ...]:
+    return ("l", demand.limit, demand.ttl, demand.holder.encode("utf-8", "surrogatepass"))
+
+
+_ROWS: Mapping[type, Callable[[Any, float], tuple[Any, ...]]] = {Bucket: _bucket, Window: _window, Tally: _tally, Lease: _lease}
+_LETTERS: Mapping[type, str] = {Bucket: "b", Tally: "q", Lease: "l"}
+
+
+def demand_row(demand: Demand, unix: float) -> tuple[Any, ...]:
+    """The arguments of a demand; `unix` is about the server's time, in Unix seconds."""
+    return _ROWS[type(demand)](demand, unix)
+
+
+def change_row(change: Change, unix: float) -> tuple[Any, ...]:
+    return (*demand_row(change.demand, unix), change.amount, change.age, int(change.beyond))
+
+
+def redis_key(prefix: str, demand: Demand) -> bytes:
+    """What a demand is kept under. What follows the first ":" of its key is the hash tag: a caller's limits share a slot."""
+    letter = _WINDOWS[demand.kind] if type(demand) is Window else _LETTERS[type(demand)]
+    limit, colon, caller = demand.key.partition(":")
+    if not colon:
+        return value_key(prefix, letter, limit)
+    return f"{prefix}{letter}:{limit}:{{{caller}}}".encode("utf-8", "surrogatepass")
+
+
+def value_key(prefix: str, kind: str, key: str) -> bytes:
+    """What a value is kept under; all of the key is its hash tag."""
+    return f"{prefix}{kind}:{{{key}}}".encode("utf-8", "surrogatepass")
+
+
+class Reply(NamedTuple):
+    """What the script says of a list of demands; `stray` is the server's time where a tally's period is not that of now."""
+
+    refused: int | None
+    retry_after: float
+    remaining: tuple[float, ...]
+    resets: tuple[float, ...]
+    ahead: tuple[float, ...]
+    """What was taken for the wish of each bucket; 1 for a place that was not held before."""
+    stray: float | None = None
+
+
+def read(reply: bytes) -> Reply:
+    refused, wait, *rows = unpack(f"<{len(reply) // 8}d", reply)
+    if refused == -2:
+        return Reply(None, 0.0, (), (), (), wait + EPOCH)
+    return Reply(int(refused) if refused >= 0 else None, wait, tuple(rows[0::3]), tuple(rows[1::3]), tuple(rows[2::3]))
+
+
+def merged(demands: Sequence[Demand], parts: Sequence[tuple[Sequence[int], Reply]]) -> Taken:
+    """One outcome of several replies; each comes with the indices of its demands."""
+    remaining, resets, ahead = ([0.0] * len(demands) for _ in range(3))
+    refused, longest = None, 0.0
+    for indices, reply in parts:
+        for index, left, more, taken in zip(indices, reply.remaining, reply.resets, reply.ahead, strict=True):
+            remaining[index], resets[index], ahead[index] = left, more, taken
+        if reply.refused is not None and reply.retry_after > longest:
+            refused, longest = indices[reply.refused], reply.retry_after
+    only_buckets = all(type(demand) is Bucket for demand in demands)
+    wished = any(type(demand) is Bucket and demand.wish for demand in demands)
+    return Taken(refused, tuple(remaining), longest, () if only_buckets else tuple(resets), tuple(ahead) if wished else ())

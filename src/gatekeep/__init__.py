@@ -3,7 +3,7 @@
 from .component import Component, Hooks, Placed, Plan, Services, Spec
 from .components import STANDARD
 from .components.authorizer import ANY, JWT, ApiKey, Authorize, any_of
-from .components.cache import Cache
+from .components.cache import Cache, CacheStorage
 from .components.cors import Cors
 from .components.ip_rules import IPRules
 from .components.metrics import Observe
@@ -37,6 +37,7 @@ __all__ = [
     "ApiKey",
     "Authorize",
     "Cache",
+    "CacheStorage",
     "Component",
     "ConfigurationError",
     "Cors",

@@ -182,6 +182,8 @@ class Services:
     """The gateway's: "report" turns every spec's mode."""
     workers: int | None = None
     """How many processes serve the app, where that was said."""
+    cache: object = None
+    """Where the response cache keeps its entries: a CacheStorage; None: as it does by default."""
 
     def reports(self, spec: Spec) -> bool:
         """Whether a spec's denials are only reported."""

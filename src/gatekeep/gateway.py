@@ -12,6 +12,7 @@ from .answers import ErrorStyle, aws, problem
 from .clock import SYSTEM_CLOCK, Clock
 from .component import Component, Mode, Services, Spec, caller
 from .components import STANDARD, Stage
+from .components.cache import CacheHandle, CacheStorage, ResponseCache
 from .effects import Flow, SingleFlight, arun, run
 from .effects import Protocol as Wire
 from .errors import ConfigurationError, Denied, GatekeepError, Origin
@@ -49,7 +50,8 @@ class Gateway:
     what an app without a route table does with a request that no Route takes: "pass" it on after the defaults, or "refuse" it
     with 404. `gateway_responses` replaces answers by code ("throttled") or class ("4xx", "5xx"): a function of the Denied and
     the standard Response. `workers`: how many processes serve the app, for limits that are counted in each of them (None: what
-    WEB_CONCURRENCY or the server's command line says). Raises ConfigurationError.
+    WEB_CONCURRENCY or the server's command line says). `cache`: where the response cache keeps its entries. Raises
+    ConfigurationError.
     """
 
     def __init__(
@@ -69,6 +71,7 @@ class Gateway:
         unreached: Literal["error", "warn"] = "error",
         order: Sequence[type[Component]] = STANDARD,
         workers: int | None = None,
+        cache: CacheStorage | None = None,
         clock: Clock = SYSTEM_CLOCK,
     ) -> None:
         origin = caller()
@@ -107,7 +110,9 @@ class Gateway:
         self.clock = clock
         self.store = open_store(store, clock)
         self.runner = Runner(clock)
-        self.services = Services(clock=clock, store=self.store, runner=self.runner, max_body=max_body, mode=mode, workers=workers)
+        self.services = Services(
+            clock=clock, store=self.store, runner=self.runner, max_body=max_body, mode=mode, workers=workers, cache=cache
+        )
         self.components = tuple(kind(self.services) for kind in order)
         self.kinds = frozenset(kind for component in self.components for kind in (component.spec, *component.also))
         self.client_address = proxies.client
@@ -208,6 +213,14 @@ class Gateway:
             raise mistakes[0]
         for mistake in mistakes:
             _log.warning("%s", mistake)
+
+    @property
+    def cache(self) -> CacheHandle:
+        """The response cache: `gateway.cache.purge(tag="order:42")`. Raises ConfigurationError where `order` leaves it out."""
+        for component in self.components:
+            if isinstance(component, ResponseCache):
+                return CacheHandle(component.storage)
+        raise ConfigurationError("Gateway: its order has no ResponseCache", origin=caller())
 
     # Life.
 

@@ -25,29 +25,33 @@ _MAX_DECLINED = 10_000
 class Flight:
     """One run of a view that others may wait for. Its first ending counts; any thread or loop may tell it."""
 
-    __slots__ = ("_event", "_flights", "_futures", "key", "outcome")
+    __slots__ = ("_event", "_flights", "_futures", "key", "outcome", "release")
 
     def __init__(self, flights: Flights, key: Hashable) -> None:
         self.key = key
         self.outcome: Outcome | None = None
+        self.release: Callable[[Outcome], None] | None = None
+        """Ends the lease by which it flies for other processes, too."""
         self._flights = flights
         self._event: threading.Event | None = None
         self._futures: dict[asyncio.AbstractEventLoop, asyncio.Future[None]] | None = None
 
     def land(self) -> None:
         """The entry is stored: let the others look."""
-        if self.outcome is None:
-            self._flights._end(self, "landed")
+        self.end("landed")
 
     def decline(self) -> None:
         """There is an answer, but none to store."""
-        if self.outcome is None:
-            self._flights._end(self, "declined")
+        self.end("declined")
 
     def fail(self) -> None:
         """There is no answer; nothing where the flight has ended before."""
+        self.end("failed")
+
+    def end(self, outcome: Outcome) -> None:
+        """Tell those who wait."""
         if self.outcome is None:
-            self._flights._end(self, "failed")
+            self._flights.end(self, outcome)
 
 
 class Flights:
@@ -103,7 +107,8 @@ class Flights:
 
         return Io(wait, await_)
 
-    def _end(self, flight: Flight, outcome: Outcome) -> None:
+    def end(self, flight: Flight, outcome: Outcome) -> None:
+        """End a flight, unless it has ended."""
         with self._lock:
             if flight.outcome is not None:
                 return
@@ -112,11 +117,13 @@ class Flights:
                 del self._flying[flight.key]
             if outcome == "declined":
                 self._declined[flight.key] = True
-            event, futures = flight._event, flight._futures
+            event, futures, release = flight._event, flight._futures, flight.release
         if event is not None:
             event.set()
         if futures is not None:
             _wake(futures)
+        if release is not None:
+            release(outcome)
 
     def __len__(self) -> int:
         return len(self._flying)

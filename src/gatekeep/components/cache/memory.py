@@ -24,10 +24,12 @@ _PER_RECORD = 500
 class Record:
     """The variants stored under one key; `names` are the fields that tell them apart (RFC 9111 §4.1), for all its life."""
 
-    __slots__ = ("kept", "names", "size", "used", "variants")
+    __slots__ = ("kept", "made", "names", "size", "used", "variants")
 
-    def __init__(self, names: tuple[str, ...]) -> None:
+    def __init__(self, names: tuple[str, ...], made: float = 0.0) -> None:
         self.names = names
+        self.made = made
+        """Monotonic seconds, where somebody asks."""
         self.variants: dict[Values, Entry] = {}
         self.size = 0
         """Bytes that it takes with its entries and its key, as estimated."""
@@ -83,33 +85,44 @@ class Memory:
             record.used = True
         return record
 
+    peek = get
+
     def put(
         self, key: Key, vary: tuple[str, ...], header: Callable[[str], str | None], entry: Entry, generation: int | None = None
-    ) -> None:
-        """Store a variant, chosen by what `header` says; unless the memory was cleared since `generation`.
+    ) -> tuple[tuple[str, ...], Values]:
+        """Store a variant, chosen by what `header` says; gives the names and values that tell it from others.
 
         What one answer varied by counts for every later one: an app that forgets its Vary once mixes up no variants.
         """
-        fresh = Record(vary)
+        fresh = self._fresh(vary)
         with self._lock:
             if generation is not None and generation != self.generation:
-                return
+                return vary, ()
             record = self._records.setdefault(key, fresh)
             if record is fresh:
                 record.size = _weight(key) + _PER_RECORD
                 self._probation.append(key)
             else:
                 self._sizes[record.kept] -= record.size
-                if not set(vary) <= set(record.names):
+                if not set(vary) <= set(record.names) or self._outdated(record):
                     fresh.names = tuple(dict.fromkeys((*record.names, *vary)))
                     fresh.size, fresh.used, fresh.kept = _weight(key) + _PER_RECORD, record.used, record.kept
                     record = self._records[key] = fresh
             names = record.names
-            record.put(tuple([header(name) for name in names]) if names else (), entry, self.max_record)
+            values = tuple([header(name) for name in names]) if names else ()
+            record.put(values, entry, self.max_record)
             sizes = self._sizes
             sizes[record.kept] += record.size
             while sizes[False] + sizes[True] > self.max_bytes:
                 self._make_room()
+        return names, values
+
+    def _fresh(self, names: tuple[str, ...]) -> Record:
+        return Record(names)
+
+    def _outdated(self, record: Record) -> bool:
+        """Whether the variants that are there must go when another one comes."""
+        return False
 
     def _make_room(self) -> None:
         """Take the turn of one record: it stays if it was asked for since its last, or else goes."""

@@ -1,0 +1,10 @@
+-- Ends the lease of a flight. KEYS: the lease. ARGV: the token it was taken with; what to leave there, '' for nothing; for
+-- how many milliseconds.
+if redis.call('GET', KEYS[1]) == ARGV[1] then
+  if ARGV[2] == '' then
+    redis.call('DEL', KEYS[1])
+  else
+    redis.call('SET', KEYS[1], ARGV[2], 'PX', ARGV[3])
+  end
+end
+return 1

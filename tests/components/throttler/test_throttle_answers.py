@@ -157,7 +157,7 @@ def test_in_the_words_of_aws(site):
 
 def panel(*specs: Throttle) -> Panel:
     plan = Plan("GET /x", "/x", None, "wsgi", False, [Placed(spec, "gateway") for spec in specs], False, False, None, {})
-    return Panel(bind_limits(plan, Services(SYSTEM_CLOCK, MemoryStore(), Runner(), 1)))
+    return Panel(bind_limits(plan, Services(SYSTEM_CLOCK, MemoryStore(), Runner(), 1)), SYSTEM_CLOCK.wall)
 
 
 @given(
@@ -169,7 +169,7 @@ def panel(*specs: Throttle) -> Panel:
 def test_the_fields_are_well_formed_whatever_the_numbers(amount: int, unit: str, burst: float, left: float) -> None:
     shown = panel(Throttle(f"{amount}/{unit}", burst=burst, by="ip"))
     response = Response()
-    shown.tell(response, [left * (burst - 1)])
+    shown.tell(response, [left * (burst - 1)], ())
     policy = re.fullmatch(r'"ip";q=(\d+);w=(\d+)', response.headers.get("RateLimit-Policy") or "")
     state = re.fullmatch(r'"ip";r=(\d+);t=(\d+)', response.headers.get("RateLimit") or "")
     assert policy is not None

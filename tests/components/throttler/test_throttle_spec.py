@@ -53,7 +53,7 @@ def test_burst_is_one_periods_rate_and_at_least_one(rate: str, burst: float | No
         ({"rate": "10/s", "burst": float("nan")}, "burst"),
         ({"rate": "10/s", "burst": float("inf")}, "burst"),
         ({"rate": "10/s", "burst": "20"}, "burst"),
-        ({"rate": "10/s", "cost": 0}, "cost"),
+        ({"rate": "10/s", "cost": -1}, "cost"),
         ({"rate": "10/s", "cost": 11}, "none would ever pass"),
         ({"rate": "10/s", "burst": 0.5}, "none would ever pass"),
         ({"rate": "10/s", "by": "user"}, "nothing to count by"),

@@ -325,7 +325,7 @@ def test_early_limits_count_whom_authorization_refuses_and_late_ones_do_not(site
 
 
 def test_the_same_limit_twice_at_one_level_is_a_mistake(site):
-    with pytest.raises(ConfigurationError, match="they would share one bucket") as caught:
+    with pytest.raises(ConfigurationError, match="they would share one count") as caught:
         site(Throttle("10/second", by="ip"), Throttle("10/s", burst=10, by="ip")).get("/x")
     assert __file__ in str(caught.value)
     client = site(Throttle("10/s", by="ip"), Throttle("10/s", by="ip", name="again"), clock=FakeClock())

@@ -1,8 +1,25 @@
-"""Throttle: how often a caller may ask."""
+"""Limits: how often a caller may ask, how much in a day, how many at a time; and the plans that say so."""
 
 from ...sources import header
 from .component import EarlyThrottler, Throttler
+from .concurrency import Concurrency
 from .identity import claim
+from .plans import UsagePlan, UsagePlans
+from .quota import Quota
 from .spec import Throttle
+from .usage import LimitUsage, Usage, UsageReport
 
-__all__ = ["EarlyThrottler", "Throttle", "Throttler", "claim", "header"]
+__all__ = [
+    "Concurrency",
+    "EarlyThrottler",
+    "LimitUsage",
+    "Quota",
+    "Throttle",
+    "Throttler",
+    "Usage",
+    "UsagePlan",
+    "UsagePlans",
+    "UsageReport",
+    "claim",
+    "header",
+]

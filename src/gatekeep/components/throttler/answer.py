@@ -1,5 +1,5 @@
 """Answer: what clients are told of limits. Retry-After (RFC 9110 §10.2.3), RateLimit and RateLimit-Policy
-(draft-ietf-httpapi-ratelimit-headers-11), all from the one decision that the request met.
+(draft-ietf-httpapi-ratelimit-headers-11), X-RateLimit-* where asked for; all from the one decision that the request met.
 
 A bucket of q tokens that fills within w seconds is `"name";q=…;w=…`; `r` tokens are left now, and more come in `t` seconds.
 """
@@ -7,50 +7,66 @@ A bucket of q tokens that fills within w seconds is `"name";q=…;w=…`; `r` to
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from math import ceil
+from math import inf
 
 from ...errors import Throttled
 from ...message import Field, Response
 from ...stores import Taken
-from .limit import Limit
+from .limit import ROUNDING, Limit, whole
 
 __all__ = ["Panel"]
 
-_ROUNDING = 1e-6
-"""Tokens and seconds that float rounding may be off by: 2.9999999999 tokens are three, 3.0000000001 seconds are three."""
-
 
 class Panel:
-    """What is told of a list of limits that were decided together; the constant parts are made at start-up."""
+    """What is told of a list of limits that were decided together; the constant parts are made at start-up.
 
-    __slots__ = ("_details", "_heads", "_policy", "_policy_field", "_shown")
+    `wall` reads Unix seconds, for X-RateLimit-Reset.
+    """
 
-    def __init__(self, limits: Sequence[Limit]) -> None:
+    __slots__ = ("_details", "_heads", "_legacy", "_policy", "_policy_field", "_shown", "_wall", "limits")
+
+    def __init__(self, limits: Sequence[Limit], wall: Callable[[], float]) -> None:
+        self.limits = tuple(limits)
+        self._wall = wall
         shown = [(index, limit) for index, limit in enumerate(limits) if limit.spec.headers]
-        self._shown = tuple((index, _state(limit)) for index, limit in shown)
+        self._shown = tuple((index, limit.teller()) for index, limit in shown)
         """The index of each limit that is told of, and what makes its text."""
-        policy = ", ".join(f'"{limit.name}";q={int(limit.burst)};w={_whole(limit.burst / limit.rate)}' for _, limit in shown)
-        self._policy = ("RateLimit-Policy", policy)
+        self._legacy = tuple((index, limit) for index, limit in shown if limit.spec.headers == "legacy")
+        self._policy = ("RateLimit-Policy", ", ".join(limit.policy for _, limit in shown))
         self._policy_field = Field(*self._policy)
         # Of the limit that refused, by its index.
         self._heads = tuple(f'"{limit.name}";r=' if limit.spec.headers else None for limit in limits)
-        self._details = tuple(
-            f'The limit "{limit.name}" is used up.' if limit.spec.headers else "Too many requests." for limit in limits
-        )
+        self._details = tuple(limit.detail if limit.spec.headers else "Too many requests." for limit in limits)
 
-    def tell(self, response: Response, remaining: Sequence[float]) -> None:
+    @property
+    def tells(self) -> bool:
+        return bool(self._shown)
+
+    def tell(self, response: Response, remaining: Sequence[float], resets: Sequence[float]) -> None:
         """Add what is left to an answer that was let through."""
         shown = self._shown
         if len(shown) == 1:
             index, state = shown[0]
-            text = state(remaining[index])
+            text = state(remaining[index], resets[index] if resets else 0.0)
         elif shown:
-            text = ", ".join([state(remaining[index]) for index, state in shown])
+            text = ", ".join([state(remaining[index], resets[index] if resets else 0.0) for index, state in shown])
         else:
             return
         headers = response.headers
         headers.append(self._policy_field)
         headers.put("ratelimit", text)
+        if self._legacy:
+            index, limit = min(self._legacy, key=lambda pair: remaining[pair[0]] / pair[1].size)
+            for name, value in self._old(limit, remaining[index], resets[index] if resets else 0.0):
+                headers.add(name, value)
+
+    def _old(self, limit: Limit, left: float, reset: float) -> Sequence[tuple[str, str]]:
+        """Of one limit, as GitHub and others write it: all, what is left, and the Unix second in which all of it is back."""
+        return (
+            ("X-RateLimit-Limit", str(int(limit.size))),
+            ("X-RateLimit-Remaining", str(int(left + ROUNDING))),
+            ("X-RateLimit-Reset", str(whole(self._wall() + limit.full_in(left, reset)))),
+        )
 
     def refusal(self, taken: Taken) -> Throttled:
         """The 429 for a decision that refused; it names the limit that waits longest."""
@@ -59,29 +75,21 @@ class Panel:
         return self.refuse(index, taken.remaining[index], taken.retry_after)
 
     def refuse(self, index: int, left: float, wait: float) -> Throttled:
-        """The 429 for one of the limits, with what is left of it and in how many seconds there will be enough."""
-        seconds = _whole(wait)
-        head = self._heads[index]
+        """The 429 for one of the limits, with what is left of it and in how many seconds there will be enough.
+
+        inf: never, the request costs more than there ever is; then nobody is told to come back.
+        """
+        head, code = self._heads[index], self.limits[index].code
+        if wait == inf:
+            return Throttled("The request costs more than its limit ever lets through.", code=code)
+        seconds = whole(wait)
         after = ("Retry-After", str(seconds))
         if head is None:
-            return Throttled(self._details[index], headers=(after,))
-        state = ("RateLimit", f"{head}{int(left + _ROUNDING)};t={seconds}")
-        return Throttled(self._details[index], headers=(after, self._policy, state))
-
-
-def _state(limit: Limit) -> Callable[[float], str]:
-    """A function of the tokens left that says how many whole ones there are, and in how many seconds there will be one more."""
-    head, rate, burst = f'"{limit.name}";r=', limit.rate, limit.burst
-    if rate >= 1.0:
-        return lambda left: f"{head}{int(left + _ROUNDING)};t=1"
-
-    def state(left: float) -> str:
-        whole = int(left + _ROUNDING)
-        return f"{head}{whole};t={_whole((min(whole + 1.0, burst) - left) / rate)}"
-
-    return state
-
-
-def _whole(seconds: float) -> int:
-    """Whole seconds, rounded up, at least one."""
-    return max(1, ceil(seconds - _ROUNDING))
+            return Throttled(self._details[index], code=code, headers=(after,))
+        state = ("RateLimit", f"{head}{int(max(0.0, left) + ROUNDING)};t={seconds}")
+        fields: tuple[tuple[str, str], ...] = (after, self._policy, state)
+        if self._legacy:
+            limit = self.limits[index]
+            if limit.spec.headers == "legacy":
+                fields = (*fields, *self._old(limit, max(0.0, left), wait))
+        return Throttled(self._details[index], code=code, headers=fields)

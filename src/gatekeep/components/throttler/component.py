@@ -1,67 +1,148 @@
-"""EarlyThrottler and Throttler: refuse callers who ask too often, before and after authorization."""
+"""EarlyThrottler and Throttler: refuse callers who ask too often or too much, before and after authorization."""
 
 from __future__ import annotations
 
 import logging
-import os
-from typing import ClassVar
+from collections.abc import Sequence
+from functools import partial
+from typing import Any, ClassVar
 
-from ...component import Component, Hooks, Plan, Services
-from ...errors import Throttled
-from ...exchange import Exchange
-from ...stores import BucketStore, LocalBucketStore
+from ...component import Component, Hooks, Plan, Services, Spec
+from ...effects import Flow
+from ...errors import ConfigurationError
+from ...exchange import Exchange, Principal
+from ...stores import BucketStore, LimitStore, LocalBucketStore, LocalLimitStore, Slices, Workers
+from .account import Account
+from .concurrency import Concurrency
+from .customers import Customers, PlanLimits
 from .fallback import Fallback
-from .gate import Gate, Note
-from .limit import bind_limits
+from .gate import Gate, Note, Workshop
+from .limit import BucketLimit, LeaseLimit, Limit, bind_limits
+from .plans import UsagePlan, UsagePlans
+from .quota import Quota
+from .settlement import Settlement
 from .spec import Throttle
+from .usage import Usage, as_principal
 
 __all__ = ["EarlyThrottler", "Throttler"]
 
 _log = logging.getLogger("gatekeep.throttler")
+
+_HEARTBEAT = 10.0
+"""Seconds between two roll-calls of the workers."""
 
 
 class _PhaseThrottler(Component):
     """What the two have in common; each binds the limits of its phase."""
 
     spec = Throttle
+    also: ClassVar[tuple[type[Spec], ...]] = (Quota, Concurrency)
     handshakes = True
     late: ClassVar[bool]
 
     def __init__(self, services: Services) -> None:
         super().__init__(services)
-        self._fallback = Fallback(services.clock) if services.store.remote else None
+        store = services.store
+        self._workers = Workers(store, services.workers) if isinstance(store, LimitStore) else None
+        self._fallback = Fallback(services.clock, self._count_workers) if store.remote else None
+        self._settlement = Settlement(services, store)
+        self._slices: Slices | None = None
+        self._beats = False
         self._warned = False
+
+    def _count_workers(self) -> int:
+        return self._workers.count if self._workers is not None else self.services.workers or 1
 
     def bind(self, plan: Plan) -> Hooks | None:
         limits = [limit for limit in bind_limits(plan, self.services) if limit.late == self.late]
-        if not limits:
+        plans = self._plan_limits(plan)
+        if not limits and plans is None:
             return None
+        self._check_store(limits, plan)
+        self._check_workers(limits, plan)
+        self._start_background(limits, plans)
+        shop = Workshop(self, self.services, self._settlement, self._fallback, self._slices)
+        return Gate(shop, limits, plans).hooks()
+
+    def _plan_limits(self, plan: Plan) -> PlanLimits | None:
+        return None
+
+    def _check_store(self, limits: Sequence[Limit], plan: Plan) -> None:
+        """The store has to know what is asked of it; one that keeps buckets only is good for buckets."""
         store = self.services.store
-        if not isinstance(store, BucketStore if store.remote else LocalBucketStore):
-            raise limits[0].spec.mistake(f"{store!r} keeps no token buckets", fix='Gateway(..., store="memory://")')
-        self._warn_of_workers()
-        gate = Gate(self, limits, store, self._fallback)
-        tells = any(limit.spec.headers and not limit.reports for limit in limits)
-        return Hooks(on_request=gate.hook(), on_response=self._tell if tells else None)
-
-    def _warn_of_workers(self) -> None:
-        workers = os.environ.get("WEB_CONCURRENCY", "")
-        if self._warned or self.services.store.shared or not workers.isdecimal() or int(workers) < 2:
+        if isinstance(store, LimitStore if store.remote else LocalLimitStore):
             return
-        self._warned = True
-        _log.warning(
-            "%s: %s workers, and each counts for itself: a caller gets up to %s times each limit. "
-            'Give the workers one store: Gateway(..., store="redis://...")',
-            self.name,
-            workers,
-            workers,
-        )
+        if not isinstance(store, BucketStore if store.remote else LocalBucketStore):
+            spec = plan.specs[0].spec
+            raise spec.mistake(f"{store!r} keeps no token buckets", fix='Gateway(..., store="memory://")')
+        for placed in plan.specs:
+            if isinstance(placed.spec, UsagePlans):
+                raise placed.spec.mistake(f"{store!r} keeps token buckets only", fix='Gateway(..., store="memory://")')
+        for limit in limits:
+            if not isinstance(limit, BucketLimit) or limit.outcome is not None or limit.wish:
+                raise limit.spec.mistake(f"{store!r} keeps token buckets only", fix='Gateway(..., store="memory://")')
 
-    def _tell(self, exchange: Exchange) -> None:
-        note: Note | None = exchange.state.get(self)
-        # A refusal of the later phase speaks for itself, and of one limit only.
-        if note is not None and exchange.response is not None and not isinstance(exchange.error, Throttled):
-            note[0].tell(exchange.response, note[1])
+    def _check_workers(self, limits: Sequence[Limit], plan: Plan) -> None:
+        """Where each of several workers counts for itself, a rate is a larger one, and an exact limit is none."""
+        workers = self._count_workers()
+        if self.services.store.shared or workers < 2:
+            return
+        exact: list[Spec] = [limit.spec for limit in limits if not isinstance(limit.spec, Throttle)]
+        exact += [placed.spec for placed in plan.specs if isinstance(placed.spec, UsagePlans) and self.late]
+        if exact:
+            raise exact[0].mistake(
+                f"{workers} workers, and each would count for itself",
+                fix='give them one store: Gateway(..., store="redis://..."), or store="host://" on one machine',
+            )
+        if not self._warned:
+            self._warned = True
+            _log.warning(
+                "%s: %s workers, and each counts for itself: a caller gets up to %s times each limit. "
+                'Give the workers one store: Gateway(..., store="redis://..."), or store="host://" on one machine',
+                self.name,
+                workers,
+                workers,
+            )
+
+    def _start_background(self, limits: Sequence[Limit], plans: PlanLimits | None) -> None:
+        store, runner = self.services.store, self.services.runner
+        if not store.remote:
+            return
+        for limit in limits:
+            if isinstance(limit, LeaseLimit):
+                self._settlement.watch(limit.ttl)
+            if isinstance(limit, BucketLimit) and limit.wish and self._slices is None:
+                assert isinstance(store, LimitStore)
+                self._slices = Slices(store)
+        if plans is not None:
+            self._settlement.watch(30.0)
+        if self._workers is not None and self._workers.counted and not self._beats:
+            self._beats = True
+            runner.every(_HEARTBEAT, self._workers.beat, name="heartbeat")
+
+    def charge(self, exchange: Exchange, state: dict[Any, Any], amount: float, limit: str | None) -> None:
+        note: Note | None = state.get(self)
+        if note is None:
+            return
+        accounts: list[Account] | None = state.get((self, "accounts"))
+        if accounts is None:
+            panel, _, _, demands, memory, observed = note
+            accounts = [Account(self._settlement, panel.limits, demands, memory)]
+            accounts += [Account(self._settlement, seen.limits, seen.demands, seen.memory) for seen in observed]
+            state[self, "accounts"] = accounts
+            exchange.on_leave(partial(self._settle, exchange, accounts))
+        for account in accounts:
+            account.add(amount, limit)
+
+    def _settle(self, exchange: Exchange, accounts: Sequence[Account]) -> None:
+        age = self._settlement.age(exchange)
+        for account in accounts:
+            account.settle(age)
+
+    def close(self) -> Flow[None] | None:
+        if self._slices is not None:
+            return self._slices.close(self.services.clock.monotonic())
+        return None
 
 
 class EarlyThrottler(_PhaseThrottler):
@@ -71,6 +152,31 @@ class EarlyThrottler(_PhaseThrottler):
 
 
 class Throttler(_PhaseThrottler):
-    """The limits by principal, claim or API key, and those with after="authorize"."""
+    """The limits by principal, claim or API key, those with after="authorize", and usage plans."""
 
+    also = (Quota, Concurrency, UsagePlans)
     late = True
+
+    def __init__(self, services: Services) -> None:
+        super().__init__(services)
+        self._customers: dict[tuple[int, str], Customers] = {}
+
+    def _plan_limits(self, plan: Plan) -> PlanLimits | None:
+        specs = [placed.spec for placed in plan.specs if isinstance(placed.spec, UsagePlans)]
+        if not specs:
+            return None
+        spec = specs[-1]  # the strongest
+        key = (id(spec), plan.protocol)
+        if key not in self._customers:
+            self._customers[key] = Customers(spec, plan, self.services)
+        return PlanLimits(self._customers[key], plan, self.services)
+
+    def usage(self, key: str | Principal, plan: str | UsagePlan | None) -> Usage:
+        """See Gateway.usage. Raises ConfigurationError where no route has usage plans."""
+        customers = next(iter(self._customers.values()), None)
+        store = self.services.store
+        if customers is None or not isinstance(store, LimitStore):
+            raise ConfigurationError(
+                "no route has usage plans", fix="Gateway(UsagePlans(...)); before the first request also gateway.check(app)"
+            )
+        return Usage(customers, self.services, store, as_principal(customers.spec, key), plan)

@@ -17,23 +17,40 @@ from typing import Any, NamedTuple, TypeAlias
 from ...component import Plan
 from ...effects import Blocking, Either, Flow, Io, lift
 from ...errors import Origin
-from ...exchange import ANONYMOUS, Exchange
-from ...sources import Header
+from ...exchange import ANONYMOUS, Exchange, Principal
+from ...sources import Source
 
-__all__ = ["By", "Identity", "bounded", "claim", "compile_identity", "known", "label", "needs_principal", "stable_id"]
+__all__ = [
+    "By",
+    "Claim",
+    "Identity",
+    "bounded",
+    "claim",
+    "compile_identity",
+    "function_name",
+    "known",
+    "label",
+    "needs_principal",
+    "stable_id",
+    "text_of_claim",
+    "text_of_key",
+    "text_of_principal",
+]
 
 
 @dataclass(frozen=True, slots=True)
-class _Claim:
+class Claim:
+    """A claim of the principal, by name."""
+
     name: str
 
 
-By: TypeAlias = "str | Header | _Claim | Callable[..., Any] | Either[Any] | Blocking[Any] | tuple[By, ...]"
+By: TypeAlias = "str | Source | Claim | Callable[..., Any] | Either[Any] | Blocking[Any] | tuple[By, ...]"
 
 
-def claim(name: str) -> _Claim:
+def claim(name: str) -> Claim:
     """Count by a claim of the principal, such as a tenant."""
-    return _Claim(name)
+    return Claim(name)
 
 
 # What a `by` is, before anything is compiled.
@@ -42,12 +59,12 @@ def claim(name: str) -> _Claim:
 def known(by: object) -> bool:
     """Whether this is something to count by."""
     if isinstance(by, str):
-        return by in _NAMED or by == "route"
+        return by in _NAMED or by in ("route", "all")
     if isinstance(by, tuple):
         return bool(by) and all(known(part) for part in by)
-    if isinstance(by, Header):
+    if isinstance(by, Source):
         return by.valid
-    if isinstance(by, _Claim):
+    if isinstance(by, Claim):
         return by.name != ""
     return isinstance(by, (Either, Blocking)) or callable(by)
 
@@ -56,7 +73,7 @@ def needs_principal(by: By) -> bool:
     """Whether it is known only after authorization."""
     if isinstance(by, tuple):
         return any(needs_principal(part) for part in by)
-    return isinstance(by, _Claim) or by in ("principal", "api_key")
+    return isinstance(by, Claim) or by in ("principal", "api_key")
 
 
 def label(by: By) -> str:
@@ -65,23 +82,24 @@ def label(by: By) -> str:
         return by
     if isinstance(by, tuple):
         return "+".join(label(part) for part in by)
-    if isinstance(by, Header):
-        return f"header {by.name}"
-    if isinstance(by, _Claim):
+    if isinstance(by, Source):
+        return f"{type(by).__name__.lower()} {by.name}"
+    if isinstance(by, Claim):
         return f"claim {by.name}"
-    return _function(by).rpartition(".")[2]
+    return function_name(by).rpartition(".")[2]
 
 
 def stable_id(by: By) -> str:
     """The same text in every process, another one for another `by`; two functions differ by module and name."""
     if isinstance(by, tuple):
         return f"({','.join(stable_id(part) for part in by)})"
-    if isinstance(by, (str, Header, _Claim)):
+    if isinstance(by, (str, Source, Claim)):
         return repr(by)
-    return f"<{_function(by)}>"
+    return f"<{function_name(by)}>"
 
 
-def _function(by: object) -> str:
+def function_name(by: object) -> str:
+    """Module and name of a function, in whatever it is wrapped; of an object, its class."""
     if isinstance(by, Either):
         by = by.sync
     if isinstance(by, Blocking):
@@ -116,9 +134,9 @@ def compile_identity(by: By, plan: Plan, *, late: bool, origin: Origin | None = 
         return _together([compile_identity(part, plan, late=late, origin=origin) for part in by])
     if isinstance(by, str):
         return Identity(_constant("r" + plan.id) if by == "route" else _NAMED[by], None)
-    if isinstance(by, Header):
-        return Identity(_header(by.name, fallback), None)
-    if isinstance(by, _Claim):
+    if isinstance(by, Source):
+        return Identity(_source(by, fallback), None)
+    if isinstance(by, Claim):
         return Identity(_claim(by.name), None)
     function = lift(by, plan.protocol, origin=origin)
     if function is by:
@@ -141,25 +159,46 @@ def _address(exchange: Exchange) -> str:
 
 def _principal(exchange: Exchange) -> str:
     principal = exchange.principal
+    return _address(exchange) if principal.kind == ANONYMOUS.kind else text_of_principal(principal)
+
+
+def text_of_principal(principal: Principal) -> str:
+    """The identity of a principal that is not anonymous."""
     kind, issuer = principal.kind, principal.issuer
-    if kind == ANONYMOUS.kind:
-        return _address(exchange)
     return f"p{len(kind)},{len(issuer)},{kind}{issuer}{principal.id}"
 
 
 def _api_key(exchange: Exchange) -> str:
     principal = exchange.principal
-    if principal.kind != "api_key":
-        return _principal(exchange)
+    return text_of_key(principal) if principal.kind == "api_key" else _principal(exchange)
+
+
+def text_of_key(principal: Principal) -> str:
+    """The identity of an API key: its issuer and id where it has one, else all that tells it from others."""
+    key_id = principal.claims.get("key_id")
+    if isinstance(key_id, str):
+        return "i" + _joined((principal.issuer, key_id))
     return "k" + _joined((principal.issuer, principal.id, principal.client_id or ""))
 
 
-_NAMED: Mapping[str, Callable[[Exchange], str]] = {"ip": _address, "principal": _principal, "api_key": _api_key}
+def text_of_claim(value: object) -> str:
+    """The identity of everybody with this value of a claim. Raises TypeError."""
+    return "c" + canonical(value)
 
 
-def _header(name: str, fallback: Callable[[Exchange], str]) -> Callable[[Exchange], str]:
+_NAMED: Mapping[str, Callable[[Exchange], str]] = {
+    "ip": _address,
+    "principal": _principal,
+    "api_key": _api_key,
+    "all": _constant("*"),
+}
+
+
+def _source(source: Source, fallback: Callable[[Exchange], str]) -> Callable[[Exchange], str]:
+    read = source.value
+
     def identify(exchange: Exchange) -> str:
-        value = exchange.request.header(name)
+        value = read(exchange.request)
         return "h" + value if value else fallback(exchange)
 
     return identify
@@ -168,7 +207,7 @@ def _header(name: str, fallback: Callable[[Exchange], str]) -> Callable[[Exchang
 def _claim(name: str) -> Callable[[Exchange], str]:
     def identify(exchange: Exchange) -> str:
         value = exchange.principal.claims.get(name)
-        return "c" + canonical(value) if value is not None else _principal(exchange)
+        return text_of_claim(value) if value is not None else _principal(exchange)
 
     return identify
 

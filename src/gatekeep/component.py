@@ -216,6 +216,9 @@ class Component(ABC):
     def bind(self, plan: Plan) -> Hooks | None:
         """The hooks for one route, or None where there is nothing to do. Raises ConfigurationError."""
 
+    def charge(self, exchange: Exchange, state: dict[Any, Any], amount: float, limit: str | None) -> None:
+        """Count an amount that a view charges (see Exchange.charge); `state` is where this component's note of the request is."""
+
     def start(self) -> Flow[None] | None:
         """Before the first request of a process; may wait."""
         return None

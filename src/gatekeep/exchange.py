@@ -6,6 +6,7 @@ import logging
 from collections.abc import Callable, Mapping
 from contextvars import ContextVar
 from dataclasses import dataclass, field
+from math import inf
 from random import getrandbits
 from types import MappingProxyType
 from typing import TYPE_CHECKING, Any
@@ -236,6 +237,29 @@ class Exchange:
     def note(self, component: str, outcome: str) -> None:
         """Record a decision for logs, metrics and traces; `outcome` comes from a small fixed set."""
         self.decisions.append((component, outcome))
+
+    def charge(self, amount: float, limit: str | None = None) -> None:
+        """Count so much more against the limits that this request met, or the one of that name, once its answer has ended.
+
+        Without a name: against those with cost=0, which count what is charged; where there are none, against all. A name that
+        none of them has changes nothing: the caller's usage plan may lack it. Raises ValueError for what is no amount.
+        """
+        if not 0 <= amount < inf:
+            raise ValueError(f"{amount!r} is no amount to count")
+        self._account(amount, limit)
+
+    def refund(self, amount: float, limit: str | None = None) -> None:
+        """Give back what the request took or was charged, as charge(); in the end no more than that."""
+        if not 0 <= amount < inf:
+            raise ValueError(f"{amount!r} is no amount to give back")
+        self._account(-amount, limit)
+
+    def _account(self, amount: float, limit: str | None) -> None:
+        for state in (self.state, self.outer.state) if self.outer is not None else (self.state,):
+            for owner in list(state):
+                charge = getattr(owner, "charge", None)
+                if charge is not None:
+                    charge(self, state, amount, limit)
 
     @property
     def filters(self) -> bool:

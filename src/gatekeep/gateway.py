@@ -11,12 +11,12 @@ from typing import TYPE_CHECKING, Any, Literal, TypeVar
 from .answers import ErrorStyle, aws, problem
 from .clock import SYSTEM_CLOCK, Clock
 from .component import Component, Mode, Services, Spec, caller
-from .components import STANDARD, Stage
+from .components import STANDARD, Stage, Throttler, Usage, UsagePlan
 from .components.cache import CacheHandle, CacheStorage, ResponseCache
 from .effects import Flow, SingleFlight, arun, run
 from .effects import Protocol as Wire
 from .errors import ConfigurationError, Denied, GatekeepError, Origin
-from .exchange import Exchange
+from .exchange import Exchange, Principal
 from .frameworks import Adapter, adapter_for
 from .front import Front, protocol_of
 from .guard import AppGuard, guarded_apps
@@ -221,6 +221,17 @@ class Gateway:
             if isinstance(component, ResponseCache):
                 return CacheHandle(component.storage)
         raise ConfigurationError("Gateway: its order has no ResponseCache", origin=caller())
+
+    def usage(self, key: str | Principal, plan: str | UsagePlan | None = None) -> Usage:
+        """What a customer has used of its usage plan: to read, extend and reset.
+
+        `key` is the id of an API key (or the value of the claim that UsagePlans(by=claim(…)) counts by), or a Principal. `plan` says
+        which plan, where the customer's is not the one to look at. Raises ConfigurationError where no route has usage plans.
+        """
+        for component in self.components:
+            if isinstance(component, Throttler):
+                return component.usage(key, plan)
+        raise ConfigurationError("this gateway has no Throttler", origin=caller())
 
     # Life.
 

@@ -7,11 +7,11 @@ from .cors import CorsResponder
 from .ip_rules import IPFilter
 from .metrics import MetricsEmitter
 from .stages import Stage, StageRouter
-from .throttler import EarlyThrottler, Throttler
+from .throttler import EarlyThrottler, Throttler, Usage, UsagePlan
 from .transformer import Transformer
 from .validator import Validator
 
-__all__ = ["STANDARD", "Stage", "StageRouter"]
+__all__ = ["STANDARD", "Stage", "StageRouter", "Throttler", "Usage", "UsagePlan"]
 
 STANDARD: tuple[type[Component], ...] = (
     MetricsEmitter,

@@ -2,49 +2,165 @@
 
 from __future__ import annotations
 
-from ...message import Response
-from .form import Form
-from .head import Answered
-from .policy import age, matches
+from hashlib import blake2b
+from math import floor, inf
+from typing import Any, Literal
 
-__all__ = ["Entry"]
+from ...message import Response
+from .conditions import not_modified, range_holds
+from .form import Form, Pair
+from .policy import Header
+from .ranges import partial, read_ranges
+
+__all__ = ["Entry", "narrowed"]
 
 _PER_FIELD = 150
-_PER_ENTRY = 1_000
+_PER_ENTRY = 1_200
 """Bytes that Python's objects take beside the text that they hold, roughly."""
+_VALIDATABLE = 600.0
+"""Seconds that an entry is worth keeping past its time because the app may say that it still holds."""
 
 
 class Entry:
-    """A stored answer. `stored` and `expires` are monotonic seconds; `size` is an estimate in bytes of what it occupies."""
+    """A stored answer. `born`, `expires` and `due` are monotonic seconds (see Life); `size` estimates what it occupies.
 
-    __slots__ = ("_age", "_form", "_pairs", "body", "etag", "expires", "size", "status", "stored", "used")
+    `etag` and `modified` are the app's validators. `epoch` counts the purges that it has outlived, `tags` name it to them.
+    """
 
-    def __init__(self, head: Answered, body: bytes, form: Form, stored: float, ttl: float) -> None:
-        """Takes over the head's list of fields."""
-        pairs = head.pairs
-        if head.length is None and head.status != 204:  # RFC 9110 §8.6: never on a 204
-            pairs.append(form.length(len(body)))
-        self.status = head.status
+    __slots__ = (
+        "body",
+        "born",
+        "due",
+        "epoch",
+        "error_within",
+        "etag",
+        "expires",
+        "form",
+        "modified",
+        "pairs",
+        "ready",
+        "revalidate_within",
+        "size",
+        "status",
+        "strict",
+        "tag",
+        "tags",
+        "until",
+        "used",
+    )
+
+    def __init__(
+        self,
+        form: Form,
+        pairs: list[Pair],
+        body: bytes,
+        *,
+        status: int,
+        etag: str | None,
+        modified: str | None,
+        born: float,
+        expires: float,
+        due: float,
+        revalidate_within: float,
+        error_within: float,
+        strict: bool,
+        tags: frozenset[str],
+        epoch: int,
+    ) -> None:
+        """Takes over the list of fields."""
+        self.form = form
+        self.pairs = pairs
         self.body = body
-        self.etag = head.etag
-        self.stored = stored
-        self.expires = stored + ttl
+        self.status = status
+        self.etag = etag
+        self.modified = modified
+        self.born = born
+        self.expires = expires
+        self.due = due
+        self.revalidate_within = revalidate_within
+        self.error_within = error_within
+        self.strict = strict
+        self.tags = tags
+        self.epoch = epoch
         self.used = False
         """Whether it was ever served."""
-        self.size = len(body) + head.size + len(pairs) * _PER_FIELD + _PER_ENTRY
-        self._age = head.age
-        self._form = form
-        self._pairs = pairs
+        self.tag = etag
+        """The entity tag that clients see: the app's, or one of our own making, from the first hit on."""
+        self.ready: list[Pair] = pairs
+        """The fields of a hit, as they are until `until`; to be copied."""
+        self.until = -1.0
+        """When a look at the entry is due: its Age changes, or it is no longer fresh."""
+        size = len(body) + len(pairs) * _PER_FIELD + _PER_ENTRY
+        for name, value in pairs:
+            size += len(name) + len(value)
+        self.size = size
 
-    def answer(self, method: str, if_none_match: str | None, now: float) -> Response:
-        """The answer to a GET or HEAD at `now`: the whole, or 304 for a client that has it. Its header list is the caller's."""
-        form = self._form
-        pairs = self._pairs
-        status = self.status
-        body = self.body if method == "GET" else b""
-        if if_none_match is not None and matches(if_none_match, self.etag):
-            status, body = 304, b""
-            pairs = [pair for pair in pairs if pair[0].lower() not in form.untold]
-        told = form.age(age(self._age, self.stored, now))
-        left = form.hit(int(self.expires - now))  # seconds, rounded down
-        return Response(status, form.headers.adopt([*pairs, told, left]), body)
+    @property
+    def validators(self) -> bool:
+        """Whether the app can be asked if it still holds."""
+        return self.etag is not None or self.modified is not None
+
+    @property
+    def useless(self) -> float:
+        """When nothing can be done with it any more; monotonic seconds."""
+        return self.expires + max(self.revalidate_within, self.error_within, _VALIDATABLE if self.validators else 0.0)
+
+    def field(self, name: str) -> str | None:
+        """The first value of a field, by its lower-case name."""
+        wanted = self.form.named(name)
+        return next((_text(value) for key, value in self.pairs if key.lower() == wanted), None)
+
+    def identify(self, kind: Literal["strong", "weak"] | None) -> None:
+        """Give it an entity tag where it has none (RFC 9110 §8.8.3): a hash of the body, the same in every process."""
+        pairs = self.pairs  # read first and written last: two threads that do this at once come to the same
+        if self.tag is None and kind is not None and self.status == 200:
+            digest = blake2b(self.body, digest_size=12).hexdigest()
+            self.tag = f'"{digest}"' if kind == "strong" else f'W/"{digest}"'
+            self.pairs = [*pairs, self.form.field("etag", self.tag)]
+
+    def spoil(self) -> None:
+        """Something newer is known of it: it is stale from now on."""
+        self.until = self.due = self.expires = -inf
+
+    def prepare(self, now: float, extra: list[Pair]) -> None:
+        """Make `ready` what a hit tells at `now`, and `until` when that changes."""
+        born, expires = self.born, self.expires
+        age = int(now - born) if now > born else 0
+        left = floor(expires - now)  # RFC 9211 §2.4: less than zero for a stale one
+        form = self.form
+        self.ready = [*self.pairs, *extra, form.age(age), form.hit(left)]
+        self.until = min(self.due, born + age + 1.0, max(now, expires - left))
+
+    def told(self, now: float, status: Pair, extra: list[Pair]) -> list[Pair]:
+        """Its fields with Age and another Cache-Status than a hit's."""
+        return [*self.pairs, *extra, self.form.age(int(now - self.born) if now > self.born else 0), status]
+
+    def answer(self, method: str, header: Header | None, pairs: list[Pair]) -> Response:
+        """The answer to a GET or HEAD with these fields, which it takes over; see narrowed."""
+        status, body = self.status, self.body
+        if header is not None and status == 200:
+            modified = self.modified if self.modified is not None else self.field("date")
+            status, pairs, body = narrowed(method, header, self.form, pairs, body, self.tag, modified)
+        elif method != "GET":
+            body = b""
+        return Response(status, self.form.headers.adopt(pairs), body)
+
+
+def narrowed(
+    method: str, header: Header, form: Form, pairs: list[Pair], body: bytes, etag: str | None, modified: str | None
+) -> tuple[int, list[Pair], bytes]:
+    """A 200 as the client's conditions leave it (RFC 9110 §13.2.2): 304, 206, 416, or as it is; to HEAD without its body."""
+    if not_modified(header, etag, modified):
+        return 304, [pair for pair in pairs if pair[0].lower() not in form.untold], b""
+    if method != "GET":
+        return 200, pairs, b""
+    wanted = header("range")
+    if wanted is not None and range_holds(header("if-range"), etag, modified):
+        parts = read_ranges(wanted, len(body))
+        if parts is not None:
+            return partial(pairs, body, parts, form)
+    return 200, pairs, body
+
+
+def _text(value: Any) -> str:
+    return value.decode("latin-1") if isinstance(value, bytes) else value

@@ -14,7 +14,18 @@ __all__ = ["FORMS", "Form", "Pair"]
 Pair = tuple[Any, Any]
 """A field: (bytes, bytes) under ASGI, (str, str) under WSGI."""
 
-_READ = ("cache-control", "vary", "set-cookie", "content-type", "content-length", "etag")
+_READ = (
+    "cache-control",
+    "cdn-cache-control",
+    "content-length",
+    "content-type",
+    "date",
+    "etag",
+    "expires",
+    "last-modified",
+    "set-cookie",
+    "vary",
+)
 _READ_AND_DROPPED = ("age", "connection")
 _DROPPED = (
     # Hop by hop (RFC 9110 §7.6.1, RFC 9111 §3.1), as is whatever Connection names.
@@ -34,13 +45,33 @@ _DROPPED = (
 _UNTOLD_BY_304 = ("content-encoding", "content-language", "content-length", "content-range", "content-type", "last-modified")
 """Metadata of a body that a 304 leaves with the client (RFC 9110 §15.4.5)."""
 
+_OF_THE_BODY = ("content-encoding", "content-length", "content-md5", "content-range", "content-type", "etag")
+"""Fields that belong to the stored body, whatever a 304 says (RFC 9111 §3.2)."""
+
+_WARNING = '199 gatekeep "Cache-control headers were ignored because the caller was unauthorized."'
+"""As AWS API Gateway words it."""
+
 
 class Form:
     """One protocol's own form of what the cache reads and writes. Names to look up are in lower case."""
 
-    __slots__ = ("age", "comma", "headers", "hit", "length", "named", "roles", "untold")
+    __slots__ = (
+        "age",
+        "comma",
+        "field",
+        "headers",
+        "hit",
+        "length",
+        "named",
+        "of_the_body",
+        "roles",
+        "untold",
+        "warning",
+        "x_hit",
+        "x_miss",
+    )
 
-    def __init__(self, headers: type[Headers], native: Callable[[str], Any], age: str, status: str, length: str) -> None:
+    def __init__(self, headers: type[Headers], native: Callable[[str], Any], spell: Callable[[str], str]) -> None:
         self.headers = headers
         self.roles: Mapping[Any, tuple[str | None, bool]] = {
             native(name): (None if names is _DROPPED else name, names is _READ)
@@ -53,17 +84,25 @@ class Form:
         self.named = native
         """A name in this form."""
         self.untold = frozenset(map(native, _UNTOLD_BY_304))
+        self.of_the_body = frozenset(map(native, _OF_THE_BODY))
+
+        def field(name: str, value: str) -> Pair:
+            return (native(spell(name)), native(value))
 
         def numbers(name: str, value: str) -> Callable[[int], Pair]:
             # Entries of the same age tell the same: the numbers of a few minutes come again and again.
-            pair_name = native(name)
+            pair_name = native(spell(name))
             return lru_cache(maxsize=1024)(lambda number: (pair_name, native(value % number)))
 
-        self.age = numbers(age, "%d")
+        self.field = field
+        """A field of our own making; its name in lower case."""
+        self.age = numbers("age", "%d")
         """The Age field for a number of seconds."""
-        self.hit = numbers(status, "gatekeep; hit; ttl=%d")
+        self.hit = numbers("cache-status", "gatekeep; hit; ttl=%d")
         """The Cache-Status field (RFC 9211 §2) of a hit that is fresh for a number of seconds."""
-        self.length: Callable[[int], Pair] = lambda number: (native(length), native(str(number)))
+        self.length: Callable[[int], Pair] = lambda number: field("content-length", str(number))
+        self.x_hit, self.x_miss = field("x-cache", "HIT"), field("x-cache", "MISS")
+        self.warning = field("warning", _WARNING)
 
     def pairs(self, headers: Headers) -> list[Pair]:
         """The fields in this form; may be the inner list itself."""
@@ -71,6 +110,6 @@ class Form:
 
 
 FORMS: Mapping[Protocol, Form] = {
-    "asgi": Form(RawHeaders, lambda text: text.encode("latin-1"), "age", "cache-status", "content-length"),
-    "wsgi": Form(Headers, str, "Age", "Cache-Status", "Content-Length"),
+    "asgi": Form(RawHeaders, lambda text: text.encode("latin-1"), str),
+    "wsgi": Form(Headers, str, lambda name: "ETag" if name == "etag" else "-".join(map(str.capitalize, name.split("-")))),
 }

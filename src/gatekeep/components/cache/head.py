@@ -6,6 +6,7 @@ from collections.abc import Iterable
 from functools import lru_cache
 from typing import Any
 
+from .directives import NOTHING, Directives, read_control, read_targeted
 from .form import Form, Pair
 
 __all__ = ["Answered"]
@@ -14,17 +15,36 @@ __all__ = ["Answered"]
 class Answered:
     """What the head of an answer says to a cache.
 
-    `pairs` are the fields that belong into an entry (RFC 9111 §3.1), `size` the bytes of their text. `control` has the names
-    of Cache-Control's directives: a qualified form (`private="x"`) counts as the plain one (RFC 9111 §5.2.2). `vary`:
-    lower-case names in order, each once. `length`: Content-Length in bytes, None when absent, -1 when it is no number.
-    `age`: seconds, as an origin behind the app gave it, 0 when absent.
+    `pairs` are the fields that belong into an entry (RFC 9111 §3.1), `size` the bytes of their text. `control` are the
+    directives of Cache-Control, `targeted` those of CDN-Cache-Control, None when absent or malformed (RFC 9213 §2.1).
+    `vary`: lower-case names in order, each once. `length`: Content-Length in bytes, None when absent, -1 when it is no number.
+    `age`: seconds, as a cache behind the app gave it; 0 when absent, -1 when it is no number.
     """
 
-    __slots__ = ("age", "control", "etag", "length", "media_type", "pairs", "sets_cookie", "size", "status", "vary")
+    __slots__ = (
+        "age",
+        "control",
+        "date",
+        "etag",
+        "expires",
+        "length",
+        "media_type",
+        "modified",
+        "pairs",
+        "sets_cookie",
+        "size",
+        "status",
+        "targeted",
+        "vary",
+    )
 
-    control: frozenset[str]
+    control: Directives
+    targeted: Directives | None
     vary: tuple[str, ...]
     etag: str | None
+    expires: str | None
+    date: str | None
+    modified: str | None
 
     def __init__(self, status: int, pairs: Iterable[Pair], form: Form) -> None:
         """Read in one pass; names come in any case."""
@@ -34,7 +54,7 @@ class Answered:
         size = 0
         for pair in pairs:
             field, value = pair
-            role = role_of(field.lower())
+            role = role_of(field) or role_of(field.lower())
             if role is not None:
                 name, keep = role
                 if name is not None:
@@ -47,35 +67,43 @@ class Answered:
         self.status = status
         self.size = size
         self.media_type = "" if kind is None else _media_type(kind)
-        self.length = None if length is None else _number(length, -1)
-        if found:
-            get = found.get
-            control, vary, etag, age, connection = get("cache-control"), get("vary"), get("etag"), get("age"), get("connection")
-            self.control = _NOTHING if control is None else _directives(control)
-            self.vary = () if vary is None else _names(vary)
-            self.sets_cookie = "set-cookie" in found
-            self.etag = None if etag is None else _text(etag)
-            self.age = 0 if age is None else _number(age, 0)
-            if connection is not None:
-                hops = {form.named(name) for name in _names(connection)}
-                entry = [pair for pair in entry if pair[0].lower() not in hops]
-        else:
-            self.control, self.vary, self.sets_cookie, self.etag, self.age = _NOTHING, (), False, None, 0
+        self.length = None if length is None else _number(length)
+        self.control, self.targeted, self.vary, self.sets_cookie, self.age = NOTHING, None, (), False, 0
+        self.etag = self.expires = self.date = self.modified = None
         self.pairs = entry
+        if found:
+            self._read(found, form)
+
+    def _read(self, found: dict[str, Any], form: Form) -> None:
+        for name, value in found.items():
+            if name == "cache-control":
+                self.control = read_control(_text(value))
+            elif name == "vary":
+                self.vary = _names(value)
+            elif name == "etag":
+                self.etag = _text(value)
+            elif name == "date":
+                self.date = _text(value)
+            elif name == "last-modified":
+                self.modified = _text(value)
+            elif name == "expires":
+                self.expires = _text(value)
+            elif name == "set-cookie":
+                self.sets_cookie = True
+            elif name == "cdn-cache-control":
+                self.targeted = read_targeted(_text(value))
+            elif name == "age":
+                self.age = _number(value)
+            else:  # connection
+                hops = {form.named(hop) for hop in _names(value)}
+                self.pairs = [pair for pair in self.pairs if pair[0].lower() not in hops]
 
 
 def _text(value: Any) -> str:
     return value.decode("latin-1") if isinstance(value, bytes) else value
 
 
-_NOTHING: frozenset[str] = frozenset()
-
 # Values come in the protocol's own form. An app says the same few things in every answer: what the latest meant is known.
-
-
-@lru_cache(maxsize=128)
-def _directives(value: Any) -> frozenset[str]:
-    return frozenset(part.partition("=")[0].strip() for part in _text(value).lower().split(","))
 
 
 @lru_cache(maxsize=128)
@@ -88,6 +116,6 @@ def _media_type(value: Any) -> str:
     return _text(value).partition(";")[0].strip().lower()
 
 
-def _number(value: Any, otherwise: int) -> int:
+def _number(value: Any) -> int:
     value = value.strip()
-    return int(value) if value.isdigit() and value.isascii() and len(value) < 16 else otherwise
+    return int(value) if value.isdigit() and value.isascii() and len(value) < 16 else -1

@@ -3,7 +3,10 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Hashable
+import re
+from collections.abc import Callable, Hashable, Mapping
+from functools import partial
+from hashlib import blake2b
 from typing import Any, TypeAlias
 from urllib.parse import unquote_to_bytes
 
@@ -27,26 +30,41 @@ _TENANT_AND_ACTOR = ("tenant", "tenant_id", "tid", "org_id", "custom:tenant_id",
 _TELLING = frozenset(_TENANT_AND_ACTOR)
 
 
-def identity(principal: Principal) -> Hashable:
-    """Everything about a caller that an answer may depend on; None for an anonymous one."""
+_known: dict[int, tuple[Principal, str]] = {}
+"""Digests by the id() of a principal that is held beside it; an authorizer gives the same one for the same token."""
+_MOST_KNOWN = 4096
+
+
+def identity(principal: Principal) -> str | None:
+    """A digest of everything about a caller that an answer may depend on; None for an anonymous one."""
     if principal is ANONYMOUS:
         return None
+    known = _known.get(id(principal))
+    if known is not None:
+        return known[1]
+    digest = _digest(principal)
+    if len(_known) >= _MOST_KNOWN:
+        _known.clear()
+    _known[id(principal)] = (principal, digest)
+    return digest
+
+
+def _digest(principal: Principal) -> str:
     claims = principal.claims
-    return (
+    whole = (
         principal.kind,
         principal.issuer,
         principal.id,
         principal.client_id,
-        principal.scopes,
-        principal.roles,
-        ()
-        if _TELLING.isdisjoint(claims)
-        else tuple([(name, _hashable(claims[name])) for name in _TENANT_AND_ACTOR if name in claims]),
+        sorted(principal.scopes),
+        sorted(principal.roles),
+        [] if _TELLING.isdisjoint(claims) else [(name, _plain(claims[name])) for name in _TENANT_AND_ACTOR if name in claims],
     )
+    return blake2b(repr(whole).encode("utf-8", "surrogatepass"), digest_size=20).hexdigest()
 
 
-def _hashable(claim: Any) -> Hashable:
-    return claim if isinstance(claim, str) else (json.dumps(claim, sort_keys=True, default=repr),)
+def _plain(claim: Any) -> str:
+    return json.dumps(claim, sort_keys=True, default=repr)
 
 
 class KeyMaker:
@@ -59,7 +77,7 @@ class KeyMaker:
         self._route = f"{plan.protocol} {plan.stage or ''} {plan.id}"
         self._authorized = plan.identified
         self._shared = spec.shared and not plan.personal
-        self._query = None if spec.query == "all" else tuple(sorted(set(spec.query)))
+        self._query = _QUERIES[spec.query] if isinstance(spec.query, str) else partial(_chosen, tuple(sorted(set(spec.query))))
         self._cookies = tuple(sorted(set(spec.cookies)))
         self.fields = tuple(sorted({*(name.lower() for name in spec.headers), *_ADDRESS}))
         """The header fields whose values are in the key, beside Host, Cookie and a credential that proved nobody."""
@@ -67,16 +85,24 @@ class KeyMaker:
     def __call__(self, exchange: Exchange, header: Header | None) -> Key:
         """`header` looks up the request's fields; None where it has neither one of `fields` nor a Cookie."""
         request = exchange.request
-        seen = exchange.forwarded or request
+        seen = exchange.forwarded
+        query: Hashable
+        if seen is None:
+            path, query = request.path, request.query_string
+        else:
+            path, query = seen.path, seen.query_string
+        if self._query is not None:
+            query = self._query(query)
+        if request.escaped and path == request.path:
+            query = _with_escapes(query, request.raw_path)
         principal = exchange.principal
-        query = seen.query_string
         return (
             self._route,
             request.scheme,
             request.host,
             request.root_path,
-            seen.path,
-            query if self._query is None else _chosen(self._query, query),
+            path,
+            query,
             () if header is None else _present(self.fields, header),
             () if header is None or not self._cookies else _cookies(self._cookies, request.header("cookie") or ""),
             None if self._shared else self._caller(principal, request) if self._authorized else identity(principal),
@@ -105,12 +131,38 @@ def _cookies(names: tuple[str, ...], sent: str) -> Hashable:
 
 
 def _chosen(names: tuple[str, ...], query_string: str) -> Hashable:
-    pairs = [piece.partition("=") for piece in query_string.split("&")] if names else []
+    pairs = [piece.partition("=") for piece in query_string.split("&")]
     query = [(_parameter(raw), equals + value) for raw, equals, value in pairs]
     return tuple([tuple([value for key, value in query if key == name]) for name in names])
+
+
+def _sorted(query_string: str) -> str:
+    """In the order of names; repeated ones stay in theirs."""
+    return "&".join(sorted(query_string.split("&"), key=lambda piece: _parameter(piece.partition("=")[0])))
+
+
+_QUERIES: Mapping[str, Callable[[str], Hashable] | None] = {"all": None, "sorted": _sorted, "none": lambda _: ""}
 
 
 def _parameter(raw: str) -> str:
     if raw.isascii() and "%" not in raw and "+" not in raw:
         return raw
     return unquote_to_bytes(raw.replace("+", " ").encode("latin-1", "replace")).decode("utf-8", "replace")
+
+
+# A decoded path says less than an escaped one: "/a%2Fb" is not "/a/b" to an app that looks at what was sent. Other escapes
+# are ways to write the same (RFC 3986 §6.2.2).
+_TELLING_ESCAPE = re.compile(rb"%(?:2[1-9A-Fa-f]|3[A-Fa-f]|40|5[B-Eb-e]|60|7[B-Db-d])")
+_ESCAPE = re.compile(rb"%([0-9A-Fa-f]{2})")
+_UNRESERVED = frozenset(b"ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789-._~")
+
+
+def _with_escapes(query: Hashable, raw: bytes | None) -> Hashable:
+    if raw is None or _TELLING_ESCAPE.search(raw) is None:
+        return query
+    return (query, _ESCAPE.sub(_normal, raw))
+
+
+def _normal(escape: re.Match[bytes]) -> bytes:
+    octet = int(escape[1], 16)
+    return bytes((octet,)) if octet in _UNRESERVED else escape[0].upper()

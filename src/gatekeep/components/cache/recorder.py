@@ -2,85 +2,109 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from typing import NamedTuple
+from typing import TYPE_CHECKING
 
+from ...exchange import Exchange
 from .entry import Entry
-from .form import Form
+from .freshness import Life
 from .head import Answered
-from .memory import Key, Memory
+from .pending import Pending
 
-__all__ = ["FREE", "Recorder", "Shelf"]
+if TYPE_CHECKING:
+    from .route import CachedRoute
+
+__all__ = ["FREE", "MUTE", "Recorder"]
 
 FREE = 16_384
 """Bytes of each copy that need no room of their own: about what a server holds for any connection."""
 
 
-class Shelf(NamedTuple):
-    """Where a route's answers go, and on what terms."""
-
-    memory: Memory
-    form: Form
-    ttl: float
-    """Seconds."""
-    max_entry: int
-    """Bytes of the largest body."""
-
-
 class Recorder:
     """Lets every chunk through as it comes. Given up, silently, where the body grows over the limit or is aborted."""
 
-    __slots__ = ("_borrowed", "_chunks", "_generation", "_head", "_header", "_key", "_shelf", "_size", "_stored")
+    __slots__ = ("_borrowed", "_chunks", "_exchange", "_head", "_life", "_pending", "_route", "_size")
 
-    def __init__(
-        self,
-        shelf: Shelf,
-        head: Answered,
-        key: Key,
-        header: Callable[[str], str | None],
-        generation: int,
-        stored: float,
-    ) -> None:
-        """`header` looks up the request's fields, `generation` is the memory's when it came; `stored`: monotonic seconds."""
-        self._shelf = shelf
+    def __init__(self, route: CachedRoute, exchange: Exchange, head: Answered, pending: Pending, life: Life) -> None:
+        self._route = route
+        self._exchange: Exchange | None = exchange
         self._head = head
-        self._key = key
-        self._header = header
-        self._generation = generation
-        self._stored = stored
+        self._pending = pending
+        self._life = life
         self._chunks: list[bytes] | None = []
         self._size = 0
         self._borrowed = 0
 
     def feed(self, chunk: bytes) -> bytes:
-        if self._chunks is not None:
+        chunks = self._chunks
+        if chunks is not None:
             size = self._size + len(chunk)
-            if size > self._shelf.max_entry or (size > FREE and not self._borrow(size - FREE - self._borrowed)):
+            if size > self._route.max_entry or (size > FREE and not self._borrow(size - FREE - self._borrowed)):
+                flight = self._pending.flight
+                if flight is not None:
+                    flight.decline()
                 self.abort()
             else:
                 self._size = size
-                self._chunks.append(bytes(chunk))
+                chunks.append(bytes(chunk))
         return chunk
 
     def _borrow(self, size: int) -> bool:
-        if not self._shelf.memory.borrow(size):
+        if not self._route.storage.memory.borrow(size):
             return False
         self._borrowed += size
         return True
 
     def end(self) -> bytes:
         chunks = self._chunks
-        length = self._head.length
+        head = self._head
+        length = head.length
         # An app that breaks off without an error leaves a body shorter than it said.
         if chunks is not None and (length is None or length == self._size):
-            memory, form, ttl, _ = self._shelf
-            entry = Entry(self._head, b"".join(chunks), form, self._stored, ttl)
-            memory.put(self._key, self._head.vary, self._header, entry, self._generation)
+            exchange, route, pending, life = self._exchange, self._route, self._pending, self._life
+            assert exchange is not None
+            pairs = head.pairs
+            if length is None and head.status not in (204, 304):  # RFC 9110 §8.6: never on these
+                pairs.append(route.form.length(self._size))
+            entry = Entry(
+                route.form,
+                pairs,
+                chunks[0] if len(chunks) == 1 else b"".join(chunks),
+                status=head.status,
+                etag=head.etag,
+                modified=head.modified,
+                born=life.born,
+                expires=life.expires,
+                due=life.due,
+                revalidate_within=life.revalidate_within,
+                error_within=life.error_within,
+                strict=life.strict,
+                tags=route.tags(exchange),
+                epoch=pending.epoch,
+            )
+            route.storage.put(pending.key, head.vary, exchange.request.header, entry, pending.flight)
         self.abort()
         return b""
 
     def abort(self) -> None:
-        self._chunks = None
+        self._chunks = self._exchange = None
         if self._borrowed:
-            self._shelf.memory.give_back(self._borrowed)
+            self._route.storage.memory.give_back(self._borrowed)
             self._borrowed = 0
+
+
+class _Mute:
+    """Swallows a body that the client has already."""
+
+    __slots__ = ()
+
+    def feed(self, chunk: bytes) -> bytes:
+        return b""
+
+    def end(self) -> bytes:
+        return b""
+
+    def abort(self) -> None:
+        """There is nothing to give back."""
+
+
+MUTE = _Mute()

@@ -10,11 +10,13 @@ from .custom import CustomAuthorizer
 from .introspection import Introspection
 from .jwt import ANY, JWT
 from .revocation import Revocations
+from .saml import SAML
 from .spec import Authorize
 
 __all__ = [
     "ANY",
     "JWT",
+    "SAML",
     "ApiKey",
     "Authenticator",
     "Authorize",

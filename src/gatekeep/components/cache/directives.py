@@ -57,9 +57,9 @@ def _spoil(found: dict[str, str | None], part: str) -> None:
 
 
 _KEY = r"[a-z*][a-z0-9_\-.*]*"
-_TOKEN = r"[A-Za-z*][!#$%&\'*+\-.^_`|~0-9A-Za-z:/]*"
+_BAREWORD = r"[A-Za-z*][!#$%&\'*+\-.^_`|~0-9A-Za-z:/]*"
 _STRING = r'"(?:[ !#-\[\]-~]|\\["\\])*"'
-_BARE = rf"(?:-?\d{{1,12}}\.\d{{1,3}}|-?\d{{1,15}}|{_STRING}|{_TOKEN}|:[A-Za-z0-9+/=]*:|\?[01])"
+_BARE = rf"(?:-?\d{{1,12}}\.\d{{1,3}}|-?\d{{1,15}}|{_STRING}|{_BAREWORD}|:[A-Za-z0-9+/=]*:|\?[01])"
 _MEMBER = re.compile(rf"({_KEY})(?:=({_BARE}))?((?: *; *{_KEY}(?:={_BARE})?)*)[ \t]*(?:,[ \t]*(?=[a-z*])|$)")
 
 

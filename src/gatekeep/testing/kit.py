@@ -12,15 +12,15 @@ from types import TracebackType
 from typing import Any, Self
 from urllib.parse import unquote, unquote_to_bytes
 
-from .asgi import AsgiDriver
-from .clock import Clock
-from .effects import Protocol as Wire
-from .errors import ConfigurationError
-from .frameworks import adapter_for
-from .front import protocol_of
-from .guard import guard_of
-from .message import Headers, RawHeaders
-from .wsgi import WsgiDriver
+from ..asgi import AsgiDriver
+from ..clock import Clock
+from ..effects import Protocol as Wire
+from ..errors import ConfigurationError
+from ..frameworks import adapter_for
+from ..front import protocol_of
+from ..guard import guard_of
+from ..message import Headers, RawHeaders
+from ..wsgi import WsgiDriver
 
 __all__ = ["Answer", "Client", "FakeClock", "call_asgi", "call_wsgi", "unguarded"]
 
@@ -254,7 +254,7 @@ class Client:
 
     def run(self, flow: Any) -> Any:
         """Drive a flow, or await a coroutine, in the app's colour."""
-        from .effects import arun, is_flow, run
+        from ..effects import arun, is_flow, run
 
         if self._loop is None:
             return run(flow)

@@ -125,8 +125,8 @@ class Wire:
             raise ValueError("larger than an entry may be")
         now, wall = self._clock.monotonic(), self._clock.wall()
         born, expires, due = (_number(at) - wall + now for at in head["times"])
-        revalidate_within, error_within = map(_number, head["windows"])
-        if born > now + _SKEW or not 0 <= expires - born <= _LONGEST or not 0 <= min(revalidate_within, error_within) <= _LONGEST:
+        revalidate_within, error_within = map(_window, head["windows"])
+        if born > now + _SKEW or not 0 <= expires - born <= _LONGEST:
             raise ValueError("times that can't be")
         status = _whole(head["status"])
         if not 200 <= status <= 599:
@@ -260,4 +260,10 @@ def _whole(value: Any) -> int:
 def _number(value: Any) -> float:
     if type(value) not in (int, float) or not isfinite(value):
         raise TypeError(f"{value!r} is not a number")
+    return float(value)
+
+
+def _window(value: Any) -> float:
+    if not 0 <= _number(value) <= _LONGEST:
+        raise ValueError(f"{value!r} is not a window")
     return float(value)

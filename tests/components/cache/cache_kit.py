@@ -1,0 +1,40 @@
+"""Entries and keys for tests of what keeps them."""
+
+from __future__ import annotations
+
+from gatekeep.components.cache.entry import Entry
+from gatekeep.components.cache.form import FORMS
+
+
+def key(path="/orders/42", query="", *, host="api.example.com", root="", route="wsgi  GET /orders/{id}", who=None, extra=()):
+    return (route, "http", host, root, path, query, (), (), who, *extra)
+
+
+def entry(body=b"body", *, epoch=0, tags=(), form="wsgi", born=0.0, ttl=60.0, status=200, pairs=(), **more):
+    form = FORMS[form]
+    values = {
+        "etag": None,
+        "modified": None,
+        "due": born + ttl,
+        "revalidate_within": 0.0,
+        "error_within": 0.0,
+        "strict": False,
+        **more,
+    }
+    given = list(pairs) or [("Content-Type", "text/plain")]
+    return Entry(
+        form,
+        form.pairs(form.headers(given)),
+        body,
+        status=status,
+        born=born,
+        expires=born + ttl,
+        tags=frozenset(tags),
+        epoch=epoch,
+        **values,
+    )
+
+
+def nothing(name):
+    """The header look-up of a request without fields."""
+    return None

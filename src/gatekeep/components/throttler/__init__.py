@@ -6,6 +6,8 @@ from .concurrency import Concurrency
 from .identity import claim
 from .plans import UsagePlan, UsagePlans
 from .quota import Quota
+from .shedder import LoadShedder
+from .shedding import LoadShed, Priority
 from .spec import Throttle
 from .usage import LimitUsage, Usage, UsageReport
 
@@ -13,6 +15,9 @@ __all__ = [
     "Concurrency",
     "EarlyThrottler",
     "LimitUsage",
+    "LoadShed",
+    "LoadShedder",
+    "Priority",
     "Quota",
     "Throttle",
     "Throttler",

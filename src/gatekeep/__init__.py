@@ -8,7 +8,7 @@ from .components.cors import Cors
 from .components.ip_rules import IPRules
 from .components.metrics import Observe
 from .components.stages import Stage
-from .components.throttler import Throttle, claim, header
+from .components.throttler import Concurrency, LoadShed, Priority, Quota, Throttle, UsagePlan, UsagePlans, claim, header
 from .components.transformer import (
     Transform,
     add_header,
@@ -39,6 +39,7 @@ __all__ = [
     "Cache",
     "CacheStorage",
     "Component",
+    "Concurrency",
     "ConfigurationError",
     "Cors",
     "Denied",
@@ -51,10 +52,13 @@ __all__ = [
     "Hooks",
     "IPRules",
     "Io",
+    "LoadShed",
     "Observe",
     "Placed",
     "Plan",
     "Principal",
+    "Priority",
+    "Quota",
     "Request",
     "Response",
     "Route",
@@ -63,6 +67,8 @@ __all__ = [
     "Stage",
     "Throttle",
     "Transform",
+    "UsagePlan",
+    "UsagePlans",
     "Validate",
     "add_header",
     "add_query",

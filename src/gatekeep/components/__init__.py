@@ -7,7 +7,7 @@ from .cors import CorsResponder
 from .ip_rules import IPFilter
 from .metrics import MetricsEmitter
 from .stages import Stage, StageRouter
-from .throttler import EarlyThrottler, Throttler, Usage, UsagePlan
+from .throttler import EarlyThrottler, LoadShedder, Throttler, Usage, UsagePlan
 from .transformer import Transformer
 from .validator import Validator
 
@@ -17,6 +17,7 @@ STANDARD: tuple[type[Component], ...] = (
     MetricsEmitter,
     CorsResponder,
     IPFilter,
+    LoadShedder,
     EarlyThrottler,
     Authorizer,
     Throttler,

@@ -18,7 +18,7 @@ from hypothesis import strategies as st
 from gatekeep.effects import Io
 from gatekeep.stores import Bucket, LocalBucketStore, LocalKeyValueStore, MemoryStore, Taken
 from gatekeep.testing import FakeClock
-from stores.contract import BucketStoreContract, Take
+from stores.contract import EPOCH, BucketStoreContract, Clocked, Limits, LimitStoreContract, Take
 
 
 class TestContract(BucketStoreContract):
@@ -36,6 +36,13 @@ class TestContract(BucketStoreContract):
             return Taken(0, (max(0.0, left + cost),), -left / rate if cost <= burst else inf)
 
         return take if request.param == "one" else store.take_now
+
+
+class TestLimits(LimitStoreContract):
+    @pytest.fixture
+    def limits(self) -> Limits:
+        clock = FakeClock(wall=EPOCH, monotonic=0.0)
+        return Clocked(MemoryStore(clock), clock)
 
 
 def both(io: Io[object]) -> object:

@@ -7,28 +7,28 @@ from collections import OrderedDict
 from collections.abc import Callable, Sequence
 from functools import partial
 from itertools import islice
-from math import floor, inf
+from math import inf
 from typing import Any, ClassVar, TypeVar, cast
 
 from ..clock import SYSTEM_CLOCK, Clock
 from ..effects import Io
 from ..forks import reset_after_fork
+from . import counts
 from .base import Bucket, Change, Demand, Lease, Taken
-from .memory_counts import Counts
+from .counts import SLACK, Full, Moment, State
+from .memory_shards import BucketShard, States, how_many
 
 __all__ = ["MemoryStore"]
 
 T = TypeVar("T")
 
-_SLACK = 1e-6
-"""Tokens that float rounding may be off by; take.lua has the same."""
 _SHARD = 512
 """Keys in a shard: what is ever resized, swept or evicted at once, some 50 µs of work."""
 _OVERHEAD = 200
 """Bytes that a value's entry costs besides key and value."""
 
 # NamedTuple.__new__ is a Python function; this is the same without it, at half the price.
-_taken = cast(Callable[[tuple[int | None, tuple[float, ...], float, tuple[float, ...]]], Taken], partial(tuple.__new__, Taken))
+_taken = cast(Callable[[tuple[int | None, tuple[float, ...], float, tuple[()], tuple[()]]], Taken], partial(tuple.__new__, Taken))
 
 
 class MemoryStore:
@@ -45,15 +45,11 @@ class MemoryStore:
         if max_keys < 2 or max_bytes < 1:
             raise ValueError("max_keys must be at least 2, max_bytes at least 1")
         self._clock = clock
-        # Many small dictionaries, so that none takes long to grow or to sweep. A key's shard depends on Python's hash of
-        # it, which differs from process to process: nobody outside can aim at one shard.
-        shards = 1
-        while shards * _SHARD < max_keys:
-            shards *= 2
+        shards = how_many(max_keys, _SHARD)
         self._mask = shards - 1
-        self._shards = [_Shard(max_keys // shards) for _ in range(shards)]
+        self._shards = [BucketShard(max_keys // shards) for _ in range(shards)]
         self._latest = -inf
-        self._counts = Counts(max_keys)
+        self._states = States(max_keys)
         self._values = _Values(max_bytes)
         self._lock = threading.Lock()
         reset_after_fork(self)
@@ -76,8 +72,8 @@ class MemoryStore:
         key, rate, burst, cost, _ = demands[0]
         left = self.take_one(key, rate, burst, cost, now)
         if left >= 0.0:
-            return _taken((None, (left,), 0.0, ()))
-        return _taken((0, (max(0.0, left + cost),), -left / rate if cost <= burst else inf, ()))
+            return _taken((None, (left,), 0.0, (), ()))
+        return _taken((0, (max(0.0, left + cost),), -left / rate if cost <= burst else inf, (), ()))
 
     def take_one(self, key: str, rate: float, burst: float, cost: float, now: float) -> float:
         shard = self._shards[hash(key) & self._mask]
@@ -92,7 +88,7 @@ class MemoryStore:
             missing = (full_at - now) * rate if full_at > now else 0.0
             left = burst - missing - cost
             if left < 0.0:
-                if left < -_SLACK:
+                if left < -SLACK:
                     shard.recent[key] = full_at
                     return left
                 left = 0.0
@@ -106,14 +102,14 @@ class MemoryStore:
             now = self._latest = max(now, self._latest)
             for index, demand in enumerate(demands):
                 if type(demand) is not Bucket:
-                    return self._take_mixed(demands, now)
+                    return counts.take(demands, (now, self._clock.wall()), self)
                 key, rate, burst, cost, _ = demand
                 shard = self._shards[hash(key) & self._mask]
                 full_at = shard.find(key)
                 missing = (full_at - now) * rate if full_at > now else 0.0
                 need = cost or min(1.0, burst)
                 left = burst - missing
-                if left - need < -_SLACK:
+                if left - need < -SLACK:
                     wait = (need - left) / rate if need <= burst else inf
                     if wait > longest:
                         refused, longest = index, wait
@@ -121,59 +117,30 @@ class MemoryStore:
             for shard, key, before, after, _, _ in rows:
                 shard.put(key, after if refused is None else before, now)
         if refused is None:
-            return _taken((None, tuple([max(0.0, left - cost) for _, _, _, _, left, cost in rows]), 0.0, ()))
-        return _taken((refused, tuple([max(0.0, left) for _, _, _, _, left, _ in rows]), longest, ()))
+            return _taken((None, tuple([max(0.0, left - cost) for _, _, _, _, left, cost in rows]), 0.0, (), ()))
+        return _taken((refused, tuple([max(0.0, left) for _, _, _, _, left, _ in rows]), longest, (), ()))
 
-    def _take_mixed(self, demands: Sequence[Demand], now: float) -> Taken:
-        """As above, where not all are buckets; under the lock."""
-        refused, longest = None, 0.0
-        at = (now, self._clock.wall())
-        found = []
-        for index, demand in enumerate(demands):
-            state: Any = None
-            if type(demand) is Bucket:
-                most, amount = demand.burst, demand.cost
-                left = self._left(demand, now)
-            else:
-                most, amount = demand.limit, 1.0 if type(demand) is Lease else demand.cost  # type: ignore[union-attr]
-                state = self._counts.find(demand)
-                left = state.left(demand, at)
-            need = amount or min(1.0, most)
-            if left - need < -_SLACK:
-                lacking = (need - left) / demand.rate if type(demand) is Bucket else state.wait(demand, need, at)
-                wait = lacking if need <= most else inf
-                if wait > longest:
-                    refused, longest = index, wait
-            found.append((demand, state, amount))
-        if refused is None:
-            for demand, state, amount in found:
-                if type(demand) is Bucket:
-                    self._put(demand, amount, now)
-                elif amount or type(demand) is Lease:
-                    state.take(demand, amount, at)
-                    self._counts.keep(demand.key, state, now)
-        remaining, resets = self._look(demands, at)
-        return _taken((refused, remaining, longest, resets))
+    # What counts.py asks of a table; under the lock.
 
-    def _look(self, demands: Sequence[Demand], at: tuple[float, float]) -> tuple[tuple[float, ...], tuple[float, ...]]:
-        remaining, resets = [], []
-        for demand in demands:
-            if type(demand) is Bucket:
-                left = self._left(demand, at[0])
-                more = (min(floor(left + _SLACK) + 1.0, demand.burst) - left) / demand.rate
-            else:
-                _, left, more = self._counts.look(demand, at)
-            remaining.append(max(0.0, left))
-            resets.append(more)
-        return tuple(remaining), tuple(resets)
+    def find(self, demand: Demand, now: float) -> State[Any]:
+        if type(demand) is not Bucket:
+            return self._states.find(demand, now)
+        key = demand.key
+        return Full(self._shards[hash(key) & self._mask].find(key))
 
-    def _left(self, bucket: Bucket, now: float) -> float:
-        full_at = self._shards[hash(bucket.key) & self._mask].find(bucket.key)
-        return bucket.burst - ((full_at - now) * bucket.rate if full_at > now else 0.0)
+    def keep(self, demand: Demand, state: State[Any], now: float) -> None:
+        if type(demand) is Bucket:
+            key = demand.key
+            self._shards[hash(key) & self._mask].put(key, state.until, now)
+        else:
+            self._states.keep(demand, state, now)
 
-    def _put(self, bucket: Bucket, amount: float, now: float) -> None:
-        shard = self._shards[hash(bucket.key) & self._mask]
-        shard.put(bucket.key, max(now, shard.find(bucket.key)) + amount / bucket.rate, now)
+    def drop(self, demand: Demand) -> None:
+        if type(demand) is Bucket:
+            key = demand.key
+            self._shards[hash(key) & self._mask].drop(key)
+        else:
+            self._states.drop(demand)
 
     # After the fact, and from outside.
 
@@ -182,60 +149,39 @@ class MemoryStore:
 
     def adjust_now(self, changes: Sequence[Change], now: float) -> None:
         with self._lock:
-            at = self._moment(now)
-            for change in changes:
-                if type(change.demand) is Bucket:
-                    self._put(change.demand, change.amount, at[0])
-                else:
-                    self._counts.adjust(change, at)
+            counts.adjust(changes, self._moment(now), self)
 
     def peek(self, demands: Sequence[Demand]) -> Io[Taken]:
-        def look() -> Taken:
-            with self._lock:
-                remaining, resets = self._look(demands, self._moment(self._clock.monotonic()))
-            return Taken(None, remaining, 0.0, resets)
-
-        return _at_once(look)
+        return self._locked(lambda at: counts.look(demands, at, self))
 
     def reset(self, demands: Sequence[Demand]) -> Io[None]:
-        def forget() -> None:
-            with self._lock:
-                at = self._moment(self._clock.monotonic())
-                for demand in demands:
-                    if type(demand) is Bucket:
-                        self._shards[hash(demand.key) & self._mask].put(demand.key, -inf, at[0])
-                    else:
-                        self._counts.reset(demand, at)
-
-        return _at_once(forget)
+        return self._locked(lambda at: counts.reset(demands, at, self))
 
     def release(self, leases: Sequence[Lease]) -> Io[None]:
         return _at_once(lambda: self.release_now(leases, self._clock.monotonic()))
 
     def release_now(self, leases: Sequence[Lease], now: float) -> None:
         with self._lock:
-            for lease in leases:
-                self._counts.release(lease)
+            counts.release(leases, self._moment(now), self)
 
     def renew(self, leases: Sequence[Lease]) -> Io[None]:
-        def hold() -> None:
+        return self._locked(lambda at: counts.renew(leases, at, self))
+
+    def _locked(self, operation: Callable[[Moment], T]) -> Io[T]:
+        def run() -> T:
             with self._lock:
-                at = self._moment(self._clock.monotonic())
-                for lease in leases:
-                    state = self._counts.find(lease)
-                    state.take(lease, 1.0, at)
-                    self._counts.keep(lease.key, state, at[0])
+                return operation(self._moment(self._clock.monotonic()))
 
-        return _at_once(hold)
+        return _at_once(run)
 
-    def _moment(self, now: float) -> tuple[float, float]:
+    def _moment(self, now: float) -> Moment:
         self._latest = max(now, self._latest)
         return self._latest, self._clock.wall()
 
     def __len__(self) -> int:
         """How many limits are remembered; some may be full by now."""
         with self._lock:
-            return sum(len(shard.recent) + len(shard.earlier) for shard in self._shards) + len(self._counts)
+            return sum(len(shard.recent) + len(shard.earlier) for shard in self._shards) + len(self._states)
 
     # Values by key.
 
@@ -260,43 +206,6 @@ class MemoryStore:
     def delete_now(self, key: str) -> None:
         with self._lock:
             self._values.delete(key)
-
-
-class _Shard:
-    """A share of the buckets in two generations: those used recently, and those used before.
-
-    A use moves a key into `recent`. When that is full it becomes the younger part of `earlier`, which sheds what is full
-    by now and then its oldest. So a use costs no bookkeeping, and the work is done once in a quarter of a shard's new keys.
-    """
-
-    __slots__ = ("_max_earlier", "_max_recent", "earlier", "recent")
-
-    def __init__(self, max_keys: int) -> None:
-        self._max_recent = max(1, max_keys // 4)
-        self._max_earlier = max_keys - self._max_recent
-        self.recent: dict[str, float] = {}
-        self.earlier: dict[str, float] = {}
-
-    def find(self, key: str) -> float:
-        """When the bucket will be full."""
-        full_at = self.recent.get(key)
-        return self.earlier.get(key, -inf) if full_at is None else full_at
-
-    def put(self, key: str, full_at: float, now: float) -> None:
-        if key not in self.recent:
-            self.promote(key, now)
-        self.recent[key] = full_at
-
-    def promote(self, key: str, now: float) -> float:
-        """Make room in `recent` for a key that is not there, and say when its bucket will be full."""
-        full_at = self.earlier.pop(key, -inf)
-        if len(self.recent) >= self._max_recent:
-            kept = {key: at for key, at in self.earlier.items() if at > now}
-            for oldest in list(islice(kept, max(0, len(kept) + len(self.recent) - self._max_earlier))):
-                del kept[oldest]
-            kept.update(self.recent)
-            self.recent, self.earlier = {}, kept
-        return full_at
 
 
 class _Values:

@@ -1,20 +1,21 @@
-"""Counts: windows, calendar tallies and leased places in memory: what of each is left, how long to wait, and their bounded table.
+"""Counts: the arithmetic of limits in Python: what of each kind is left, how long to wait, and several decided together.
 
-A state is looked at first and changed only when every demand of a call can be met. All of it runs under the store's lock.
+A state is looked at first and changed only when every demand of a call can be met. All of it runs under the lock (or in the
+transaction) of the store, which keeps the states: see Table. decide.lua does the same on a server.
 """
 
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
 from collections import deque
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from itertools import islice
 from math import floor, inf
-from typing import ClassVar, Generic, TypeVar
+from typing import Any, Generic, Protocol, TypeVar
 
-from .base import Change, Demand, Lease, Tally, Window
+from .base import Bucket, Change, Demand, Lease, Taken, Tally, Window
 
-__all__ = ["Counts", "Moment"]
+__all__ = ["SLACK", "Full", "Moment", "State", "Table", "adjust", "look", "release", "renew", "reset", "state_for", "take"]
 
 SLACK = 1e-6
 """What float rounding may be off by; as for buckets."""
@@ -22,15 +23,12 @@ _NOMINAL_WAIT = 1.0
 """Seconds to wait for a place: nobody knows."""
 _KEPT = 400 * 86400.0
 """Seconds that a tally with an offset is kept after its last use, so that the offset counts once."""
-_SHARD = 256
-"""States that are swept or evicted at once."""
-
 D = TypeVar("D", bound=Demand)
 Moment = tuple[float, float]
 """Monotonic seconds and Unix seconds."""
 
 
-class _State(ABC, Generic[D]):
+class State(ABC, Generic[D]):
     """What is remembered for one key."""
 
     __slots__ = ("until",)
@@ -53,8 +51,43 @@ class _State(ABC, Generic[D]):
     def give(self, demand: D, change: Change, at: Moment) -> None:
         """Give `-change.amount` back."""
 
+    @abstractmethod
+    def dump(self) -> list[Any]:
+        """What to write down, in JSON's types."""
 
-class _Fixed(_State[Window]):
+    @abstractmethod
+    def load(self, dumped: list[Any]) -> None:
+        """Become what was written down."""
+
+
+class Full(State[Bucket]):
+    """A token bucket: `until` is when it will be full again."""
+
+    __slots__ = ()
+
+    def __init__(self, full_at: float = -inf) -> None:
+        self.until = full_at
+
+    def left(self, demand: Bucket, at: Moment) -> float:
+        return demand.burst - max(0.0, (self.until - at[0]) * demand.rate)
+
+    def wait(self, demand: Bucket, need: float, at: Moment) -> float:
+        return max(0.0, (need - self.left(demand, at)) / demand.rate)
+
+    def take(self, demand: Bucket, amount: float, at: Moment) -> None:
+        self.until = max(at[0], self.until) + amount / demand.rate
+
+    def give(self, demand: Bucket, change: Change, at: Moment) -> None:
+        self.take(demand, change.amount, at)
+
+    def dump(self) -> list[Any]:
+        return [self.until]
+
+    def load(self, dumped: list[Any]) -> None:
+        [self.until] = dumped
+
+
+class _Fixed(State[Window]):
     __slots__ = ("end", "used")
 
     def __init__(self) -> None:
@@ -79,8 +112,14 @@ class _Fixed(_State[Window]):
         if at[0] < self.end and at[0] - change.age >= self.end - demand.period - SLACK:
             self.used = max(0.0, self.used + change.amount)
 
+    def dump(self) -> list[Any]:
+        return [self.until, self.end, self.used]
 
-class _Sliding(_State[Window]):
+    def load(self, dumped: list[Any]) -> None:
+        self.until, self.end, self.used = dumped
+
+
+class _Sliding(State[Window]):
     __slots__ = ("before", "index", "used")
 
     def __init__(self) -> None:
@@ -120,8 +159,14 @@ class _Sliding(_State[Window]):
         elif taken_in == self.index - 1:
             self.before = max(0.0, self.before + change.amount)
 
+    def dump(self) -> list[Any]:
+        return [self.until, self.index, self.before, self.used]
 
-class _Moving(_State[Window]):
+    def load(self, dumped: list[Any]) -> None:
+        self.until, self.index, self.before, self.used = dumped
+
+
+class _Moving(State[Window]):
     __slots__ = ("hits", "used")
 
     def __init__(self) -> None:
@@ -165,8 +210,16 @@ class _Moving(_State[Window]):
                 kept.append((when, amount - given))
         self.hits.extend(reversed(kept))
 
+    def dump(self) -> list[Any]:
+        return [self.until, *self.hits]
 
-class _Calendar(_State[Tally]):
+    def load(self, dumped: list[Any]) -> None:
+        self.until, *hits = dumped
+        self.hits = deque((when, amount) for when, amount in hits)
+        self.used = sum(amount for _, amount in self.hits)
+
+
+class _Calendar(State[Tally]):
     __slots__ = ("end", "start", "used")
 
     def __init__(self) -> None:
@@ -194,12 +247,14 @@ class _Calendar(_State[Tally]):
             self.used = used if change.beyond else max(min(0.0, self.used), used)
             self.until = max(self.until, at[0] + self.end - at[1])
 
-    def clear(self, demand: Tally, at: Moment) -> None:
-        self.left(demand, at)
-        self.used = 0.0
+    def dump(self) -> list[Any]:
+        return [self.until, self.start, self.end, self.used]
+
+    def load(self, dumped: list[Any]) -> None:
+        self.until, self.start, self.end, self.used = dumped
 
 
-class _Places(_State[Lease]):
+class _Places(State[Lease]):
     __slots__ = ("holders",)
 
     def __init__(self) -> None:
@@ -225,94 +280,112 @@ class _Places(_State[Lease]):
         if not self.holders:
             self.until = -inf
 
+    def dump(self) -> list[Any]:
+        return [self.until, self.holders]
 
-_WINDOWS: Mapping[str, type[_State[Window]]] = {"fixed": _Fixed, "sliding": _Sliding, "moving": _Moving}
-
-
-def _state_for(demand: Demand) -> _State[Demand]:
-    if type(demand) is Window:
-        return _WINDOWS[demand.kind]()  # type: ignore[return-value]
-    if type(demand) is Tally:
-        return _Calendar()  # type: ignore[return-value]
-    return _Places()  # type: ignore[return-value]
+    def load(self, dumped: list[Any]) -> None:
+        self.until, self.holders = dumped
 
 
-class Counts:
-    """States by key, at most `max_keys`: many small tables of two generations, as buckets are kept."""
+_WINDOWS: Mapping[str, type[State[Any]]] = {"fixed": _Fixed, "sliding": _Sliding, "moving": _Moving}
+_KINDS: Mapping[type, type[State[Any]]] = {Bucket: Full, Tally: _Calendar, Lease: _Places}
 
-    _kinds: ClassVar[tuple[type, ...]] = (Window, Tally, Lease)
 
-    def __init__(self, max_keys: int) -> None:
-        shards = 1
-        while shards * _SHARD < max_keys:
-            shards *= 2
-        self._mask = shards - 1
-        self._shards = [_Shard(max(4, max_keys // shards)) for _ in range(shards)]
+def state_for(demand: Demand) -> State[Any]:
+    """The state of a key that was never seen."""
+    return _WINDOWS[demand.kind]() if type(demand) is Window else _KINDS[type(demand)]()
 
-    def find(self, demand: Demand) -> _State[Demand]:
-        """The state for a demand, a new one where there is none; not kept before `keep`."""
-        key = demand.key
-        return self._shards[hash(key) & self._mask].find(key) or _state_for(demand)
 
-    def keep(self, key: str, state: _State[Demand], now: float) -> None:
-        self._shards[hash(key) & self._mask].put(key, state, now)
+class Table(Protocol):
+    """Where the states are."""
 
-    def look(self, demand: Demand, at: Moment) -> tuple[_State[Demand], float, float]:
-        """Its state, what is left, and in how many seconds there will be more."""
-        state = self.find(demand)
+    def find(self, demand: Demand, now: float) -> State[Any]:
+        """The state of a demand, a new one where there is none."""
+
+    def keep(self, demand: Demand, state: State[Any], now: float) -> None:
+        """Keep a state that has changed."""
+
+    def drop(self, demand: Demand) -> None:
+        """Forget a state."""
+
+
+def take(demands: Sequence[Demand], at: Moment, table: Table) -> Taken:
+    """Meet all of the demands or none; nobody takes ahead here."""
+    refused, longest = None, 0.0
+    found: list[tuple[Demand, State[Any], float]] = []
+    for index, demand in enumerate(demands):
+        amount = 1.0 if isinstance(demand, Lease) else demand.cost
+        state, most = table.find(demand, at[0]), _most(demand)
+        need = amount or min(1.0, most)
         left = state.left(demand, at)
-        return state, left, state.wait(demand, min(max(0.0, left) + 1.0, demand.limit), at)  # type: ignore[union-attr]
+        if left - need < -SLACK:
+            wait = state.wait(demand, need, at) if need <= max(most, left) or isinstance(demand, Lease) else inf
+            if refused is None or wait > longest:
+                refused, longest = index, wait
+        found.append((demand, state, amount))
+    if refused is None:
+        for demand, state, amount in found:
+            if amount:
+                state.take(demand, amount, at)
+                table.keep(demand, state, at[0])
+    return _told([(demand, state) for demand, state, _ in found], refused, longest, at)
 
-    def adjust(self, change: Change, at: Moment) -> None:
+
+def look(demands: Sequence[Demand], at: Moment, table: Table) -> Taken:
+    """What is left of each."""
+    return _told([(demand, table.find(demand, at[0])) for demand in demands], None, 0.0, at)
+
+
+def _told(found: Sequence[tuple[Demand, State[Any]]], refused: int | None, longest: float, at: Moment) -> Taken:
+    remaining, resets = [], []
+    for demand, state in found:
+        left, most = state.left(demand, at), _most(demand)
+        if isinstance(demand, Lease):
+            left = min(left, most - len(state.holders))  # type: ignore[attr-defined]
+        remaining.append(max(0.0, left))
+        resets.append(state.wait(demand, min(floor(max(0.0, left) + SLACK) + 1.0, most), at) if left < most else 0.0)
+    only_buckets = all(type(demand) is Bucket for demand, _ in found)
+    return Taken(refused, tuple(remaining), longest, () if only_buckets else tuple(resets))
+
+
+def _most(demand: Demand) -> float:
+    return demand.burst if isinstance(demand, Bucket) else demand.limit
+
+
+def adjust(changes: Sequence[Change], at: Moment, table: Table) -> None:
+    for change in changes:
         demand = change.demand
-        state = self.find(demand)
+        state = table.find(demand, at[0])
         if change.amount >= 0.0:
             state.take(demand, change.amount, at)
         else:
             state.give(demand, change, at)
-        self.keep(demand.key, state, at[0])
+        table.keep(demand, state, at[0])
 
-    def release(self, lease: Lease) -> None:
-        state = self._shards[hash(lease.key) & self._mask].find(lease.key)
-        if isinstance(state, _Places):
+
+def renew(leases: Sequence[Lease], at: Moment, table: Table) -> None:
+    for lease in leases:
+        state = table.find(lease, at[0])
+        state.take(lease, 1.0, at)
+        table.keep(lease, state, at[0])
+
+
+def release(leases: Sequence[Lease], at: Moment, table: Table) -> None:
+    for lease in leases:
+        state = table.find(lease, at[0])
+        if isinstance(state, _Places) and lease.holder in state.holders:
             state.release(lease.holder)
+            table.keep(lease, state, at[0])
 
-    def reset(self, demand: Demand, at: Moment) -> None:
-        state = self.find(demand)
-        if isinstance(state, _Calendar) and isinstance(demand, Tally):
-            state.clear(demand, at)  # its offset does not count again
+
+def reset(demands: Sequence[Demand], at: Moment, table: Table) -> None:
+    """Forget; of a tally with an offset it is remembered that it was seen, so that the offset does not count again."""
+    for demand in demands:
+        if isinstance(demand, Tally) and demand.offset:
+            state = table.find(demand, at[0])
+            state.left(demand, at)
+            state.used = 0.0  # type: ignore[attr-defined]
+            state.take(demand, 0.0, at)
+            table.keep(demand, state, at[0])
         else:
-            self._shards[hash(demand.key) & self._mask].drop(demand.key)
-
-    def __len__(self) -> int:
-        return sum(len(shard.recent) + len(shard.earlier) for shard in self._shards)
-
-
-class _Shard:
-    """States in two generations: those used recently, and those used before. See memory.py's of the same name."""
-
-    __slots__ = ("_max_earlier", "_max_recent", "earlier", "recent")
-
-    def __init__(self, max_keys: int) -> None:
-        self._max_recent = max(1, max_keys // 4)
-        self._max_earlier = max_keys - self._max_recent
-        self.recent: dict[str, _State[Demand]] = {}
-        self.earlier: dict[str, _State[Demand]] = {}
-
-    def find(self, key: str) -> _State[Demand] | None:
-        return self.recent.get(key) or self.earlier.get(key)
-
-    def put(self, key: str, state: _State[Demand], now: float) -> None:
-        if key not in self.recent:
-            self.earlier.pop(key, None)
-            if len(self.recent) >= self._max_recent:
-                kept = {key: state for key, state in self.earlier.items() if state.until > now}
-                for oldest in list(islice(kept, max(0, len(kept) + len(self.recent) - self._max_earlier))):
-                    del kept[oldest]
-                kept.update(self.recent)
-                self.recent, self.earlier = {}, kept
-        self.recent[key] = state
-
-    def drop(self, key: str) -> None:
-        self.recent.pop(key, None)
-        self.earlier.pop(key, None)
+            table.drop(demand)

@@ -25,6 +25,7 @@ KERNEL = {
     "proxies",
     "sources",
     "strict_json",
+    "paths",
     "iam",
     "iam.pattern",
     "iam.conditions",

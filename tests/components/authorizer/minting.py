@@ -9,6 +9,7 @@ import threading
 from collections.abc import Callable
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from typing import Any, Self
+from urllib.parse import parse_qsl
 
 from cryptography.hazmat.primitives import serialization
 from cryptography.hazmat.primitives.asymmetric import ec, ed448, ed25519, rsa
@@ -99,6 +100,7 @@ class KeyServer:
 
     def __init__(self) -> None:
         self.asked: list[str] = []
+        self.forms: list[dict[str, str]] = []
         self.documents: dict[str, Any] = {}
         self.answer: Callable[[BaseHTTPRequestHandler], None] | None = None
         self.reached = threading.Event()
@@ -107,6 +109,11 @@ class KeyServer:
         server = self
 
         class Handler(BaseHTTPRequestHandler):
+            def do_POST(self) -> None:
+                form = self.rfile.read(int(self.headers["content-length"])).decode()
+                server.forms.append(dict(parse_qsl(form, keep_blank_values=True)))
+                self.do_GET()
+
             def do_GET(self) -> None:
                 server.asked.append(self.path)
                 server.reached.set()

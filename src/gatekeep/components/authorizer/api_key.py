@@ -1,99 +1,104 @@
-"""ApiKey: callers known by a secret in a header field. Only the SHA-256 of each key is kept, and looked up by."""
+"""ApiKey: callers known by a secret text. Only the SHA-256 of each key is kept, and looked up by."""
 
 from __future__ import annotations
 
-import re
 from collections.abc import Collection, Mapping
 from dataclasses import dataclass, field
-from hashlib import sha256
-from types import MappingProxyType
 from typing import Any
 
-from ...errors import BadRequest, Unauthorized
-from ...exchange import Exchange, Principal
-from .authenticator import Authenticator, Opening, Verdict, Verifier
-from .source import field_name
+from ...errors import ConfigurationError
+from ...sources import Header, Source
+from .api_key_verifier import KeyVerifier, Terms
+from .api_keys.record import KeyRecord, KeySecret
+from .api_keys.ring import KeyRing
+from .api_keys.store import MemoryKeys
+from .api_keys.text import digest_of
+from .authenticator import Authenticator, Opening, Verifier
+from .bearer import checked_sources
 
 __all__ = ["ApiKey"]
 
-_SHORTEST = 20
-_is_key = re.compile(r"[!-+\--~]+").fullmatch  # visible ASCII without the comma, which joins repeated fields
-_is_digest = re.compile(r"sha256:([0-9a-fA-F]{64})").fullmatch
-_MEMBERS = frozenset({"owner", "scopes", "roles"})
+_MEMBERS = ("owner", "name", "scopes", "roles", "plan", "expires", "enabled")
+_DAY = 86_400.0
 
 
 @dataclass(frozen=True, eq=False)
 class ApiKey(Authenticator):
-    """API keys in a header field.
+    """API keys, those of a KeyRing or written down.
 
-    `keys` maps each key, or `sha256:<hex digest>` of one, to its owner's name or to {"owner": ..., "scopes": ..., "roles": ...}.
+    Written down, `keys` maps each key, or `sha256:<hex digest>` of one, to its owner's name or to
+    {"owner": ..., "scopes": ..., "roles": ..., "plan": ..., "expires": ..., "enabled": ..., "name": ...}.
     """
 
-    keys: Mapping[str, Any] = field(repr=False)
-    """Afterwards only digests, and the Principal that each stands for."""
-    header: str = "X-Api-Key"
+    keys: KeyRing | Mapping[str, Any] = field(repr=False)
+    """Afterwards a KeyRing, which holds digests only."""
+    sources: Source | Collection[Source] = (Header("x-api-key"),)
+    """Where keys stand. In Authorization after the word that `scheme` says."""
+    scheme: str = field(default="ApiKey", kw_only=True)
+    ttl: float = field(default=5.0, kw_only=True)
+    """Seconds that what a store says of a key is remembered: what other processes revoke works here for no longer."""
+    grace: float = field(default=0.0, kw_only=True)
+    """Seconds more that it counts while the store does not answer."""
+    remember: int = field(default=10_000, kw_only=True)
+    """How many keys are remembered, and as many that don't exist."""
+    track_use: bool = field(default=True, kw_only=True)
+    """Whether the time of last use is written to the store, once a minute."""
 
     def check(self) -> None:
-        if field_name(self, self.header) == "authorization":
-            raise self.mistake("Authorization carries schemes", fix="give API keys a field of their own")
-        if not isinstance(self.keys, Mapping) or not self.keys:
-            raise self.mistake("keys is not a mapping of keys to owners", fix='keys={"sha256:<hex>": "acme"}')
-        owners: dict[str, Principal] = {}
-        for place, (key, whose) in enumerate(self.keys.items()):
-            digest = self._digest(place, key)
-            if digest in owners:
-                raise self.mistake(f"key {place} stands twice")
-            owners[digest] = self._principal(place, digest, {"owner": whose} if isinstance(whose, str) else whose)
-        object.__setattr__(self, "keys", MappingProxyType(owners))
-
-    def _digest(self, place: int, key: object) -> str:
-        """In hex. What is said of a key names its place: no secret gets into a message."""
-        if not isinstance(key, str):
-            raise self.mistake(f"key {place} is not a string")
-        if key.startswith("sha256:"):
-            hashed = _is_digest(key)
-            if hashed is None:
-                raise self.mistake(f"key {place}: sha256: is not followed by 64 hexadecimal digits")
-            return hashed[1].lower()
-        if len(key) < _SHORTEST or _is_key(key) is None:
+        object.__setattr__(self, "sources", checked_sources(self, self.sources))
+        # The scheme is a token, as the name of a field is (RFC 9110 §11.1).
+        if not isinstance(self.scheme, str) or not Header(self.scheme).valid:
+            raise self.mistake(f"scheme={self.scheme!r} is no authentication scheme", fix='scheme="ApiKey"')
+        for name in ("ttl", "grace"):
+            value: object = getattr(self, name)
+            if type(value) not in (int, float) or not 0.0 <= value <= _DAY:  # type: ignore[operator]
+                raise self.mistake(f"{name}={value!r} is not a number of seconds up to a day")
+        if type(self.remember) is not int or self.remember < 1:
+            raise self.mistake(f"remember={self.remember!r} is not a positive number")
+        if isinstance(self.keys, Mapping) and self.keys:
+            records = [self._record(place, key, whose) for place, (key, whose) in enumerate(self.keys.items())]
+            object.__setattr__(self, "keys", self._written_down(records))
+        elif not isinstance(self.keys, KeyRing):
             raise self.mistake(
-                f"key {place} has fewer than {_SHORTEST} characters, or others than visible ASCII without commas",
-                fix="secrets.token_urlsafe(32) makes good ones",
+                "keys is neither a KeyRing nor a mapping of keys to owners",
+                fix='keys={"sha256:<hex>": "acme"}, or KeyRing("redis://...")',
             )
-        return sha256(key.encode()).hexdigest()
 
-    def _principal(self, place: int, digest: str, whose: object) -> Principal:
-        if not isinstance(whose, Mapping) or not isinstance(whose.get("owner"), str) or not whose["owner"]:
+    def _record(self, place: int, key: object, whose: object) -> KeyRecord:
+        """What is said of a key names its place: no secret gets into a message."""
+        given = {"owner": whose} if isinstance(whose, str) else whose
+        if not isinstance(given, Mapping) or not isinstance(given.get("owner"), str) or not given["owner"]:
             raise self.mistake(f"key {place} has no owner", fix='give a name, or {"owner": ..., "scopes": ..., "roles": ...}')
-        if not _MEMBERS.issuperset(whose):
+        if not set(_MEMBERS).issuperset(given):
             raise self.mistake(f"key {place}: there are only {', '.join(sorted(_MEMBERS))}")
-        scopes, roles = (whose.get(name, ()) for name in ("scopes", "roles"))
-        for values in (scopes, roles):
-            if isinstance(values, str) or not isinstance(values, Collection) or not all(isinstance(one, str) for one in values):
-                raise self.mistake(f"key {place}: scopes and roles are collections of strings")
-        return Principal("api_key", "", whose["owner"], digest[:16], frozenset(scopes), frozenset(roles))
+        try:
+            digest = digest_of(key)
+        except ValueError as error:
+            raise self.mistake(f"key {place} {error}", fix="secrets.token_urlsafe(32) makes good ones") from None
+        try:
+            return KeyRecord(id=digest[:16], secrets=(KeySecret(digest),), **given)
+        except ValueError as error:
+            raise self.mistake(f"key {place}: {error}") from None
+
+    def _written_down(self, records: list[KeyRecord]) -> KeyRing:
+        try:
+            return KeyRing(_WrittenDown(records))
+        except ValueError:
+            raise self.mistake("a key stands twice") from None
 
     def open(self, opening: Opening) -> Verifier:
-        return KeyVerifier(self.header.lower(), {bytes.fromhex(digest): owner for digest, owner in self.keys.items()})
+        ring = self.keys
+        assert isinstance(ring, KeyRing)
+        try:
+            ring.store.check(opening.protocol)
+        except ConfigurationError as error:
+            raise self.mistake(str(error)) from None
+        sources = checked_sources(self, self.sources)
+        terms = Terms(sources, self.scheme, self.ttl, self.grace, self.remember, self.track_use and ring.store.tracks_use)
+        return KeyVerifier(opening.services, ring, terms)
 
 
-class KeyVerifier(Verifier):
-    """API keys at work: one hash and one look-up, whatever the key; how long it takes says nothing about the others."""
+class _WrittenDown(MemoryKeys):
+    """Keys of the configuration: nobody asks when they were used."""
 
-    def __init__(self, header: str, owners: Mapping[bytes, Principal]) -> None:
-        self.challenges = {"api_key": "ApiKey"}
-        self.missing = ("api_key_missing", "The request carries no API key.")
-        self._header = header
-        self._owners = owners
-
-    def verify(self, exchange: Exchange) -> Verdict:
-        value = exchange.request.header(self._header)
-        if value is None:
-            return None
-        found = self._owners.get(sha256(value.encode("latin-1")).digest())
-        if found is None:
-            if "," in value:  # no key has one: it joins two lines
-                raise BadRequest(f"The request has several {self._header} fields.", code="ambiguous_credentials")
-            challenge = 'ApiKey error="invalid_key"'
-            raise Unauthorized("The API key is not known.", code="api_key_invalid", headers=[("www-authenticate", challenge)])
-        return found
+    tracks_use = False

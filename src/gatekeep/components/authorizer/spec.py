@@ -125,6 +125,10 @@ class Authorize(Spec):
                 raise self.mistake(f"claims: {name!r} is to be one of {wanted!r}", fix="at least one string, number or bool")
 
     @property
+    def demands(self) -> frozenset[str]:
+        return frozenset() if self.optional else self.scopes
+
+    @property
     def conditional(self) -> bool:
         """Whether it asks for more than a known caller."""
         return bool(self.scopes or self.any_scope or self.roles or self.any_role or self.claims or self.when is not None)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable, Collection, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from hashlib import sha256
 from math import inf
 from types import MappingProxyType
@@ -53,15 +53,15 @@ class Credential:
 
 
 class Known:
-    """A credential as it is remembered: with the principal that it makes, and the signing keys of the last days."""
+    """A credential as it is remembered: with the principals that it makes, and the signing keys of the last days."""
 
-    __slots__ = ("_keys", "_secret", "expires", "principal", "session_token")
+    __slots__ = ("_keys", "_secret", "expires", "of_field", "of_query", "session_token")
 
     _MOST = 16
     """More days than presigned requests live."""
 
     def __init__(self, access_key: str, credential: Credential) -> None:
-        self.principal = Principal(
+        self.of_query = Principal(
             kind="sigv4",
             id=credential.owner or access_key,
             client_id=access_key,
@@ -69,6 +69,8 @@ class Known:
             roles=frozenset(credential.roles),
             claims=MappingProxyType({**credential.claims, "access_key_id": access_key}),
         )
+        # The same, of a request whose Authorization field is the signature.
+        self.of_field = replace(self.of_query, proof="authorization")
         self.session_token = credential.session_token
         self.expires = inf if credential.expires is None else credential.expires
         self._secret = credential.secret

@@ -12,10 +12,11 @@ from typing import cast
 
 from ....component import Services
 from ....effects import Flow
-from ....errors import BadRequest
+from ....errors import BadRequest, Unauthorized
 from ....exchange import Exchange, Principal
 from ....message import Request
-from ....stores import Bucket, BucketStore, LocalBucketStore
+from ....sources import Header, Query
+from ....stores import Bucket, BucketStore, LocalBucketStore, Taken
 from ..authenticator import Verdict, Verifier
 from .canonical import (
     canonical_query,
@@ -43,6 +44,7 @@ class SignatureVerifier(Verifier):
     def __init__(self, services: Services, credentials: Credentials, rules: Rules) -> None:
         self.challenges = {"sigv4": CHALLENGE}
         self.missing = ("signature_missing", "The request is not signed.")
+        self.reads = (Header("authorization"), Header("x-amz-security-token"), Query("X-Amz-Signature"), Query(TOKEN))
         self._wall = services.clock.wall
         self._store = services.store
         self._credentials = credentials
@@ -178,27 +180,29 @@ class SignatureVerifier(Verifier):
         return quoted_path(raw, once=rules.encode_once)
 
     def _conclude(self, exchange: Exchange, found: Presented, known: Known) -> Principal | Flow[Verdict]:
+        principal = known.of_field if found.expires is None else known.of_query
         if not self._rules.once:
-            return known.principal
+            return principal
         left = self._until(found) - self._wall() + 1.0
         # One token, and the next when the signature has expired.
         bucket = Bucket(f"sigv4:{found.signature}", 1.0 / left, 1.0)
         store = self._store
         if isinstance(store, LocalBucketStore):
-            return self._first(known, store.take_now([bucket], exchange.monotonic).refused is None)
-        return self._take(known, cast(BucketStore, store), bucket)
+            _check_first(store.take_now([bucket], exchange.monotonic))
+            return principal
+        return self._take(principal, cast(BucketStore, store), bucket)
 
-    def _take(self, known: Known, store: BucketStore, bucket: Bucket) -> Flow[Verdict]:
-        taken = yield from store.take([bucket])
-        return self._first(known, taken.refused is None)
-
-    def _first(self, known: Known, first: bool) -> Principal:
-        if not first:
-            raise refusal("signature_replayed", "The signature was used already.")
-        return known.principal
+    def _take(self, principal: Principal, store: BucketStore, bucket: Bucket) -> Flow[Verdict]:
+        _check_first((yield from store.take([bucket])))
+        return principal
 
 
-def _unknown() -> Exception:
+def _check_first(taken: Taken) -> None:
+    if taken.refused is not None:
+        raise refusal("signature_replayed", "The signature was used already.")
+
+
+def _unknown() -> Unauthorized:
     return refusal("unknown_access_key", "The access key is not known.")
 
 

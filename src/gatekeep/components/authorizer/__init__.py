@@ -3,6 +3,7 @@
 from .all_of import all_of
 from .any_of import any_of
 from .api_key import ApiKey
+from .api_keys import KeyRing
 from .authenticator import Authenticator, Opening, Verifier
 from .cognito import Cognito
 from .component import Authorizer
@@ -11,6 +12,7 @@ from .introspection import Introspection
 from .jwt import ANY, JWT
 from .revocation import Revocations
 from .saml import SAML
+from .sigv4 import Credential, SigV4
 from .spec import Authorize
 
 __all__ = [
@@ -22,10 +24,13 @@ __all__ = [
     "Authorize",
     "Authorizer",
     "Cognito",
+    "Credential",
     "CustomAuthorizer",
     "Introspection",
+    "KeyRing",
     "Opening",
     "Revocations",
+    "SigV4",
     "Verifier",
     "all_of",
     "any_of",

@@ -37,4 +37,4 @@ def entry(body=b"body", *, epoch=0, tags=(), form="wsgi", born=0.0, ttl=60.0, st
 
 def nothing(name):
     """The header look-up of a request without fields."""
-    return None
+    return

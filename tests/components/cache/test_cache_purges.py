@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 import pytest
+from cache_kit import entry, key
 from hypothesis import given
 from hypothesis import strategies as st
 
 from gatekeep.components.cache.purges import Purge, Purges, one_purge
-from cache_kit import entry, key
 
 
 @pytest.mark.parametrize(

@@ -4,16 +4,16 @@ from __future__ import annotations
 
 import json
 import zlib
-from datetime import date, datetime
+from datetime import UTC, date, datetime
 from decimal import Decimal
-from enum import Enum
+from enum import Enum, StrEnum
 from uuid import UUID
 
 import pytest
+from cache_kit import entry
 from hypothesis import example, given
 from hypothesis import strategies as st
 
-from cache_kit import entry
 from gatekeep.components.cache.digest import Unshareable, digest
 from gatekeep.components.cache.form import FORMS
 from gatekeep.components.cache.wire import Broken, Stamp, Wire, _checksum
@@ -262,7 +262,7 @@ class Colour(Enum):
     BLUE = 2
 
 
-class Shade(str, Enum):
+class Shade(StrEnum):
     RED = "red"
 
 
@@ -304,7 +304,7 @@ def test_sets_are_digested_without_regard_to_their_order():
         (Colour.RED, Colour.BLUE),
         (Shade.RED, "red"),
         (UUID(int=1), UUID(int=2)),
-        (date(2026, 1, 1), datetime(2026, 1, 1)),
+        (date(2026, 1, 1), datetime(2026, 1, 1, tzinfo=UTC)),
         (Decimal("1.0"), Decimal("1.00")),
         (UUID(int=1), UUID(int=1).bytes),
     ],

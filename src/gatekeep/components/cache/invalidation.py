@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Iterator
 from typing import TYPE_CHECKING
 from urllib.parse import unquote, urljoin, urlsplit
 
 from ...effects import Flow
+from ...errors import DependencyError
 from ...exchange import Exchange
 from ...message import Response
 from .policy import invalidates
@@ -16,6 +18,8 @@ if TYPE_CHECKING:
     from .storage import Storage
 
 __all__ = ["invalidate"]
+
+_log = logging.getLogger("gatekeep.cache")
 
 
 def invalidate(storage: Storage, exchange: Exchange, response: Response) -> Flow[None] | None:
@@ -28,7 +32,10 @@ def invalidate(storage: Storage, exchange: Exchange, response: Response) -> Flow
 
 def _each(flows: list[Flow[None]]) -> Flow[None]:
     for flow in flows:
-        yield from flow
+        try:
+            yield from flow
+        except DependencyError as error:  # what the request has changed is changed
+            _log.error("a target is purged in this process, and in the others when the store is back: %s", error)
 
 
 def _targets(exchange: Exchange, response: Response) -> Iterator[tuple[str, str, str, str]]:

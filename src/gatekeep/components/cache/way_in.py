@@ -160,8 +160,9 @@ class WayIn:
         """Look in the shared store, and decide again."""
         route = self._route
         request = errand.exchange.request
-        yield from route.storage.fetch(errand.key, request.header)
-        return (yield from _driven(self._act(errand, route.find(request, errand.key), last=True)))
+        fetched = yield from route.storage.fetch(errand.key, request.header)
+        found = route.find(request, errand.key, landed=fetched is not None)
+        return (yield from _driven(self._act(errand, found, last=True)))
 
     def _use(self, errand: _Errand, entry: Entry, now: float, collapsed: str | None = None) -> Response:
         """The answer from a stored one. `collapsed`: why the app was to be asked, where another request has done it."""

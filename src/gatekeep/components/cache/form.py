@@ -45,7 +45,7 @@ _DROPPED = (
 _UNTOLD_BY_304 = ("content-encoding", "content-language", "content-length", "content-range", "content-type", "last-modified")
 """Metadata of a body that a 304 leaves with the client (RFC 9110 §15.4.5)."""
 
-_OF_THE_BODY = ("content-encoding", "content-length", "content-md5", "content-range", "content-type", "etag")
+_OF_THE_BODY = ("content-encoding", "content-length", "content-md5", "content-range", "etag")
 """Fields that belong to the stored body, whatever a 304 says (RFC 9111 §3.2)."""
 
 _WARNING = '199 gatekeep "Cache-control headers were ignored because the caller was unauthorized."'

@@ -105,16 +105,13 @@ def live(head: Answered, terms: Terms, seconds: float, now: float, wall: float, 
     control = head.control
     if terms.http:
         control = governing(head)
-        if head.age < 0:
-            born, seconds = now, 0.0  # nobody knows how old it is
-        else:
-            born = now - _age(head, wall, delay)
+        born = now - _age(head, wall, delay)
         expires = born + seconds
         strict = not _STRICT.isdisjoint(control)
         revalidate = _window(control, "stale-while-revalidate", terms.stale_while_revalidate)
         error = _window(control, "stale-if-error", terms.stale_if_error)
     else:
-        born = now - head.age if head.age > 0 else now
+        born = now - head.age
         expires = now + seconds
         strict = bool(control) and not _STRICT_BY_TTL.isdisjoint(control)
         revalidate, error = terms.stale_while_revalidate, terms.stale_if_error

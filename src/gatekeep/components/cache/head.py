@@ -18,7 +18,7 @@ class Answered:
     `pairs` are the fields that belong into an entry (RFC 9111 §3.1), `size` the bytes of their text. `control` are the
     directives of Cache-Control, `targeted` those of CDN-Cache-Control, None when absent or malformed (RFC 9213 §2.1).
     `vary`: lower-case names in order, each once. `length`: Content-Length in bytes, None when absent, -1 when it is no number.
-    `age`: seconds, as a cache behind the app gave it; 0 when absent, -1 when it is no number.
+    `age`: seconds, as a cache behind the app gave it; 0 when absent or no number, of several the first (RFC 9111 §5.1).
     """
 
     __slots__ = (
@@ -93,7 +93,7 @@ class Answered:
             elif name == "cdn-cache-control":
                 self.targeted = read_targeted(_text(value))
             elif name == "age":
-                self.age = _number(value)
+                self.age = max(0, _number(value.partition(form.comma)[0]))
             else:  # connection
                 hops = {form.named(hop) for hop in _names(value)}
                 self.pairs = [pair for pair in self.pairs if pair[0].lower() not in hops]

@@ -19,6 +19,8 @@ __all__ = ["SLACK", "Full", "Moment", "State", "Table", "adjust", "look", "relea
 
 SLACK = 1e-6
 """What float rounding may be off by; as for buckets."""
+_PAST = 2e-6
+"""Seconds by which a moment has to be past, where it counts itself; more than what is rounded away when clients are told."""
 _NOMINAL_WAIT = 1.0
 """Seconds to wait for a place: nobody knows."""
 _KEPT = 400 * 86400.0
@@ -144,7 +146,7 @@ class _Sliding(State[Window]):
             part, past = 1 - room / self.before if self.before else 0.0, into
         else:
             part, past = max(0.0, 1 - (demand.limit - need + 1) / self.used), into - demand.period
-        return max(0.0, part * demand.period - past + SLACK)
+        return max(0.0, part * demand.period - past + _PAST)
 
     def take(self, demand: Window, amount: float, at: Moment) -> None:
         self.left(demand, at)
@@ -187,13 +189,13 @@ class _Moving(State[Window]):
         for when, amount in self.hits:
             lacking -= amount
             if lacking <= SLACK:
-                return max(0.0, when + demand.period - at[0]) + SLACK
+                return max(0.0, when + demand.period - at[0]) + _PAST
         return 0.0
 
     def take(self, demand: Window, amount: float, at: Moment) -> None:
         self.hits.append((at[0], amount))
         self.used += amount
-        self.until = at[0] + demand.period + SLACK
+        self.until = at[0] + demand.period + _PAST
 
     def give(self, demand: Window, change: Change, at: Moment) -> None:
         if change.age > demand.period:

@@ -9,15 +9,17 @@ from __future__ import annotations
 import logging
 from collections.abc import Sequence
 from functools import partial
-from typing import cast
+from typing import TYPE_CHECKING, cast
 
 from ...component import Services
 from ...effects import Flow
 from ...errors import DependencyError
 from ...exchange import Exchange
 from ...forks import reset_after_fork
-from ...lifecycle import Periodic
 from ...stores import Change, Lease, LimitStore, LocalLimitStore, Store
+
+if TYPE_CHECKING:
+    from ...lifecycle import Periodic
 
 __all__ = ["Settlement"]
 

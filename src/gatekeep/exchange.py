@@ -20,13 +20,13 @@ if TYPE_CHECKING:
     from .pipeline import Frame, Pipeline
     from .routing import Endpoint, Params
 
-__all__ = ["ANONYMOUS", "Exchange", "Principal", "current", "principal"]
+__all__ = ["ANONYMOUS", "VALID", "Exchange", "Principal", "current", "principal"]
 
 _log = logging.getLogger("gatekeep")
 
 _NO_TAGS: frozenset[str] = frozenset()
 
-_NO_CLAIMS: Mapping[str, Any] = MappingProxyType({})
+_NOTHING: Mapping[str, Any] = MappingProxyType({})
 """Read-only: a Principal may serve many requests, and what one could write the next would believe."""
 
 
@@ -41,7 +41,7 @@ class Principal:
     client_id: str | None = None
     scopes: frozenset[str] = frozenset()
     roles: frozenset[str] = frozenset()
-    claims: Mapping[str, Any] = field(default_factory=lambda: _NO_CLAIMS, compare=False)
+    claims: Mapping[str, Any] = field(default_factory=lambda: _NOTHING, compare=False)
     proof: str | None = field(default=None, compare=False)
     """The request field, in lower case, that proved it and said no more than this principal does; None where nobody knows."""
 
@@ -59,6 +59,8 @@ class Principal:
 
 
 ANONYMOUS = Principal("anonymous")
+VALID = "valid"
+"""The key in `Exchange.state` of what the validator has judged."""
 
 ZERO_COPY = ("http.response.pathsend", "http.response.zerocopysend")
 """ASGI extensions by which an app sends bytes that nobody in between sees."""
@@ -151,6 +153,12 @@ class Exchange:
     def variables(self) -> Mapping[str, str]:
         """The stage's variables."""
         return self.site.variables
+
+    @property
+    def valid(self) -> Mapping[str, Any]:
+        """What the validator has judged, by part of the request ("path", "query", "headers", "cookies", "body"), coerced."""
+        valid: Mapping[str, Any] = self.state.get(VALID, _NOTHING)
+        return valid
 
     @property
     def guard(self) -> object:

@@ -68,8 +68,10 @@ _AWS_BY_STATUS = {
     403: _Wording(403, "AccessDeniedException", "User is not authorized to access this resource", "Message"),
     409: _Wording(409, "ConflictException", "Conflict"),
     413: _Wording(413, "RequestTooLargeException", "Request Too Long"),
+    414: _Wording(414, "BadRequestException", "Request URI too long"),
     415: _Wording(415, "BadRequestException", "Unsupported Media Type"),
     429: _Wording(429, "TooManyRequestsException", "Too Many Requests"),
+    431: _Wording(431, "BadRequestException", "Request Header Fields Too Large"),
     503: _Wording(503, "ServiceUnavailableException", "Service Unavailable"),
 }
 _AWS_FAULT = _Wording(500, "InternalServerErrorException", "Internal server error")
@@ -93,13 +95,19 @@ def aws(denied: Denied, request_id: str, headers: Headers) -> Response:
     return Response(wording.status, headers, body)
 
 
+_AWS_KEYS = {"header": "method.request.header.", "path": "method.request.path.", "query": "method.request.querystring."}
+
+
 def _invalid(denied: Denied) -> str:
-    # Parameter errors beat body errors, as recorded of REST APIs.
-    missing = [
-        str(error.get("pointer", "")).lstrip("/") or str(error.get("name", ""))
-        for error in denied.errors
-        if error.get("in") in ("query", "header", "path")
-    ]
+    # Parameter errors beat body errors, and names come in the order of their full keys, as recorded of REST APIs.
+    parameters = [error for error in denied.errors if error.get("in") in _AWS_KEYS]
+    wrong = [(f"{_AWS_KEYS[error['in']]}{_unescaped(error['pointer'])}", error) for error in parameters]
+    missing = [key.split(".", 3)[3] for key, error in sorted(wrong, key=lambda pair: pair[0]) if error["keyword"] == "required"]
     if missing:
         return f"Missing required request parameters: [{', '.join(missing)}]"
-    return "Invalid request body"
+    return "Invalid request parameters" if wrong else "Invalid request body"
+
+
+def _unescaped(pointer: str) -> str:
+    """The name that a JSON pointer of one step leads to (RFC 6901 §4)."""
+    return pointer[1:].replace("~1", "/").replace("~0", "~")

@@ -74,6 +74,11 @@ class Spec:
         return False
 
     @property
+    def demands(self) -> frozenset[str]:
+        """The scopes that every caller must have because of this spec."""
+        return frozenset()
+
+    @property
     def about(self) -> type[Spec]:
         """The kind of spec that this one speaks of: its own, or the one that it turns off."""
         return type(self)
@@ -141,6 +146,12 @@ class Plan(NamedTuple):
     """Whether some spec makes the answer depend on the principal."""
     stage: str | None
     variables: Mapping[str, str]
+    scopes: frozenset[str] = frozenset()
+    """The scopes that some spec on the route demands of every caller."""
+    app_document: Callable[[], Mapping[str, Any] | None] = lambda: None
+    """Makes the OpenAPI document that the app generates of its routes, where it does; another function with each compilation."""
+    beside: frozenset[type[Spec]] = frozenset()
+    """The kinds of specs that stand on views and Routes of the same path, for whatever method."""
 
 
 RequestHook = Callable[[Exchange], HookResult]

@@ -10,10 +10,13 @@ GatekeepError
     ├── NotFound              404
     ├── Conflict              409
     ├── PayloadTooLarge       413  holds in report mode too
+    ├── UriTooLong            414
     ├── UnsupportedMediaType  415
     ├── Invalid               400  the validator's, with a list of violations
     ├── Throttled             429
+    ├── HeadersTooLarge       431
     ├── InternalError         500  a fault of the gateway or of a component; details are in the log only
+    ├── InvalidAnswer         500  the app's answer is not what was declared, with a list of violations
     ├── NotGuarded            500  an endpoint was reached around its pipeline
     └── Unavailable           503
 """
@@ -31,8 +34,10 @@ __all__ = [
     "DependencyError",
     "Forbidden",
     "GatekeepError",
+    "HeadersTooLarge",
     "InternalError",
     "Invalid",
+    "InvalidAnswer",
     "NotFound",
     "NotGuarded",
     "Origin",
@@ -41,6 +46,7 @@ __all__ = [
     "Unauthorized",
     "Unavailable",
     "UnsupportedMediaType",
+    "UriTooLong",
 ]
 
 
@@ -125,6 +131,10 @@ class PayloadTooLarge(Denied):
     holds_in_report_mode = True
 
 
+class UriTooLong(Denied):
+    status, code, title = 414, "uri_too_long", "URI Too Long"
+
+
 class UnsupportedMediaType(Denied):
     status, code, title = 415, "unsupported_media_type", "Unsupported Media Type"
 
@@ -137,9 +147,17 @@ class Throttled(Denied):
     status, code, title = 429, "throttled", "Too Many Requests"
 
 
+class HeadersTooLarge(Denied):
+    status, code, title = 431, "headers_too_large", "Request Header Fields Too Large"
+
+
 class InternalError(Denied):
     status, code, title = 500, "internal_error", "Internal Server Error"
     holds_in_report_mode = True
+
+
+class InvalidAnswer(Denied):
+    status, code, title = 500, "invalid_answer", "Internal Server Error"
 
 
 class NotGuarded(Denied):

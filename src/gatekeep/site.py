@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import functools
 from collections.abc import Collection, Iterable, Mapping, Sequence
-from itertools import combinations_with_replacement
+from itertools import chain, combinations_with_replacement
 from types import MappingProxyType
 from typing import TYPE_CHECKING, Any, TypeAlias
 
@@ -60,7 +61,9 @@ class Site(ExchangeSite):
 
     __slots__ = (
         "_ambiguous",
+        "_app_document",
         "_combined",
+        "_kinds",
         "_memo",
         "_reads_escapes",
         "_refused",
@@ -127,6 +130,8 @@ class Site(ExchangeSite):
         self._table: tuple[Resolver | None, dict[Endpoint, _Policy]] = (None, {})
         """Resolver and policies; one value, so that no request sees one of them new and the other old."""
         self._combined: dict[tuple[tuple[int, ...], bool], tuple[Endpoint, Pipeline]] = {}
+        self._kinds: dict[str, set[type[Spec]]] = {}
+        """By template: the kinds of specs on the views that share it, for whatever method."""
         self._memo: dict[tuple[str, str, str, str, bool], _Found] | None = {}
         """What was found of late, where nothing but this key decides; callers choose paths: bounded."""
         self.bare: dict[tuple[str, str], Bare] = {}
@@ -143,10 +148,15 @@ class Site(ExchangeSite):
         self._routes = RouteTable(self.gateway.routes)
         self._combined = {}
         resolver = self.adapter.read() if self.adapter is not None else None
+        self._app_document = functools.cache(self.adapter.document if self.adapter is not None else lambda: None)
         policies: dict[Endpoint, _Policy] = {}
         reached: set[int] = set()
-        for endpoint in resolver.endpoints if resolver is not None else ():
-            marks = view_marks(endpoint.view)
+        found = [(endpoint, view_marks(endpoint.view)) for endpoint in resolver.endpoints] if resolver is not None else []
+        self._kinds = {}
+        for endpoint, marks in found:
+            marked = [*marks.common, *chain.from_iterable(marks.by_method.values())]
+            self._kinds.setdefault(endpoint.template, set()).update(map(type, marked))
+        for endpoint, marks in found:
             reached |= marks.reached
             if marks.overridden:
                 spec, override = marks.overridden[0]
@@ -270,6 +280,9 @@ class Site(ExchangeSite):
             personal=any(spec.reads_principal for spec in every),
             stage=self.stage,
             variables=self.variables,
+            beside=self._beside(endpoint) if endpoint is not None else frozenset(),
+            scopes=frozenset().union(*(spec.demands for spec in every)),
+            app_document=self._app_document,
         )
         bound = []
         for component in gateway.components:
@@ -283,6 +296,11 @@ class Site(ExchangeSite):
             bound.append(Bound(_Refusal(gateway.services), Hooks(on_request=_raising(refusal))))
         key = endpoint.key if endpoint is not None else None
         return Pipeline(bound, key=key, render=gateway.render, reroute=gateway.reroute, by_method=by_method, by_path=by_path)
+
+    def _beside(self, endpoint: Endpoint) -> frozenset[type[Spec]]:
+        """The kinds of specs that stand for any method of an endpoint's path."""
+        near = (route for route in self._routes.routes if may_meet(route.template.segments, endpoint.segments))
+        return frozenset(self._kinds.get(endpoint.template, ())).union(*(map(type, route.specs) for route in near))
 
     def _placed(self, layers: Sequence[Layer]) -> list[Placed]:
         """Every spec that stands somewhere for a route, weak to strong: the gateway's and the stage's before its own."""

@@ -9,7 +9,7 @@ from .metrics import MetricsEmitter
 from .stages import Stage, StageRouter
 from .throttler import EarlyThrottler, LoadShedder, Throttler, Usage, UsagePlan
 from .transformer import Transformer
-from .validator import Validator
+from .validator import AnswerValidator, Validator
 
 __all__ = ["STANDARD", "Stage", "StageRouter", "Throttler", "Usage", "UsagePlan"]
 
@@ -24,6 +24,7 @@ STANDARD: tuple[type[Component], ...] = (
     Validator,
     ResponseCache,
     Transformer,
+    AnswerValidator,
 )
 """Cheap checks first; the body is not read before the caller is known; a cached answer never skips authorization.
 

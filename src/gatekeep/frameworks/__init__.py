@@ -7,7 +7,7 @@ here unless the app's own class came from it.
 from __future__ import annotations
 
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from typing import Any, Protocol
 
 from ..effects import Protocol as Wire
@@ -47,6 +47,9 @@ class Adapter(Protocol):
 
     def read(self) -> Resolver:
         """Compile the app's route table as it is now."""
+
+    def document(self) -> Mapping[str, Any] | None:
+        """The OpenAPI document that the app generates of its routes as they are now; None where it does not."""
 
     def arm(self, guard: Guard) -> None:
         """Put the guard at the dispatch point of every endpoint, those added later included. Once per app, at once.

@@ -7,7 +7,7 @@ URLconf is compiled in django_table.py, the guard's question is in django_guard.
 from __future__ import annotations
 
 import inspect
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -55,6 +55,10 @@ class DjangoAdapter:
     def read(self) -> DjangoTable:
         """Compile the ROOT_URLCONF as it is now; what a middleware puts into `request.urlconf` is not in it, and refused."""
         return DjangoTable(self.protocol)
+
+    def document(self) -> Mapping[str, Any] | None:
+        """This framework describes no app."""
+        return None
 
     def arm(self, guard: Guard) -> None:
         """Guard every resolved request of this handler before any view middleware runs, and its method before the view does.

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import copy
 import functools
-from collections.abc import Awaitable, Callable, Iterator
+from collections.abc import Awaitable, Callable, Iterator, Mapping
 from typing import Any
 
 import fastapi
@@ -63,6 +63,14 @@ class FastAPIAdapter(StarletteAdapter):
     @classmethod
     def fits(cls, app: object) -> bool:
         return isinstance(app, fastapi.FastAPI)
+
+    def document(self) -> Mapping[str, Any] | None:
+        # Made anew, and the app's own left as it is: the app may not be complete yet, and some versions keep their first one.
+        made, self.app.openapi_schema = self.app.openapi_schema, None
+        try:
+            return self.app.openapi()
+        finally:
+            self.app.openapi_schema = made
 
     def _check(self) -> None:
         super()._check()

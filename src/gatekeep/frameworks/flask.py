@@ -61,6 +61,10 @@ class FlaskAdapter:
         """Compile `app.url_map` and `app.view_functions` as they are now."""
         return FlaskTable(self.app)
 
+    def document(self) -> Mapping[str, Any] | None:
+        """This framework describes no app."""
+        return None
+
     def arm(self, guard: Guard) -> None:
         """Guard every request that has an endpoint before any hook, preprocessor or view runs, whatever is added later.
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import functools
 import threading
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Mapping
 from typing import TYPE_CHECKING, Any
 
 import starlette
@@ -42,6 +42,10 @@ class StarletteAdapter:
     def read(self) -> Table:
         """Compile the app's routes, and those of the apps mounted in it, as they are now."""
         return read(self.app)
+
+    def document(self) -> Mapping[str, Any] | None:
+        """This framework describes no app."""
+        return None
 
     def arm(self, guard: Guard) -> None:
         """Guard every route, also those of mounted apps, and whatever is added later.

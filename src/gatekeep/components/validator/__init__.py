@@ -1,6 +1,6 @@
-"""The validator: what gets in."""
+"""The validator: what gets in, and whether what goes out is what was declared."""
 
-from .component import Validator
+from .component import AnswerValidator, Validator
 from .spec import Validate
 
-__all__ = ["Validate", "Validator"]
+__all__ = ["AnswerValidator", "Validate", "Validator"]

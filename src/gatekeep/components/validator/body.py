@@ -1,16 +1,17 @@
-"""Body: whether a request's body is of a type that the route takes, and what its JSON says."""
+"""Body: whether a request's body is of a type that the route takes, in an encoding that it takes, and what it says."""
 
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Sequence
-from typing import Any, Final
+from collections.abc import Collection, Mapping
+from typing import Any
 
-from ... import strict_json
-from ...errors import UnsupportedMediaType
+from ...effects import Flow
+from ...errors import PayloadTooLarge, UnsupportedMediaType
 from ...exchange import Exchange
 from ...message import Request
-from .schema import Schema
+from .encodings import Undecodable, decoded
+from .media import NO_BODY, Bounds, Reader
 from .violations import Violation, violation
 
 __all__ = ["NO_BODY", "BodyCheck"]
@@ -19,51 +20,103 @@ _REQUIRED_IN = frozenset({"POST", "PUT", "PATCH"})
 """Methods whose requests mean nothing without a body; in others it is judged when there is one."""
 _CHARSET = re.compile(r';[ \t]*charset="?([^";]*)"?', re.IGNORECASE)
 
-NO_BODY: Final = object()
-"""What `check` gives where there is no body, and none is needed."""
-
 
 class BodyCheck:
-    """`content_types` are media types in lower case without parameters."""
+    """`readers` by media type in lower case without parameters, or "type/*" or "*/*"; `required` None goes by the method."""
 
-    __slots__ = ("_exact", "_max_depth", "_max_values", "_schema", "_types")
+    __slots__ = ("_by_header", "_encodings", "_max_body", "_max_ratio", "_max_size", "_ranges", "_readers", "_required")
 
-    def __init__(self, schema: Schema, content_types: Sequence[str], max_depth: int, max_values: int) -> None:
-        self._schema = schema
-        self._types = frozenset(content_types)
-        self._exact = frozenset(
-            f"{content_type}{charset}"
-            for content_type in content_types
-            for charset in ("", "; charset=utf-8", ";charset=utf-8", "; charset=UTF-8", ";charset=UTF-8")
+    def __init__(
+        self,
+        readers: Mapping[str, Reader],
+        bounds: Bounds,
+        *,
+        required: bool | None,
+        encodings: Collection[str],
+        max_ratio: float,
+        max_body: int,
+    ) -> None:
+        self._readers = {media_type: reader for media_type, reader in readers.items() if "*" not in media_type}
+        self._ranges = sorted(
+            ((media_type.removesuffix("*"), reader) for media_type, reader in readers.items() if media_type.endswith("/*")),
+            key=lambda pair: pair[0] == "*/",
         )
+        self._by_header = {
+            f"{media_type}{charset}": reader
+            for media_type, reader in self._readers.items()
+            for charset in ("", "; charset=utf-8", ";charset=utf-8", "; charset=UTF-8", ";charset=UTF-8")
+        }
         """The common ways to write them, so that most requests need no parsing."""
-        self._max_depth = max_depth
-        self._max_values = max_values
+        self._required = required
+        self._encodings = frozenset({*encodings, *(["x-gzip"] if "gzip" in encodings else [])})
+        self._max_ratio = max_ratio
+        self._max_size = bounds.size
+        self._max_body = max_body
 
-    def check(self, exchange: Exchange, found: list[Violation], clock: Callable[[], float]) -> Any:
-        """The parsed body, or NO_BODY; what is wrong with it is added to `found`. Raises UnsupportedMediaType."""
+    def receive(self, exchange: Exchange) -> Flow[None]:
+        """Read the body, no more of it than its type may have. Raises UnsupportedMediaType, PayloadTooLarge."""
+        request = exchange.request
+        limit = self._max_body
+        length = request.header("content-length")
+        if length != "0" and (length is not None or request.header("transfer-encoding") is not None):
+            # By what the head says, before a byte is read; a body that nothing announced is looked at when it is there.
+            if self._reader(request).parses:
+                limit = min(limit, self._max_size)
+            self._encoding(request)
+        yield from request.read(limit)
+
+    def check(self, exchange: Exchange, found: list[Violation]) -> Any:
+        """The value of the body, or NO_BODY; what is wrong is added to `found`. Raises UnsupportedMediaType, PayloadTooLarge."""
         request = exchange.request
         body = request.body
         if not body:
-            if request.method in _REQUIRED_IN:
+            required = self._required
+            if required or (required is None and request.method in _REQUIRED_IN):
                 found.append(violation("body", "", "required", "a body is required"))
             return NO_BODY
-        self._check_type(request)
-        try:
-            value, plain = strict_json.loads(body, max_depth=self._max_depth, max_values=self._max_values)
-        except strict_json.Malformed as error:
-            found.append(violation("body", "", "json", str(error)))
-            return NO_BODY
-        if not plain or not self._schema.accepts(value):
-            found += self._schema.violations(value, clock)
-        return value
-
-    def _check_type(self, request: Request) -> None:
         content_type = request.header("content-type") or ""
-        if content_type not in self._exact:
-            if request.content_type not in self._types:
-                raise UnsupportedMediaType(f"This route takes {' or '.join(sorted(self._types))}.")
-            if any(charset.lower() != "utf-8" for charset in _CHARSET.findall(content_type)):
-                raise UnsupportedMediaType("This route takes JSON in UTF-8.")
-        if request.header("content-encoding") not in (None, "", "identity"):
-            raise UnsupportedMediaType("This route takes bodies without a Content-Encoding.")
+        reader = self._by_header.get(content_type) or self._reader(request)
+        encoding = request.header("content-encoding")
+        if encoding is not None:
+            name = self._encoding(request)
+            if name:
+                try:
+                    body = decoded(body, name, self._max_size if reader.parses else self._max_body, self._max_ratio)
+                except Undecodable:
+                    found.append(violation("body", "", "encoding", f"is not in the encoding {name}"))
+                    return NO_BODY
+                forwarded = exchange.forward()  # the app gets what was judged
+                forwarded.body = body
+                forwarded.headers.remove("content-encoding")
+        if reader.parses and len(body) > self._max_size:
+            raise PayloadTooLarge(f"The body is larger than {self._max_size} bytes.")
+        return reader.read(body, content_type, found)
+
+    def _reader(self, request: Request) -> Reader:
+        content_type = request.header("content-type") or ""
+        reader = self._by_header.get(content_type)
+        if reader is None:
+            media_type = request.content_type
+            reader = self._readers.get(media_type)
+            if reader is None:
+                reader = next((each for prefix, each in self._ranges if media_type.startswith(prefix) or prefix == "*/"), None)
+            if reader is None:
+                raise UnsupportedMediaType(f"This route takes {self._taken()}.")
+            if reader.charset and any(charset.lower() != "utf-8" for charset in _CHARSET.findall(content_type)):
+                raise UnsupportedMediaType(f"This route takes {self._taken()} in UTF-8.")
+        return reader
+
+    def _taken(self) -> str:
+        return " or ".join(sorted([*self._readers, *(f"{prefix}*" for prefix, _ in self._ranges)]))
+
+    def _encoding(self, request: Request) -> str:
+        name = (request.header("content-encoding") or "").strip().lower()
+        if name in ("", "identity"):
+            return ""
+        if name not in self._encodings:
+            raise UnsupportedMediaType(
+                f"This route takes bodies in the encodings {', '.join(sorted(self._encodings))}."
+                if self._encodings
+                else "This route takes bodies without a Content-Encoding."
+            )
+        return name

@@ -5,7 +5,7 @@ from __future__ import annotations
 import threading
 from math import inf
 
-__all__ = ["Exhausted", "budget"]
+__all__ = ["Enough", "Exhausted", "budget"]
 
 
 class Exhausted(Exception):
@@ -17,6 +17,10 @@ class Exhausted(Exception):
         self.detail = detail
 
 
+class Enough(Exception):
+    """Some violations are known, and looking for more has cost what it may."""
+
+
 class _Budget(threading.local):
     """Of the validation under way in this thread."""
 
@@ -24,6 +28,16 @@ class _Budget(threading.local):
     """References that may still be followed."""
     steps: float = inf
     """Instructions of patterns that may still be looked at to find out where a character leads that was not met there before."""
+    members: float = inf
+    """Members and items that may still be looked at once a violation is known; counted, not timed: the same on every machine."""
+    found: bool = False
+    """Whether a violation is known."""
+
+    def spend(self, members: int) -> None:
+        """Raises Enough."""
+        self.members -= members
+        if self.members < 0 and self.found:
+            raise Enough
 
 
 budget = _Budget()

@@ -1,22 +1,25 @@
 """Keywords: those that take jsonschema's place, because its own are unbounded on hostile instances, or unstable.
 
 `pattern` and its kin run in linear time, `uniqueItems` compares in linear time, `anyOf` and `oneOf` keep a bounded number of
-errors, references are counted against a budget, names are reported one by one and in the instance's order.
+errors, references and members are counted against a budget, names are reported one by one and in the instance's order;
+`multipleOf` reads numbers as they are written, `format` is asserted by our own rules.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable, Hashable, Iterator, Mapping, Sequence
+from fractions import Fraction
 from itertools import islice
-from math import inf
+from math import fmod, inf
 from typing import Any, TypeAlias
 
 from jsonschema import ValidationError
 
 from .budget import Exhausted, budget
+from .formats import FORMATS
 from .pattern import compiled
 
-__all__ = ["replacements"]
+__all__ = ["FORMAT", "TOO_DEEP", "replacements"]
 
 Errors: TypeAlias = Iterator[ValidationError]
 Keyword: TypeAlias = Callable[[Any, Any, Any, Any], Errors]
@@ -25,8 +28,6 @@ TOO_DEEP = "is nested too deeply for its schema"
 
 _BRANCH_ERRORS = 20
 """Errors kept of one branch of anyOf or oneOf."""
-_UNEVALUATED = 1_000
-"""Members up to which jsonschema, which compares each with each, is asked which of them are unevaluated."""
 
 
 def _counted(original: Keyword) -> Keyword:
@@ -39,14 +40,13 @@ def _counted(original: Keyword) -> Keyword:
     return reference
 
 
-def _bounded(original: Keyword) -> Keyword:
-    def unevaluated(validator: Any, subschema: Any, instance: Any, schema: Any) -> Errors:
-        if isinstance(instance, (list, dict)) and len(instance) > _UNEVALUATED:
-            yield ValidationError("too many members")
-            return
+def _metered(original: Keyword) -> Keyword:
+    def applicator(validator: Any, subschema: Any, instance: Any, schema: Any) -> Errors:
+        if isinstance(instance, (list, dict)):
+            budget.spend(len(instance))
         yield from original(validator, subschema, instance, schema)
 
-    return unevaluated
+    return applicator
 
 
 def _pattern(_validator: Any, source: str, instance: Any, schema: Mapping[str, Any]) -> Errors:
@@ -58,6 +58,7 @@ def _pattern(_validator: Any, source: str, instance: Any, schema: Mapping[str, A
 
 def _properties(validator: Any, subschemas: Mapping[str, Any], instance: Any, _schema: Any) -> Errors:
     if isinstance(instance, dict):
+        budget.spend(len(instance))
         for name, subschema in subschemas.items():
             if name in instance:
                 yield from _member(validator, name, instance[name], subschema)
@@ -74,6 +75,7 @@ def _pattern_properties(validator: Any, subschemas: Mapping[str, Any], instance:
     if not isinstance(instance, dict):
         return
     for source, subschema in subschemas.items():
+        budget.spend(len(instance))
         search = compiled(source).search
         for name, value in instance.items():
             if search(name):
@@ -85,6 +87,7 @@ def _additional_properties(validator: Any, subschema: Any, instance: Any, schema
         return
     known = schema.get("properties", ())
     searches = [compiled(source).search for source in schema.get("patternProperties", ())]
+    budget.spend(len(instance) * (1 + len(searches)))
     for name, value in instance.items():
         if name in known or any(search(name) for search in searches):
             continue
@@ -104,6 +107,7 @@ def _required(_validator: Any, names: Sequence[str], instance: Any, _schema: Any
 def _any_of(validator: Any, branches: Sequence[Any], instance: Any, _schema: Any) -> Errors:
     context: list[ValidationError] = []
     for index, branch in enumerate(branches):
+        budget.spend(1)
         errors = list(islice(validator.descend(instance, branch, schema_path=index), _BRANCH_ERRORS))
         if not errors:
             return
@@ -115,6 +119,7 @@ def _one_of(validator: Any, branches: Sequence[Any], instance: Any, _schema: Any
     context: list[ValidationError] = []
     matching = 0
     for index, branch in enumerate(branches):
+        budget.spend(1)
         errors = list(islice(validator.descend(instance, branch, schema_path=index), _BRANCH_ERRORS))
         matching += not errors
         context += errors
@@ -141,9 +146,32 @@ def _identity(value: Any) -> Hashable:
             return frozenset((name, _identity(member)) for name, member in value.items())
 
 
+def _multiple_of(_validator: Any, divisor: float, instance: Any, _schema: Any) -> Errors:
+    if isinstance(instance, bool) or not isinstance(instance, (int, float)):
+        return
+    if isinstance(instance, int) and isinstance(divisor, int):
+        left: Any = instance % divisor
+    elif divisor == int(divisor):
+        left = fmod(instance, divisor)
+    else:  # as written: 0.07 is seven times 0.01
+        left = (Fraction(repr(instance)) / Fraction(repr(divisor))).denominator != 1
+    if left:
+        yield ValidationError("not a multiple")
+
+
+def _format(_validator: Any, name: str, instance: Any, _schema: Any) -> Errors:
+    conforms = FORMATS.get(name)
+    if conforms is not None and isinstance(instance, str) and not conforms(instance):
+        yield ValidationError("format")
+
+
+FORMAT: Mapping[str, Keyword] = {"format": _format}
+"""For an engine that asserts formats."""
+
 _REPLACED: Mapping[str, Keyword] = {
     "additionalProperties": _additional_properties,
     "anyOf": _any_of,
+    "multipleOf": _multiple_of,
     "oneOf": _one_of,
     "pattern": _pattern,
     "patternProperties": _pattern_properties,
@@ -155,8 +183,11 @@ _WRAPPED: Mapping[str, Callable[[Keyword], Keyword]] = {
     "$dynamicRef": _counted,
     "$recursiveRef": _counted,
     "$ref": _counted,
-    "unevaluatedItems": _bounded,
-    "unevaluatedProperties": _bounded,
+    "additionalItems": _metered,
+    "contains": _metered,
+    "items": _metered,
+    "prefixItems": _metered,
+    "propertyNames": _metered,
 }
 
 

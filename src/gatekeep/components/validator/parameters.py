@@ -1,76 +1,124 @@
-"""Parameters: one part of a request (path, query or headers) as an object, its text turned into the types its schema declares."""
+"""Parameters: one part of a request (path, query, headers, cookies) as an object, its text turned into the declared types."""
 
 from __future__ import annotations
 
-import math
 import re
 from collections.abc import Callable, Mapping
 from typing import Any
 
+from ... import strict_json
 from ...exchange import Exchange
-from .reach import SchemaMistake
-from .schema import Schema
-from .violations import Part, Violation, pointer_to, violation
+from .coercion import Kind, plain
+from .documents import SchemaMistake
+from .schema import JUST_THIS, Schema, Source
+from .styles import MALFORMED, Style, Texts, taken
+from .violations import REDACTED, Part, Violation, pointer_to, shown, violation
 
-__all__ = ["Parameters", "QueryParameters"]
+__all__ = ["Parameters", "QueryParameters", "parameters", "query_texts"]
 
-_is_integer = re.compile(r"-?(?:0|[1-9][0-9]{0,99})").fullmatch
-_is_number = re.compile(r"-?(?:0|[1-9][0-9]{0,99})(?:\.[0-9]{1,100})?(?:[eE][+-]?[0-9]{1,3})?").fullmatch
-_EXACT = 2**53
 _SHORT = 100
 """Characters of a query that is remembered."""
 _REMEMBERED = 512
 """Queries, each with its values; a megabyte or two if a client picks them for it."""
 _TOKEN = re.compile(r"[!#$%&'*+\-.^_`|~0-9A-Za-z]+")  # RFC 9110 §5.6.2
+_CREDENTIALS = frozenset({"authorization", "cookie", "proxy-authorization", "x-api-key"})
+"""Header fields whose values are never repeated."""
 
 
 class Parameters:
     """What is declared of one part. `declared` is a schema of type "object", or a mapping of names to schemas.
 
-    Raises SchemaMistake.
+    `styles` says how those are written that are not written in the part's usual way, `names` how the route calls those of the
+    path. Raises SchemaMistake.
     """
 
-    __slots__ = ("_kinds", "_others", "_part", "_read", "_schema", "name")
+    __slots__ = ("_hidden", "_kinds", "_names", "_others", "_part", "_read", "_reads_raw", "_schema", "_styles")
 
-    def __init__(self, part: Part, declared: Mapping[str, Any], draft: str) -> None:
+    def __init__(
+        self,
+        part: Part,
+        declared: Mapping[str, Any],
+        draft: str,
+        source: Source = JUST_THIS,
+        *,
+        styles: Mapping[str, Style] | None = None,
+        names: Mapping[str, str] | None = None,
+    ) -> None:
         document = dict(declared) if declared.get("type") == "object" else {"type": "object", "properties": dict(declared)}
-        self._part = part
-        self._schema = Schema(document, draft, part)
         if part == "header":
-            self._schema = Schema(_lower(self._schema.document), draft, part)
+            document = _lower(document)
+        secrets = source.secrets
+        if part == "header":
+            secrets |= _CREDENTIALS
+        elif part == "cookie":
+            secrets |= frozenset(document.get("properties", ()))
+        self._part = part
+        self._schema = Schema(document, draft, part, source._replace(secrets=secrets))
         document = self._schema.document
-        names = {*document.get("properties", ()), *document.get("required", ())}
-        self._kinds = {name: self._kind(name, document.get("properties", {}).get(name, True)) for name in sorted(names)}
-        self._others = self._kind("additionalProperties", document.get("additionalProperties", True))
+        declarations = document.get("properties", {})
+        known = {*declarations, *document.get("required", ())}
+        self._kinds = {name: Kind(declarations.get(name, True), self._schema) for name in sorted(known)}
+        self._others = Kind(document.get("additionalProperties", True), self._schema)
+        given = {name.lower() if part == "header" else name: style for name, style in (styles or {}).items()}
+        for name, kind in self._kinds.items():
+            if kind.types == {"object"} and name not in given:
+                raise SchemaMistake(f"{name} is of type object, which a parameter can't be")
+        self._styles = tuple(given.items())
+        self._reads_raw = part == "query" and any(style.name == "form" for style in given.values())
+        self._hidden = secrets
+        self._names = names
         self._read = _READERS[part]
 
-    def _kind(self, name: str, schema: Any) -> _Kind:
-        kind = _Kind(schema, self._schema)
-        if kind.types == {"object"}:
-            raise SchemaMistake(f"{name} is of type object, which a parameter can't be")
-        return kind
-
-    def check(self, exchange: Exchange, found: list[Violation], clock: Callable[[], float]) -> dict[str, Any]:
+    def check(self, exchange: Exchange, found: list[Violation]) -> dict[str, Any]:
         """The parameters by name, coerced, in a new dict; what is wrong with them is added to `found`."""
+        texts = self._read(exchange, self._kinds)
+        if self._names is not None:
+            texts = {self._names.get(name, name): given for name, given in texts.items()}
+        raw = _raw_query(exchange.request.query_string) if self._reads_raw else {}
+        return self.judge(texts, found, raw)
+
+    def judge(self, texts: Texts, found: list[Violation], raw: Mapping[str, str] = {}) -> dict[str, Any]:
+        """The same for texts that are at hand; they are used up."""
         values: dict[str, Any] = {}
-        plain = True
-        repeated: list[str] = []
-        for name, texts in self._read(exchange, self._kinds).items():
+        all_plain = True
+        wrong: list[Violation] = []
+        for name, style in self._styles:
+            value = taken(name, style, texts, raw)
+            if value is None:
+                continue
+            if value is MALFORMED:
+                wrong.append(violation(self._part, pointer_to([name]), "style", f"is not written in the style {style.name}"))
+                continue
+            if style.name == "json":
+                try:
+                    value = strict_json.loads(str(value).encode()).value
+                except (strict_json.Malformed, UnicodeEncodeError) as error:
+                    wrong.append(violation(self._part, pointer_to([name]), "json", str(error)[:100]))
+                    continue
+                values[name] = value
+            else:
+                values[name] = self._kinds[name].coerced(value)
+            all_plain = all_plain and plain(values[name])
+        for name, given in texts.items():
             kind = self._kinds.get(name)
             if kind is None:
                 kind = self._others
-                many = len(texts) > 1
+                many = len(given) > 1
             else:
                 many = kind.array
-                if len(texts) > 1 and not many:
-                    repeated.append(name)
-            value = values[name] = [kind.item(text) for text in texts] if many else kind.one(texts[0])
-            plain = plain and _plain(value)
-        if not repeated and plain and self._schema.accepts(values):
+                if len(given) > 1 and not many:
+                    wrong.append(self._repeated(name, given))
+            value = values[name] = [kind.item(text) for text in given] if many else kind.one(given[0])
+            all_plain = all_plain and plain(value)
+        if not wrong and all_plain and self._schema.accepts(values):
             return values
-        found += [violation(self._part, pointer_to([name]), "type", "is given more than once") for name in repeated]
-        found += self._schema.violations(values, clock)
+        found += wrong
+        found += self._schema.violations(values)
         return values
+
+    def _repeated(self, name: str, given: list[Any]) -> Violation:
+        entry = violation(self._part, pointer_to([name]), "type", "is given more than once")
+        return {**entry, "got": REDACTED if name in self._hidden else shown(given)}
 
 
 class QueryParameters(Parameters):
@@ -78,95 +126,28 @@ class QueryParameters(Parameters):
 
     __slots__ = ("_known",)
 
-    def __init__(self, declared: Mapping[str, Any], draft: str) -> None:
-        super().__init__("query", declared, draft)
+    def __init__(self, part: Part, declared: Mapping[str, Any], draft: str, source: Source = JUST_THIS, **how: Any) -> None:
+        super().__init__(part, declared, draft, source, **how)
         self._known: dict[str, dict[str, Any]] = {}
 
-    def check(self, exchange: Exchange, found: list[Violation], clock: Callable[[], float]) -> dict[str, Any]:
+    def check(self, exchange: Exchange, found: list[Violation]) -> dict[str, Any]:
         sent = exchange.request.query_string
         known = self._known.get(sent)
         if known is not None:
             return known.copy()
         before = len(found)
-        values = super().check(exchange, found, clock)
+        values = super().check(exchange, found)
         # Of a list a copy would be the same list, which is the app's.
-        if len(found) == before and len(sent) <= _SHORT and list not in map(type, values.values()):
+        if len(found) == before and len(sent) <= _SHORT and not any(type(value) in (list, dict) for value in values.values()):
             if len(self._known) >= _REMEMBERED:
                 self._known.clear()  # costs each query that is in use one more look
             self._known[sent] = values.copy()
         return values
 
 
-class _Kind:
-    """The types that a parameter's schema declares, and how its text becomes one of them."""
-
-    __slots__ = ("array", "item", "one", "types")
-
-    def __init__(self, schema: Any, document: Schema) -> None:
-        self.types: set[str] = set()
-        items: list[Any] = []
-        _declared_types(schema, document, self.types, items, set())
-        self.array = "array" in self.types
-        item_types: set[str] = set()
-        for item in items:
-            _declared_types(item, document, item_types, [], set())
-        self.one = _coercion(self.types)
-        self.item = _coercion(item_types)
-
-
-def _declared_types(schema: Any, document: Schema, types: set[str], items: list[Any], seen: set[int]) -> None:
-    """Collect the types that a schema names, itself, through its references and its alternatives."""
-    if not isinstance(schema, dict) or id(schema) in seen:
-        return
-    seen.add(id(schema))
-    named = schema.get("type", ())
-    types.update([named] if isinstance(named, str) else named)
-    if not named:
-        types.update(_type_of(value) for value in (*schema.get("enum", ()), *([schema["const"]] if "const" in schema else ())))
-    if "items" in schema:
-        items.append(schema["items"])
-    if "$ref" in schema:
-        _declared_types(document.resolver.lookup(schema["$ref"]).contents, document, types, items, seen)
-    for keyword in ("allOf", "anyOf", "oneOf"):
-        for branch in schema.get(keyword, ()):
-            _declared_types(branch, document, types, items, seen)
-
-
-def _type_of(value: Any) -> str:
-    return {bool: "boolean", int: "integer", float: "number", str: "string", list: "array", dict: "object"}.get(
-        type(value), "null"
-    )
-
-
-def _coercion(types: set[str]) -> Callable[[Any], Any]:
-    """A function of the text: the first of integer, number and boolean that is declared and that it spells; else as it is.
-
-    What does not fit stays text, and is then a violation of the declared type.
-    """
-    number, boolean = "number" in types, "boolean" in types
-    integer = number or "integer" in types
-
-    def coerced(text: Any) -> Any:
-        if not isinstance(text, str):  # a path converter of the framework made it
-            if type(text) in (int, float) and (integer or not types):
-                return text
-            text = str(text)
-        if integer and _is_integer(text):
-            return int(text)
-        if number and _is_number(text):
-            value = float(text)
-            return value if math.isfinite(value) else text
-        if boolean and text in ("true", "false"):
-            return text == "true"
-        return text
-
-    return coerced
-
-
-def _plain(value: Any) -> bool:
-    if type(value) is list:
-        return all(map(_plain, value))
-    return type(value) is not int or -_EXACT < value < _EXACT
+def parameters(part: Part, declared: Mapping[str, Any], draft: str, source: Source = JUST_THIS, **how: Any) -> Parameters:
+    """The Parameters of a part. Raises SchemaMistake."""
+    return (QueryParameters if part == "query" else Parameters)(part, declared, draft, source, **how)
 
 
 def _lower(document: Mapping[str, Any]) -> dict[str, Any]:
@@ -187,25 +168,33 @@ def _lower(document: Mapping[str, Any]) -> dict[str, Any]:
 # Each reader gives the texts of a part by name.
 
 
-def _query(exchange: Exchange, _declared: Mapping[str, _Kind]) -> dict[str, list[Any]]:
-    texts: dict[str, list[Any]] = {}
-    request = exchange.request
-    sent = request.query_string
-    if "%" in sent or "+" in sent:
-        pairs = request.query
-    else:  # nothing is escaped: the same, for a fraction of the price
-        pairs = [(name, text) for name, _, text in [piece.partition("=") for piece in sent.split("&") if piece]]
+def query_texts(pairs: list[tuple[str, str]]) -> Texts:
+    """Pairs → texts by name."""
+    texts: Texts = {}
     for name, text in pairs:
         texts.setdefault(name, []).append(text)
     return texts
 
 
-def _path(exchange: Exchange, _declared: Mapping[str, _Kind]) -> dict[str, list[Any]]:
+def _query(exchange: Exchange, _declared: Mapping[str, Kind]) -> Texts:
+    request = exchange.request
+    sent = request.query_string
+    if "%" in sent or "+" in sent:
+        return query_texts(request.query)
+    # Nothing is escaped: the same, for a fraction of the price.
+    return query_texts([(name, text) for name, _, text in [piece.partition("=") for piece in sent.split("&") if piece]])
+
+
+def _raw_query(sent: str) -> dict[str, str]:
+    return {name: text for name, _, text in (piece.partition("=") for piece in sent.split("&"))}
+
+
+def _path(exchange: Exchange, _declared: Mapping[str, Kind]) -> Texts:
     return {name: [value] for name, value in exchange.path_params.items()}
 
 
-def _headers(exchange: Exchange, declared: Mapping[str, _Kind]) -> dict[str, list[Any]]:
-    texts: dict[str, list[Any]] = {}
+def _headers(exchange: Exchange, declared: Mapping[str, Kind]) -> Texts:
+    texts: Texts = {}
     for name, kind in declared.items():
         text = exchange.request.header(name)
         if text is not None:
@@ -214,8 +203,15 @@ def _headers(exchange: Exchange, declared: Mapping[str, _Kind]) -> dict[str, lis
     return texts
 
 
-_READERS: Mapping[Part, Callable[[Exchange, Mapping[str, _Kind]], dict[str, list[Any]]]] = {
+def _cookies(exchange: Exchange, declared: Mapping[str, Kind]) -> Texts:
+    cookies = exchange.request.cookies
+    return {name: [cookies[name]] for name in declared if name in cookies}
+
+
+_READERS: Mapping[Part, Callable[[Exchange, Mapping[str, Kind]], Texts]] = {
+    "body": lambda _exchange, _declared: {},  # a form's texts are at hand
     "path": _path,
     "query": _query,
     "header": _headers,
+    "cookie": _cookies,
 }

@@ -1,90 +1,93 @@
 """Pattern: a JSON Schema `pattern` as an automaton. It takes time linear in the text, whatever the pattern and the text.
 
 Python's `re` backtracks: `^(a+)+$` holds it for hours on thirty characters. Here the pattern becomes a small program whose
-threads run side by side; sets of threads become states, made when they are first met. Syntax as Python parses it, meaning as
-ECMA-262 has it: `$` is the end only, `\\d`, `\\w` and `\\s` are ECMA's sets, `.` is no line terminator. What an automaton can't
-do (back-references, look-around, word boundaries, flags) is refused.
+threads run side by side; sets of threads become states, made when they are first met. Look-ahead is possible where it stands
+at the anchored beginning, as patterns for passwords have it: it is a pattern of its own there. What an automaton can't do
+(back-references, look-behind, look-ahead elsewhere, word boundaries) is refused.
 """
 
 from __future__ import annotations
 
 import functools
-import importlib
-import re
 from bisect import bisect_right
-from collections.abc import Callable, Iterable, Mapping, Sequence
-from typing import Any, Final, TypeAlias
+from typing import Any, NamedTuple
 
+from . import ecma
 from .budget import Exhausted, budget
 
-__all__ = ["Pattern", "compiled"]
+__all__ = ["Pattern", "Search", "compiled"]
 
-_parser: Any = importlib.import_module("re._parser")
-_constants: Any = importlib.import_module("re._constants")
-
-Ranges: TypeAlias = Sequence[tuple[int, int]]
-"""Code points, both ends included."""
-
-_MAX_PROGRAM = 2_000
+_MAX_PROGRAM = 10_000
 _MAX_STATES = 1_000
-_LAST = 0x10FFFF
-
-
-def _complement(ranges: Iterable[tuple[int, int]]) -> Ranges:
-    gaps, start = [], 0
-    for low, high in sorted(ranges):
-        if low > start:
-            gaps.append((start, low - 1))
-        start = max(start, high + 1)
-    if start <= _LAST:
-        gaps.append((start, _LAST))
-    return gaps
-
-
-_DIGIT: Ranges = ((0x30, 0x39),)
-_WORD: Ranges = ((0x30, 0x39), (0x41, 0x5A), (0x5F, 0x5F), (0x61, 0x7A))
-_LINE_ENDS: Ranges = ((0x0A, 0x0A), (0x0D, 0x0D), (0x2028, 0x2029))
-_SPACE: Ranges = (
-    *((0x09, 0x0D), (0x20, 0x20), (0xA0, 0xA0), (0x1680, 0x1680), (0x2000, 0x200A), (0x2028, 0x2029)),
-    *((0x202F, 0x202F), (0x205F, 0x205F), (0x3000, 0x3000), (0xFEFF, 0xFEFF)),
-)
-_CATEGORIES: Final = {
-    _constants.CATEGORY_DIGIT: _DIGIT,
-    _constants.CATEGORY_NOT_DIGIT: _complement(_DIGIT),
-    _constants.CATEGORY_SPACE: _SPACE,
-    _constants.CATEGORY_NOT_SPACE: _complement(_SPACE),
-    _constants.CATEGORY_WORD: _WORD,
-    _constants.CATEGORY_NOT_WORD: _complement(_WORD),
-}
+_MAX_MOVES = 500_000
+"""Of all states of a pattern together; eight bytes each."""
 
 # The instructions; an operand is an index into the program.
 _CHAR, _FORK, _JUMP, _BEGIN, _END, _MATCH = range(6)
 
 
+class Condition(NamedTuple):
+    """One of the things that a text must fulfil: that the tree matches somewhere in it, or that it does not."""
+
+    node: ecma.Node
+    negated: bool
+
+
+def conditions(source: str) -> list[Condition]:
+    """What a pattern comes to: one condition, and one more for each look-ahead at its beginning. Raises ValueError."""
+    tree = ecma.parse(source)
+    begin = ecma.Assertion("begin")
+    nodes = tree.nodes if isinstance(tree, ecma.Sequence) else (tree,)
+    head = 0
+    while head < len(nodes) and (nodes[head] == begin or isinstance(nodes[head], ecma.Look)):
+        head += 1
+    looks = [node for node in nodes[:head] if isinstance(node, ecma.Look)]
+    if not looks:
+        return [Condition(tree, negated=False)]
+    if begin not in nodes[:head]:
+        raise ValueError("it looks ahead without ^ before, which can't be run in linear time")
+    found = [Condition(ecma.Sequence((begin, look.node)), look.negated) for look in looks]
+    return [*found, Condition(ecma.Sequence((begin, *nodes[head:])), negated=False)]
+
+
 class Pattern:
     """Raises ValueError for a pattern that is no pattern, or that can't be run in bounded time."""
 
-    __slots__ = ("_ascii", "_cuts", "_program", "_restart", "_start", "_states")
+    __slots__ = ("conditions", "search")
 
     def __init__(self, source: str) -> None:
-        program = _Compiler(source).program
+        self.conditions = conditions(source)
+        searches = [(Search(node).search, negated) for node, negated in self.conditions]
+        # Whether the pattern matches anywhere in the text, which is what JSON Schema asks. Raises Exhausted.
+        self.search = searches[0][0] if len(searches) == 1 else lambda text: all(one(text) != no for one, no in searches)
+
+
+class Search:
+    """One automaton."""
+
+    __slots__ = ("_ascii", "_cuts", "_max_states", "_program", "_restart", "_start", "_states")
+
+    def __init__(self, tree: ecma.Node) -> None:
+        program = _Compiler(tree).program
         # Characters that no instruction tells apart are one kind.
         edges = {edge for op, ranges, _ in program if op == _CHAR for low, high in ranges for edge in (low, high + 1)}
         self._cuts = sorted(edges)
         self._ascii = [bisect_right(self._cuts, code) for code in range(128)]
-        samples = [0, *self._cuts]
+        kinds_of = functools.cache(self._kinds)
         self._program: list[tuple[int, Any, int]] = [
-            (op, frozenset(kind for kind, code in enumerate(samples) if _within(code, first)), second)
-            if op == _CHAR
-            else (op, first, second)
-            for op, first, second in program
+            (op, kinds_of(first), second) if op == _CHAR else (op, first, second) for op, first, second in program
         ]
+        self._max_states = min(_MAX_STATES, _MAX_MOVES // (len(self._cuts) + 1))
         self._states: dict[tuple[frozenset[int], bool, bool], _State] = {}
         self._start = self._state([0], begin=True)
         self._restart = self._state([0], begin=False)
 
+    def _kinds(self, ranges: ecma.Ranges) -> frozenset[int]:
+        cuts = self._cuts
+        return frozenset(kind for low, high in ranges for kind in range(bisect_right(cuts, low), bisect_right(cuts, high) + 1))
+
     def search(self, text: str) -> bool:
-        """Whether the pattern matches anywhere in the text, which is what JSON Schema asks. Raises Exhausted."""
+        """Whether it matches anywhere in the text. Raises Exhausted."""
         state, ascii_kinds, cuts = self._start, self._ascii, self._cuts
         if state.matched:
             return True
@@ -103,9 +106,7 @@ class Pattern:
 
     def _move(self, state: _State, kind: int) -> _State:
         program = self._program
-        budget.steps -= len(program)
-        if budget.steps < 0:
-            raise Exhausted("pattern", "is too much for a pattern")
+        budget.steps -= len(state.threads) + 20
         seeds = [thread + 1 for thread in state.threads if kind in program[thread][1]]
         # A match may start at every character.
         following = state.moves[kind] = self._state([*seeds, 0], begin=False)
@@ -117,7 +118,7 @@ class Pattern:
         key = (threads, matched, matches_at_end)
         state = self._states.get(key)
         if state is None:
-            if len(self._states) >= _MAX_STATES:
+            if len(self._states) >= self._max_states:
                 self._forget()
             state = self._states[key] = _State(threads, matched, matches_at_end, len(self._cuts) + 1)
         return state
@@ -150,6 +151,9 @@ class Pattern:
                 if target not in seen:
                     seen.add(target)
                     waiting.append(target)
+        budget.steps -= len(seen)
+        if budget.steps < 0:
+            raise Exhausted("pattern", "is too much for a pattern")
         return frozenset(threads), matched
 
 
@@ -165,23 +169,13 @@ class _State:
         self.moves: list[_State | None] = [None] * kinds
 
 
-def _within(code: int, ranges: Ranges) -> bool:
-    return any(low <= code <= high for low, high in ranges)
-
-
 class _Compiler:
-    """The tree of Python's own parser → instructions (op, first, second)."""
+    """A tree → instructions (op, first, second)."""
 
-    def __init__(self, source: str) -> None:
-        try:
-            tree = _parser.parse(source)
-        except (re.error, RecursionError, OverflowError) as error:
-            raise ValueError(str(error)) from None
-        if tree.state.flags & ~re.UNICODE:
-            raise ValueError("it sets flags")
+    def __init__(self, tree: ecma.Node) -> None:
         self.program: list[tuple[int, Any, int]] = []
         self._effort = 0
-        self._sequence(tree)
+        self._emit(tree)
         self._put(_MATCH)
 
     def _put(self, op: int, first: Any = 0, second: int = 0) -> int:
@@ -190,92 +184,52 @@ class _Compiler:
         self.program.append((op, first, second))
         return len(self.program) - 1
 
-    def _sequence(self, nodes: Iterable[tuple[Any, Any]]) -> None:
+    def _emit(self, node: ecma.Node) -> None:
         self._effort += 1
         if self._effort > 10 * _MAX_PROGRAM:  # repeats of nothing put nothing
             raise ValueError("it is too large; its counted repeats are written out")
-        for kind, detail in nodes:
-            emit = _EMIT.get(kind)
-            if emit is None:
-                raise ValueError(f"it uses {str(kind).lower()}, which can't be run in linear time")
-            emit(self, detail)
+        match node:
+            case ecma.Set(ranges):
+                self._put(_CHAR, ranges)
+            case ecma.Assertion(where):
+                self._put(_BEGIN if where == "begin" else _END)
+            case ecma.Sequence(nodes):
+                for each in nodes:
+                    self._emit(each)
+            case ecma.Alternatives(nodes):
+                self._branch(nodes)
+            case ecma.Repeat(inner, least, most):
+                self._repeat(inner, least, most)
+            case _:
+                raise ValueError("it looks ahead elsewhere than at its beginning, which can't be run in linear time")
 
-    def _literal(self, code: int) -> None:
-        self._put(_CHAR, ((code, code),))
-
-    def _not_literal(self, code: int) -> None:
-        self._put(_CHAR, _complement([(code, code)]))
-
-    def _any(self, _: None) -> None:
-        self._put(_CHAR, _complement(_LINE_ENDS))
-
-    def _in(self, items: list[tuple[Any, Any]]) -> None:
-        ranges: list[tuple[int, int]] = []
-        negated = items[0][0] is _constants.NEGATE
-        for kind, detail in items[negated:]:
-            if kind is _constants.LITERAL:
-                ranges.append((detail, detail))
-            elif kind is _constants.RANGE:
-                ranges.append(detail)
-            else:
-                ranges += _CATEGORIES[detail]
-        self._put(_CHAR, _complement(ranges) if negated else ranges)
-
-    def _at(self, where: Any) -> None:
-        if where in (_constants.AT_BEGINNING, _constants.AT_BEGINNING_STRING):
-            self._put(_BEGIN)
-        elif where in (_constants.AT_END, _constants.AT_END_STRING):
-            self._put(_END)
-        else:
-            raise ValueError("it uses word boundaries")
-
-    def _group(self, detail: tuple[Any, int, int, Any]) -> None:
-        _, added, removed, nodes = detail
-        if added or removed:
-            raise ValueError("it sets flags")
-        self._sequence(nodes)
-
-    def _branch(self, detail: tuple[None, list[Any]]) -> None:
-        *others, last = detail[1]
+    def _branch(self, nodes: tuple[ecma.Node, ...]) -> None:
+        *others, last = nodes
         ends = []
-        for nodes in others:
+        for node in others:
             fork = self._put(_FORK)
-            self._sequence(nodes)
+            self._emit(node)
             ends.append(self._put(_JUMP))
             self.program[fork] = (_FORK, fork + 1, len(self.program))
-        self._sequence(last)
+        self._emit(last)
         for end in ends:
             self.program[end] = (_JUMP, len(self.program), 0)
 
-    def _repeat(self, detail: tuple[int, int, Any]) -> None:
-        least, most, nodes = detail
+    def _repeat(self, node: ecma.Node, least: int, most: int | None) -> None:
         for _ in range(least):
-            self._sequence(nodes)
-        if most is _constants.MAXREPEAT:
+            self._emit(node)
+        if most is None:
             fork = self._put(_FORK)
-            self._sequence(nodes)
+            self._emit(node)
             self._put(_JUMP, fork)
             self.program[fork] = (_FORK, fork + 1, len(self.program))
             return
         forks = []
         for _ in range(most - least):
             forks.append(self._put(_FORK))
-            self._sequence(nodes)
+            self._emit(node)
         for fork in forks:
             self.program[fork] = (_FORK, fork + 1, len(self.program))
-
-
-_EMIT: Final[Mapping[Any, Callable[[_Compiler, Any], None]]] = {
-    _constants.LITERAL: _Compiler._literal,
-    _constants.NOT_LITERAL: _Compiler._not_literal,
-    _constants.ANY: _Compiler._any,
-    _constants.IN: _Compiler._in,
-    _constants.AT: _Compiler._at,
-    _constants.SUBPATTERN: _Compiler._group,
-    _constants.BRANCH: _Compiler._branch,
-    _constants.MAX_REPEAT: _Compiler._repeat,
-    _constants.MIN_REPEAT: _Compiler._repeat,
-}
 
 
 @functools.cache

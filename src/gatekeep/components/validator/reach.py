@@ -1,14 +1,15 @@
-"""Reach: every schema that a document can lead to, its references resolved within the document and nowhere else."""
+"""Reach: every schema that a document can lead to, its references resolved once, at start-up."""
 
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping
-from typing import Any
+from typing import Any, NamedTuple
 
-from referencing import Registry, Specification
 from referencing.exceptions import Unresolvable
 
-__all__ = ["Reach", "SchemaMistake"]
+from .documents import Documents, SchemaMistake
+
+__all__ = ["Reach", "Reached"]
 
 _REFERENCES = ("$ref", "$dynamicRef", "$recursiveRef")
 # Keywords whose schemas judge the same value, not a part of it.
@@ -16,31 +17,40 @@ _ONE_IN_PLACE = ("not", "if", "then", "else")
 _SOME_IN_PLACE = ("allOf", "anyOf", "oneOf")
 
 
-class SchemaMistake(ValueError):
-    """A schema that can't be used; the text says why."""
+class Reached(NamedTuple):
+    """A schema, and what its `$ref` leads to; None where it has none."""
+
+    schema: dict[str, Any]
+    target: Any
 
 
 class Reach:
-    """Walks a document once. `schemas` are the objects among its schemas; `$schema` is taken out of them.
+    """Walks the documents once; what judges nothing there, `$schema`, is taken out of them on the way.
 
-    `check` judges the document and each target of a reference, by the meta-schema. Raises SchemaMistake, also for a reference
-    that leads out of the document or nowhere, for a schema that refers to itself without going deeper into the value, and for
-    one of another dialect.
+    `check` judges the root and each target of a reference, by the meta-schema. Raises SchemaMistake, also for a reference
+    that leads nowhere, for a schema that refers to itself without going deeper into the value, and for one of another dialect.
     """
 
-    def __init__(self, document: Any, specification: Specification[Any], dialect: str, check: Callable[[Any], None]) -> None:
-        self.schemas: list[dict[str, Any]] = []
+    def __init__(self, documents: Documents, dialect: str, check: Callable[[Any], None]) -> None:
+        self.schemas: dict[int, Reached] = {}
+        """By id(): the objects among the schemas."""
         self.recursive = False
         """Whether some schema contains, by reference, itself."""
-        self._specification = specification
+        self.dynamic = False
+        """Whether some reference depends on the way by which one came to it."""
+        self._specification = documents.specification
         self._dialect = dialect
         self._check = check
         self._edges: dict[int, list[int]] = {}
         self._in_place: dict[int, list[int]] = {}
-        check(document)
-        self._strip(document)
-        registry: Registry[Any] = Registry()  # holds nothing, fetches nothing
-        self._visit(document, registry.resolver_with_root(specification.create_resource(document)))
+        self._homes: dict[int, Any] = {}
+        """The resolvers of the resources that references led to, by the id() of what stands at their root."""
+        check(documents.root)
+        self._strip(documents.root)
+        self._visit(documents.root, documents.resolver())
+        if self.dynamic:  # then any anchor of a resource that one came through may be meant
+            for root, resolver in list(self._homes.values()):
+                self._visit(root, resolver)
         if _has_cycle(self._in_place):
             raise SchemaMistake("it refers to itself without end")
         self.recursive = _has_cycle(self._edges)
@@ -58,28 +68,42 @@ class Reach:
                 self._strip(inner)
 
     def _visit(self, schema: Any, resolver: Any) -> None:
-        if not isinstance(schema, dict) or id(schema) in self._edges:
+        if not isinstance(schema, dict) or id(schema) in self.schemas:
             return
-        self.schemas.append(schema)
         edges = self._edges[id(schema)] = []
         in_place = self._in_place[id(schema)] = [id(inner) for inner in _in_place(schema)]
+        self.schemas[id(schema)] = Reached(schema, None)
         for keyword in _REFERENCES:
-            if keyword not in schema:
-                continue
-            try:
-                found = resolver.lookup(schema[keyword])
-            except (Unresolvable, LookupError, ValueError):
-                raise SchemaMistake(f"{keyword} {schema[keyword]!r} leads nowhere in it, and nothing is fetched") from None
-            target = found.contents
-            if isinstance(target, dict) and id(target) not in self._edges:
-                self._check(target)
-                self._strip(target)
-                self._visit(target, found.resolver)
-            edges.append(id(target))
-            in_place.append(id(target))
+            if keyword in schema:
+                target = self._follow(keyword, schema[keyword], resolver)
+                if keyword == "$ref":
+                    self.schemas[id(schema)] = Reached(schema, target)
+                else:
+                    self.dynamic = True
+                edges.append(id(target))
+                in_place.append(id(target))
         for inner in self._inner(schema):
             edges.append(id(inner))
             self._visit(inner, resolver.in_subresource(self._specification.create_resource(inner)))
+
+    def _follow(self, keyword: str, reference: str, resolver: Any) -> Any:
+        try:
+            found = resolver.lookup(reference)
+            home = found.resolver.lookup("#")
+        except (Unresolvable, LookupError, ValueError) as error:
+            if isinstance(error, SchemaMistake):
+                raise
+            raise SchemaMistake(f"{keyword} {reference!r} leads nowhere that is known, and nothing is fetched") from None
+        target = found.contents
+        if isinstance(target, dict):
+            if id(target) not in self.schemas:
+                self._check(target)
+                self._strip(target)
+                self._visit(target, found.resolver)
+            self._homes.setdefault(id(home.contents), (home.contents, home.resolver))
+        elif not isinstance(target, bool):
+            self._check(target)
+        return target
 
 
 def _dependencies(schema: Mapping[str, Any]) -> Iterator[Any]:

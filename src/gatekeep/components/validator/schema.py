@@ -2,28 +2,31 @@
 
 from __future__ import annotations
 
-import json
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from math import inf
 from typing import Any, Final, NamedTuple
 
 import jsonschema
 from jsonschema.validators import extend
-from referencing import Registry, Specification
+from jsonschema_specifications import REGISTRY as SPECIFICATIONS
+from referencing import Specification
+from referencing.exceptions import Unresolvable
 from referencing.jsonschema import DRAFT4, DRAFT6, DRAFT7, DRAFT201909, DRAFT202012
 
-from .budget import Exhausted, budget
+from . import unevaluated
+from .budget import Enough, Exhausted, budget
+from .documents import Documents, SchemaMistake, copied
 from .fast import fast_engine
-from .keywords import TOO_DEEP, replacements
+from .keywords import FORMAT, TOO_DEEP, replacements
 from .pattern import compiled
-from .reach import Reach, SchemaMistake
+from .reach import Reach
 from .violations import Part, Violation, leaves, violation
 
-__all__ = ["DRAFTS", "MAX_VIOLATIONS", "Schema"]
+__all__ = ["DRAFTS", "JUST_THIS", "MAX_VIOLATIONS", "Schema", "Source"]
 
 MAX_VIOLATIONS = 50
-_PATIENCE = 0.1
-"""Seconds after the first violation in which more are looked for."""
+_MEMBERS = 20_000
+"""Members and items that are looked at for more violations: about a tenth of a second."""
 _REFERENCES_PER_VALUE = 20
 _PATTERN_STEPS = 1_000_000
 """Some tenths of a second. What patterns have met before costs no step."""
@@ -32,47 +35,73 @@ _PATTERN_STEPS = 1_000_000
 class _Draft(NamedTuple):
     base: Any
     engine: Any
+    asserting: Any
     specification: Specification[Any]
     dialect: str
 
 
-def _draft(base: Any, specification: Specification[Any]) -> _Draft:
-    engine = extend(base, replacements(base.VALIDATORS))  # type: ignore[no-untyped-call]
-    return _Draft(base, engine, specification, base.ID_OF(base.META_SCHEMA))
+def _draft(base: Any, specification: Specification[Any], own: Mapping[str, Any] = {}) -> _Draft:
+    engine = extend(base, {**replacements(base.VALIDATORS), **own})  # type: ignore[no-untyped-call]
+    asserting = extend(engine, FORMAT)  # type: ignore[no-untyped-call]
+    return _Draft(base, engine, asserting, specification, base.ID_OF(base.META_SCHEMA))
 
 
 DRAFTS: Final[Mapping[str, _Draft]] = {
-    "2020-12": _draft(jsonschema.Draft202012Validator, DRAFT202012),
-    "2019-09": _draft(jsonschema.Draft201909Validator, DRAFT201909),
+    "2020-12": _draft(jsonschema.Draft202012Validator, DRAFT202012, unevaluated.KEYWORDS["2020-12"]),
+    "2019-09": _draft(jsonschema.Draft201909Validator, DRAFT201909, unevaluated.KEYWORDS["2019-09"]),
     "7": _draft(jsonschema.Draft7Validator, DRAFT7),
     "6": _draft(jsonschema.Draft6Validator, DRAFT6),
     "4": _draft(jsonschema.Draft4Validator, DRAFT4),
 }
 
 
+class Source(NamedTuple):
+    """Where a schema stands: the URI that its references are relative to, and the documents that they may lead to, by URI."""
+
+    base: str = ""
+    given: Mapping[str, Any] = {}
+    formats: bool = False
+    """Whether `format` is asserted."""
+    secrets: frozenset[str] = frozenset()
+    """Names of members and JSON pointers whose values are never repeated to a client."""
+    shared: bool = False
+    """Whether the documents are ours, to be used as they are."""
+
+
+JUST_THIS: Final = Source()
+"""A schema without a place."""
+
+
 class Schema:
-    """`part` names what it judges. Raises SchemaMistake for a document that is no schema, or one that can't be run safely.
+    """`part` names what it judges. Raises SchemaMistake for a document that is no schema, or one that can't be run safely."""
 
-    `format` is an annotation, as draft 2020-12 has it, and not asserted.
-    """
+    __slots__ = ("_engine", "_fast", "_part", "_reach", "_secrets", "document")
 
-    __slots__ = ("_engine", "_fast", "_part", "document", "resolver")
-
-    def __init__(self, document: Any, draft: str, part: Part) -> None:
-        base, engine, specification, dialect = DRAFTS[draft]
-        try:
-            # A copy: what the caller does to the original later changes nothing.
-            self.document = json.loads(json.dumps(document, allow_nan=False))
-        except (TypeError, ValueError, RecursionError) as error:
-            raise SchemaMistake(f"it is not JSON: {error}") from None
-        reach = Reach(self.document, specification, dialect, lambda schema: _check(base, schema))
+    def __init__(self, document: Any, draft: str, part: Part, source: Source = JUST_THIS) -> None:
+        base, engine, asserting, specification, dialect = DRAFTS[draft]
+        if source.formats:
+            engine = asserting
+        self.document = copied(document)
+        documents = Documents(self.document, specification, base=source.base, given=source.given, shared=source.shared)
+        limited = False
+        if isinstance(self.document, dict) and "$schema" in self.document:
+            vocabulary = _vocabulary(self.document["$schema"], documents, dialect)
+            if vocabulary is not None:
+                engine, limited = _limited(engine, vocabulary), True
+                del self.document["$schema"]
+        reach = Reach(documents, dialect, lambda schema: _check(base, schema))
+        documents.freeze()
         _check_patterns(reach)
-        root = specification.create_resource(self.document)
-        registry: Registry[Any] = Registry()
-        self._engine = engine(self.document, registry=registry)
-        self._fast = fast_engine(self.document, draft, reach)
+        self._reach = reach
+        self._engine = engine(self.document, registry=documents.registry, _resolver=documents.resolver())
+        self._fast = None if limited else fast_engine(self.document, draft, reach, formats=source.formats)
         self._part = part
-        self.resolver = registry.resolver_with_root(root)
+        self._secrets = source.secrets | _secret_names(reach)
+
+    def target(self, schema: Any) -> Any:
+        """What the `$ref` of one of its schemas leads to; None where it has none."""
+        reached = self._reach.schemas.get(id(schema))
+        return reached.target if reached is not None else None
 
     def accepts(self, value: Any) -> bool:
         """The quick answer: True is certain, False means ask `violations`. For values whose numbers are plain."""
@@ -81,50 +110,91 @@ class Schema:
         except ValueError:  # a lone surrogate in a parameter: not text to the fast engine
             return False
 
-    def violations(self, value: Any, clock: Callable[[], float]) -> list[Violation]:
-        """Every violation, in the schema's order; MAX_VIOLATIONS at most, and what is found in time. Empty: it is valid."""
+    def violations(self, value: Any) -> list[Violation]:
+        """The violations, in the schema's order: MAX_VIOLATIONS at most, and what is found at bounded cost. Empty: it is valid.
+
+        The same for the same value, whatever the machine and the engine.
+        """
         found: list[Violation] = []
-        deadline = 0.0
         try:
             budget.references = 1_000 + _REFERENCES_PER_VALUE * _size(value)
             budget.steps = _PATTERN_STEPS
+            budget.found = False
             for error in self._engine.iter_errors(value):
-                found += leaves(self._part, error)
-                now = clock()
-                deadline = deadline or now + _PATIENCE
-                if len(found) >= MAX_VIOLATIONS or now > deadline:
+                found += leaves(self._part, error, self._secrets)
+                if len(found) >= MAX_VIOLATIONS:
                     break
+                if not budget.found:
+                    budget.found, budget.members = True, _MEMBERS
+        except Enough:
+            pass
         except Exhausted as spent:
             found.append(violation(self._part, "", spent.keyword, spent.detail))
         except RecursionError:
             found.append(violation(self._part, "", "$ref", TOO_DEEP))
         finally:
-            budget.references = budget.steps = inf
+            budget.references = budget.steps = budget.members = inf
         return found[:MAX_VIOLATIONS]
 
 
 def _check(base: Any, schema: Any) -> None:
     try:
-        base.check_schema(schema)
+        base.check_schema(schema, format_checker=None)  # patterns are looked at by our own rules
     except jsonschema.SchemaError as error:
         where = "".join(f"/{step}" for step in error.absolute_path)
         raise SchemaMistake(f"at {where or 'its root'}: {error.message[:200]}") from None
 
 
+def _vocabulary(dialect: Any, documents: Documents, standard: str) -> frozenset[str] | None:
+    """The keywords of a meta-schema of one's own, by its `$vocabulary` (2020-12 §8.1.2); None for the draft's own one."""
+    if not isinstance(dialect, str) or dialect.rstrip("#") == standard.rstrip("#"):
+        return None
+    try:
+        declared = documents.find(dialect).get("$vocabulary")
+    except (Unresolvable, LookupError, AttributeError):
+        return None
+    if not isinstance(declared, dict):
+        return None
+    keywords: set[str] = {"$ref", "$dynamicRef", "$recursiveRef"}
+    for name, required in declared.items():
+        meta = name.replace("/vocab/", "/meta/")
+        if meta in SPECIFICATIONS:
+            keywords.update(SPECIFICATIONS[meta].contents.get("properties", ()))
+        elif required:
+            raise SchemaMistake(f"its $schema needs the vocabulary {name!r}")
+    return frozenset(keywords)
+
+
+def _limited(engine: Any, keywords: frozenset[str]) -> Any:
+    ignored = {name: _ignore for name in engine.VALIDATORS if name not in keywords}
+    return extend(engine, ignored)  # type: ignore[no-untyped-call]
+
+
+def _ignore(_validator: Any, _value: Any, _instance: Any, _schema: Any) -> tuple[()]:
+    return ()
+
+
+def _secret_names(reach: Reach) -> frozenset[str]:
+    """The members that some schema calls `writeOnly` or a password: their values are not repeated, wherever they stand."""
+    names = set()
+    for schema, _ in reach.schemas.values():
+        for name, member in schema.get("properties", {}).items():
+            seen: set[int] = set()
+            while isinstance(member, dict) and id(member) not in seen:
+                seen.add(id(member))
+                if member.get("writeOnly") is True or member.get("format") == "password":
+                    names.add(name)
+                member = reach.schemas[id(member)].target if id(member) in reach.schemas else None  # noqa: PLW2901
+    return frozenset(names)
+
+
 def _check_patterns(reach: Reach) -> None:
-    sources: list[str] = []
-    for schema in reach.schemas:
-        by_pattern = schema.get("patternProperties", {})
-        if by_pattern and any("unevaluatedProperties" in other for other in reach.schemas):
-            raise SchemaMistake("patternProperties and unevaluatedProperties together can't be run in linear time")
-        sources += by_pattern
-        if "pattern" in schema:
-            sources.append(schema["pattern"])
-    for source in sources:
-        try:
-            compiled(source)
-        except ValueError as error:
-            raise SchemaMistake(f"the pattern {source!r} is not usable: {error}") from None
+    for schema, _ in reach.schemas.values():
+        for source in (*schema.get("patternProperties", ()), *([schema["pattern"]] if "pattern" in schema else ())):
+            try:
+                compiled(source)
+            except ValueError as error:
+                raise SchemaMistake(f"the pattern {source!r} is not usable: {error}") from None
 
 
 def _size(value: Any) -> int:

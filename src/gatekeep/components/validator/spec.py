@@ -1,96 +1,231 @@
-"""The Validate spec: the shape of the requests that a route takes."""
+"""The Validate spec: the shape of the requests that a route takes, and of its answers."""
 
 from __future__ import annotations
 
 import functools
+import os
 import re
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
-from typing import Any, NamedTuple
+from collections.abc import Callable, Collection, Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any, Literal
 
 from ... import strict_json
-from ...component import Spec
-from .body import BodyCheck
-from .parameters import Parameters, QueryParameters
-from .reach import SchemaMistake
-from .schema import DRAFTS, Schema
-from .violations import Part
+from ...component import Plan, Spec
+from .aws import AwsRules
+from .documents import SchemaMistake
+from .encodings import ENCODINGS, is_available
+from .media import Bounds
+from .openapi import OpenApi
+from .operations import rules_of
+from .rules import Making, Rules, rules
+from .schema import DRAFTS, Source
 
-__all__ = ["Rules", "Validate"]
+__all__ = ["Validate"]
 
-_MEDIA_TYPE = re.compile(r"[\w!#$&^.+-]+/[\w!#$&^.+-]+", re.ASCII)
+_MEDIA_TYPE = re.compile(r"[\w!#$&^.+-]+/(?:[\w!#$&^.+-]+|\*)|\*/\*|\$default", re.ASCII)
+_STATUS = re.compile(r"[1-5](?:\d\d|XX|xx)|default", re.ASCII)
 _DEEPEST = 128
-_PARTS: tuple[tuple[str, Part], ...] = (("path", "path"), ("query", "query"), ("headers", "header"))
-
-
-class Rules(NamedTuple):
-    """What a Validate compiles to."""
-
-    parameters: Sequence[tuple[str, Parameters]]
-    """By the name of the spec's field, in the order in which they are judged."""
-    body: BodyCheck | None
+MAX_BODY = 1024 * 1024
+MAX_VALUES = 20_000
+_CHOICES: Mapping[str, tuple[str, ...]] = {
+    "answers": ("report", "refuse"),
+    "security": ("gateway", "app"),
+    "unknown_query": ("pass", "refuse"),
+}
 
 
 @dataclass(frozen=True)
 class Validate(Spec):
-    """Refuse what does not fit, with every violation: 400 `invalid_request`, or 415 `unsupported_media_type`.
+    """Refuse what does not fit, with every violation: 400 `invalid_request`, 413, 414, 415 or 431.
 
-    `body` is a JSON Schema, `content_types` the media types that it comes in. `query`, `path` and `headers` are a JSON Schema of
-    type "object", or short: a mapping of names to schemas. `draft` is "2020-12", "2019-09", "7", "6" or "4". A body nests at most
-    `max_depth` deep and holds at most `max_values` values. The strongest Validate on a route is the only one.
+    A schema is a JSON Schema, a path of a file that holds one, a pydantic model, a dataclass or a msgspec type. `body` is for
+    every media type of `content_types`; `content` gives one each. `query`, `path`, `headers` and `cookies` are of type
+    "object", or short: a mapping of names to schemas. `response` is for answers with 2xx, or a mapping by status. `openapi` is
+    a document, its path, a function that gives one, or True for the app's own. The strongest Validate on a route is the only one.
     """
 
-    body: Mapping[str, Any] | bool | None = None
-    query: Mapping[str, Any] | None = None
-    path: Mapping[str, Any] | None = None
-    headers: Mapping[str, Any] | None = None
+    body: Any = None
+    query: Any = None
+    path: Any = None
+    headers: Any = None
+    cookies: Any = None
+    content: Mapping[str, Any] = field(default_factory=dict)
+    response: Any = None
+    openapi: Any = None
     content_types: Sequence[str] = ("application/json",)
     draft: str = "2020-12"
+    schemas: Mapping[str, Any] = field(default_factory=dict)
+    formats: bool | None = None
+    unknown_query: Literal["pass", "refuse"] = "pass"
+    answers: Literal["report", "refuse"] = "report"
+    security: Literal["gateway", "app"] = "gateway"
+    secrets: Collection[str] = ()
+    encodings: Sequence[str] = ("gzip", "deflate")
+    max_ratio: float = 100.0
+    max_body: int = MAX_BODY
     max_depth: int = strict_json.MAX_DEPTH
-    max_values: int = strict_json.MAX_VALUES
+    max_values: int = MAX_VALUES
+    max_url: int = 8_192
+    max_headers: int = 100
+    max_header_bytes: int = 16_384
+    aws: bool = False
 
     def check(self) -> None:
+        self._check_choices()
+        self._check_bounds()
+        declared = [self.body, self.query, self.path, self.headers, self.cookies, self.response]
+        if self.openapi is None and all(part is None for part in declared) and not self.content:
+            if self.unknown_query == "pass":
+                raise self.mistake("it checks nothing", fix="give a body, a part of the request, a response or openapi")
+        elif self.openapi not in (None, False) and (self.content or any(part is not None for part in declared)):
+            raise self.mistake("openapi says it all", fix="put another Validate on the routes that differ")
+        if self.openapi is None or self.openapi is False:
+            _ = self._compiled(MAX_BODY)  # so that a bad schema is named where it is written
+        elif not (self.openapi is True or callable(self.openapi)):
+            _ = self._document
+
+    def _check_choices(self) -> None:
         if self.draft not in DRAFTS:
             raise self.mistake(f"draft={self.draft!r} is none of {', '.join(DRAFTS)}")
-        if self.body is None and self.query is None and self.path is None and self.headers is None:
-            raise self.mistake("it checks nothing", fix="give body, query, path or headers")
-        if isinstance(self.content_types, str):
-            raise self.mistake("content_types is a string", fix=f"content_types=[{self.content_types!r}]")
-        for content_type in self.content_types:
-            if not _MEDIA_TYPE.fullmatch(content_type):
-                raise self.mistake(f"content_types: {content_type!r} is no media type", fix='"application/json"')
+        for name, allowed in _CHOICES.items():
+            if getattr(self, name) not in allowed:
+                raise self.mistake(f"{name}={getattr(self, name)!r} is none of {', '.join(allowed)}")
+        for name in ("content_types", "encodings", "secrets"):
+            if isinstance(getattr(self, name), str):
+                raise self.mistake(f"{name} is a string", fix=f"{name}=[{getattr(self, name)!r}]")
+        for name in ("content", "schemas"):
+            if not isinstance(getattr(self, name), Mapping):
+                raise self.mistake(f"{name} is not a mapping")
+        for media_type in (*self.content_types, *self.content):
+            if not _MEDIA_TYPE.fullmatch(media_type):
+                raise self.mistake(f"{media_type!r} is no media type", fix='"application/json"')
+        if self.body is not None and self.content:
+            raise self.mistake("body and content exclude each other", fix='content={"application/json": …}')
         if not self.content_types:
             raise self.mistake("content_types is empty: no body could pass")
+        for encoding in self.encodings:
+            if encoding not in ENCODINGS:
+                raise self.mistake(f"encodings: {encoding!r} is none of {', '.join(ENCODINGS)}")
+            if not is_available(encoding):
+                raise self.mistake(f"encodings: nothing here decodes {encoding!r}", fix="pip install gatekeep[formats]")
+
+    def _check_bounds(self) -> None:
         if not 1 <= self.max_depth <= _DEEPEST:
             raise self.mistake(f"max_depth={self.max_depth!r} is not between 1 and {_DEEPEST}")
-        if self.max_values < 1:
-            raise self.mistake(f"max_values={self.max_values!r} is not positive")
-        _ = self.rules  # compiled here, so that a bad schema is named when it is written
+        for name in ("max_ratio", "max_body", "max_values", "max_url", "max_headers", "max_header_bytes"):
+            if getattr(self, name) < 1:
+                raise self.mistake(f"{name}={getattr(self, name)!r} is not positive")
+
+    # What it comes to.
+
+    def rules(self, max_body: int) -> Rules | AwsRules:
+        """The rules of a spec that names its schemas; `max_body` is the gateway's. Made once for all routes."""
+        return self._compiled(max_body)
+
+    def operations(self, plan: Plan, max_body: int) -> Mapping[str, Rules]:
+        """What the OpenAPI document says of a route, by method; nothing where the route is not in it."""
+        document = self._own_document(plan)
+        template = plan.template
+        if document is None or template is None:
+            return {}
+        found = {}
+        for method, operation in document.operations(template).items():
+            if plan.methods is None or method in plan.methods or (method == "GET" and "HEAD" in plan.methods):
+                self._check_security(plan, document, operation.method, document.security(operation))
+                try:
+                    found[method] = rules_of(document, operation, template, self._making(max_body, formats=True))
+                except SchemaMistake as error:
+                    raise self.mistake(f"openapi: {error}") from None
+        if "GET" in found and "HEAD" not in found:
+            found["HEAD"] = found["GET"]._replace(body=None)
+        return found
+
+    def _check_security(
+        self, plan: Plan, document: OpenApi, method: str, alternatives: Sequence[Mapping[str, Sequence[str]]]
+    ) -> None:
+        """What the document asks of callers, the authorizer must ask of them, too."""
+        if self.security == "app" or not alternatives or any(not each for each in alternatives):
+            return
+        where = f"openapi: {method} {plan.template}"
+        unknown = sorted({name for each in alternatives for name in each} - document.schemes().keys())
+        if unknown:
+            raise self.mistake(f"{where} names a security scheme that the document does not declare: {unknown[0]}")
+        fix = "put Authorize on the route, or say security='app' where the app itself sees to it"
+        if not plan.identified:
+            raise self.mistake(
+                f"{where} asks for {' or '.join(sorted({*alternatives[0]}))}, and no Authorize stands there", fix=fix
+            )
+        wanted = [frozenset(scope for scopes in each.values() for scope in scopes) for each in alternatives]
+        if not any(scopes <= plan.scopes for scopes in wanted):
+            raise self.mistake(f"{where} asks for the scopes {sorted(wanted[0])}, Authorize for {sorted(plan.scopes)}", fix=fix)
+
+    def _own_document(self, plan: Plan) -> OpenApi | None:
+        if self.openapi is True or callable(self.openapi):
+            made = _made_for(plan.app_document, self.openapi)
+            if isinstance(made, str):
+                raise self.mistake(f"openapi: {made}")
+            if made is None:
+                raise self.mistake("openapi=True: this app makes no document", fix='openapi="openapi.yaml"')
+            return made
+        return self._document
 
     @functools.cached_property
-    def rules(self) -> Rules:
-        """The compiled schemas, made once however many routes the spec stands on."""
-        parameters = []
-        for field, part in _PARTS:
-            declared = getattr(self, field)
-            if declared is None:
-                continue
-            if not isinstance(declared, Mapping):
-                raise self.mistake(f"{field} is not a mapping")
-            try:
-                query = part == "query"
-                rules = QueryParameters(declared, self.draft) if query else Parameters(part, declared, self.draft)
-                parameters.append((field, rules))
-            except SchemaMistake as error:
-                raise self.mistake(f"{field}: {error}") from None
-        return Rules(parameters, self._body_check())
-
-    def _body_check(self) -> BodyCheck | None:
-        if self.body is None:
-            return None
+    def _document(self) -> OpenApi:
         try:
-            schema = Schema(self.body, self.draft, "body")
+            return OpenApi(Path(self.openapi) if isinstance(self.openapi, (str, os.PathLike)) else self.openapi)
         except SchemaMistake as error:
-            raise self.mistake(f"body: {error}") from None
-        types = [content_type.lower() for content_type in self.content_types]
-        return BodyCheck(schema, types, self.max_depth, self.max_values)
+            raise self.mistake(f"openapi: {error}") from None
+
+    def _making(self, max_body: int, *, formats: bool) -> Making:
+        return Making(
+            Source(
+                given=self.schemas, formats=formats if self.formats is None else self.formats, secrets=frozenset(self.secrets)
+            ),
+            Bounds(min(self.max_body, max_body), self.max_depth, self.max_values),
+            self.encodings,
+            self.max_ratio,
+            max_body,
+            self.unknown_query == "refuse",
+            answers=self.openapi not in (None, False),
+        )
+
+    @functools.cached_property
+    def _by_size(self) -> dict[int, Rules | AwsRules]:
+        return {}
+
+    def _compiled(self, max_body: int) -> Rules | AwsRules:
+        known = self._by_size.get(max_body)
+        if known is None:
+            declared = {name: getattr(self, name) for name in ("path", "query", "headers", "cookies")}
+            content = self.content or (dict.fromkeys(self.content_types, self.body) if self.body is not None else {})
+            making = self._making(max_body, formats=False)
+            try:
+                if self.aws:
+                    known = AwsRules(declared, content, making.source, making.bounds)
+                else:
+                    known = rules(declared, content, _by_status(self.response), self.draft, making)
+            except SchemaMistake as error:
+                raise self.mistake(str(error)) from None
+            self._by_size[max_body] = known
+        return known
+
+
+def _by_status(response: Any) -> Mapping[str, Any]:
+    if response is None:
+        return {}
+    if isinstance(response, Mapping) and response and all(_STATUS.fullmatch(str(status)) for status in response):
+        return {str(status): schema for status, schema in response.items()}
+    return {"2XX": response}
+
+
+@functools.lru_cache(maxsize=16)
+def _made_for(app_document: Callable[[], Any], source: Any) -> OpenApi | str | None:
+    """The document of one compilation of the app's routes: made once for all of them. A text says what is wrong with it."""
+    document = app_document() if source is True else source()
+    if document is None:
+        return None
+    try:
+        return OpenApi(document)
+    except SchemaMistake as error:
+        return str(error)

@@ -1,20 +1,27 @@
-"""Violations: what the client is told, one {"in", "pointer", "keyword", "detail"} each; never a value that was sent."""
+"""Violations: what the client is told, one {"in", "pointer", "keyword", "detail", "expected", "got"} each.
+
+`got` is a scalar that was sent, in a bounded length, or what kind of container; never what a schema or spec calls secret.
+"""
 
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from typing import Any, Literal, TypeAlias
 
 from jsonschema import ValidationError
 
-__all__ = ["Part", "Violation", "described", "leaves", "pointer_to", "violation"]
+__all__ = ["REDACTED", "Part", "Violation", "described", "leaves", "pointer_to", "shown", "violation"]
 
-Part: TypeAlias = Literal["path", "query", "header", "body"]
-Violation: TypeAlias = dict[str, str]
+Part: TypeAlias = Literal["path", "query", "header", "cookie", "body", "response"]
+Violation: TypeAlias = dict[str, Any]
+Secrets: TypeAlias = Collection[str]
+"""Names of members, at any depth, and JSON pointers, whose values are never shown."""
 
+REDACTED = "[redacted]"
 _MAX_POINTER = 256
 _MAX_CONSTRAINT = 200
+_MAX_GOT = 80
 
 
 def violation(part: Part, pointer: str, keyword: str, detail: str) -> Violation:
@@ -27,8 +34,19 @@ def pointer_to(path: Sequence[str | int]) -> str:
     return pointer if len(pointer) <= _MAX_POINTER else f"{pointer[:_MAX_POINTER]}…"
 
 
-def described(part: Part, error: ValidationError) -> Violation:
-    """jsonschema's error in our words: its own repeat the value."""
+def shown(value: Any) -> Any:
+    """A value in a bounded length: a scalar as it is, a long text cut, of a container its kind and size."""
+    if isinstance(value, str):
+        return value if len(value) <= _MAX_GOT else f"{value[:_MAX_GOT]}…"
+    if isinstance(value, list):
+        return f"array of {len(value)}"
+    if isinstance(value, dict):
+        return f"object of {len(value)}"
+    return value
+
+
+def described(part: Part, error: ValidationError, secrets: Secrets) -> Violation:
+    """jsonschema's error in our words: its own repeat the value, however long."""
     keyword = str(error.validator or "false")  # the schema `false` has no keyword
     detail = keyword
     if isinstance(error.schema, Mapping) and error.schema.get(f"exclusive{keyword.capitalize()}") is True:
@@ -36,12 +54,18 @@ def described(part: Part, error: ValidationError) -> Violation:
     elif keyword == "oneOf" and not error.context:
         detail = "several"
     text = _DETAILS.get(detail, "does not match the schema")
+    path = error.absolute_path
+    found = violation(part, pointer_to(path), keyword, text)
     if "{}" in text:
-        text = text.format(_constraint(keyword, error.validator_value))
-    return violation(part, pointer_to(error.absolute_path), keyword, text)
+        found["detail"] = text.format(_constraint(keyword, error.validator_value))
+        found["expected"] = _expected(error.validator_value)
+    if keyword not in _ABSENT:
+        hidden = found["pointer"] in secrets or any(step in secrets for step in path)
+        found["got"] = REDACTED if hidden else shown(error.instance)
+    return found
 
 
-def leaves(part: Part, error: ValidationError) -> Iterator[Violation]:
+def leaves(part: Part, error: ValidationError, secrets: Secrets) -> Iterator[Violation]:
     """The violations that an error comes to: those of the one branch of anyOf or oneOf that was meant, where that is clear."""
     branches: dict[Any, list[ValidationError]] = {}
     for inner in error.context or ():
@@ -49,10 +73,10 @@ def leaves(part: Part, error: ValidationError) -> Iterator[Violation]:
             branches.setdefault(inner.schema_path[0], []).append(inner)
     meant = [errors for errors in branches.values() if not any(map(_elsewhere, errors))]
     if len(meant) != 1:
-        yield described(part, error)
+        yield described(part, error, secrets)
         return
     for inner in meant[0]:
-        yield from leaves(part, inner)
+        yield from leaves(part, inner, secrets)
 
 
 def _elsewhere(error: ValidationError) -> bool:
@@ -66,9 +90,17 @@ def _constraint(keyword: str, value: Any) -> str:
     """What the schema says, in a bounded length."""
     if keyword == "type":
         return " or ".join([value] if isinstance(value, str) else value)
-    text = value if keyword == "pattern" else json.dumps(value, ensure_ascii=False)
+    text = value if keyword in ("pattern", "format") else json.dumps(value, ensure_ascii=False)
     return text if len(text) <= _MAX_CONSTRAINT else f"{text[:_MAX_CONSTRAINT]}…"
 
+
+def _expected(value: Any) -> Any:
+    text = json.dumps(value, ensure_ascii=False)
+    return value if len(text) <= _MAX_CONSTRAINT else f"{text[:_MAX_CONSTRAINT]}…"
+
+
+_ABSENT = frozenset({"required", "false", "additionalProperties", "unevaluatedItems", "unevaluatedProperties"})
+"""Where there is no value, or one of which nothing is known: it may be a secret under another name."""
 
 _DETAILS: Mapping[str, str] = {
     "additionalItems": "has more items than allowed",
@@ -82,6 +114,7 @@ _DETAILS: Mapping[str, str] = {
     "exclusiveMaximum": "must be less than {}",
     "exclusiveMinimum": "must be greater than {}",
     "false": "is not allowed here",
+    "format": "must be of the format {}",
     "items": "has more items than allowed",
     "maxContains": "must have at most {} items of the required form",
     "maxItems": "must have at most {} items",
@@ -100,7 +133,7 @@ _DETAILS: Mapping[str, str] = {
     "required": "is required",
     "several": "matches more than one of the allowed forms",
     "type": "must be of type {}",
-    "unevaluatedItems": "has items that are not allowed",
-    "unevaluatedProperties": "has members that are not allowed",
+    "unevaluatedItems": "is not allowed here",
+    "unevaluatedProperties": "is not allowed here",
     "uniqueItems": "has the same item twice",
 }

@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from types import GeneratorType
+from collections.abc import Awaitable
+from types import GeneratorType, MappingProxyType
 from typing import cast
 
 from .bodies import InspectedReceive, declared_length
-from .effects import arun
+from .effects import Flow, arun
 from .errors import Denied, InternalError, PayloadTooLarge
 from .exchange import ZERO_COPY, Exchange, _current
 from .front import Front
@@ -113,6 +114,9 @@ async def _http(exchange: Exchange, send: Send) -> None:
 IDLE, BUFFERING, STREAMING, REPLACED, DONE, TORN = range(6)
 
 
+_NO_HEAD: Message = MappingProxyType({})  # type: ignore[assignment]
+
+
 class _Sender:
     """Stands in for `send`: runs the response phase at the head, filters the body, and knows when the last byte is through."""
 
@@ -124,7 +128,7 @@ class _Sender:
         self.state = IDLE
         self._finished = False
         self._trailers = False
-        self._head: Message | None = None
+        self._head: Message = _NO_HEAD
         self._buffer: list[bytes] | None = None
         self._limit = 0
         self._gone = False
@@ -189,22 +193,32 @@ class _Sender:
             self._fault = as_denied(error, "a body filter")
             raise self._fault from None
 
-    async def _respond(self) -> None:
+    def _respond(self) -> Awaitable[None]:
         """Run the response phase and send the head, and the body too where it is at hand."""
+        flow = self._exchange.pipeline.after(self._exchange)
+        return self._send_answer() if flow is None else self._respond_waiting(flow)
+
+    async def _respond_waiting(self, flow: Flow[None]) -> None:
+        await arun(flow)
+        await self._send_answer()
+
+    def _send_answer(self) -> Awaitable[None]:
         exchange = self._exchange
-        pipeline = exchange.pipeline
-        flow = pipeline.after(exchange)
-        if flow is not None:
-            await arun(flow)
         response = exchange.response
         assert response is not None
-        if not pipeline.plain:
+        if not exchange.pipeline.plain:
             response.headers.stamp("x-request-id", exchange.request_id)
-        body = response.body
-        if body is None:
-            self.state = STREAMING
-            await self._send({**cast(Message, self._head), "status": response.status, "headers": response.headers.raw()})
-            return
+        if response.body is not None:
+            return self._send_whole(response)
+        self.state = STREAMING
+        head: Message = {"type": "http.response.start", "status": response.status, "headers": response.headers.raw()}
+        if len(self._head) > len(head):
+            head = {**self._head, **head}  # trailers, or what an extension has added
+        return self._send(head)
+
+    async def _send_whole(self, response: Response) -> None:
+        exchange = self._exchange
+        pipeline = exchange.pipeline
         self.state = REPLACED
         if response.filters is not None:
             response = pipeline.seal(exchange)

@@ -192,7 +192,7 @@ class Exchange:
         if self._request_id is None:
             inbound = self.site.inbound_request_id
             sent = inbound(self.request) if inbound is not None else None
-            self._request_id = sent or f"{getrandbits(128):032x}"
+            self._request_id = sent or getrandbits(128).to_bytes(16).hex()
         return self._request_id
 
     # What a hook does.
@@ -284,7 +284,7 @@ class Exchange:
         native = request.native
         native["gatekeep"] = self
         self._native = native
-        if self.filters and native.get("extensions"):
+        if (self.pipeline.filters or self.outer is not None) and native.get("extensions") and self.filters:
             native["extensions"] = {key: value for key, value in native["extensions"].items() if key not in ZERO_COPY}
         self.admitted = self.pipeline.key
         if self.pipeline.by_path:

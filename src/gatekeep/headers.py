@@ -21,16 +21,22 @@ def _raw_name(name: str) -> bytes:
 
 
 @lru_cache(maxsize=1024)
+def _plain_name(name: str) -> bytes:
+    return name.lower().replace("_", "-").encode("latin-1")
+
+
+@lru_cache(maxsize=1024)
 def _is_token(name: str) -> bool:
     return _TOKEN.fullmatch(name) is not None
 
 
 class Field:
-    """A header field of our own making, in both forms, made and checked at start-up: see Headers.append."""
+    """A header field of our own making, in both forms, made and checked at start-up: see Headers.append and replace."""
 
-    __slots__ = ("raw", "text")
+    __slots__ = ("name", "raw", "text")
 
     def __init__(self, name: str, value: str) -> None:
+        self.name = name
         self.text = Headers()._checked(name, value)
         self.raw = (_raw_name(name), value.encode("latin-1"))
 
@@ -111,6 +117,11 @@ class Headers:
 
     def append(self, field: Field) -> None:
         """As add(), for a field made at start-up."""
+        self._pairs.append(field.text)
+
+    def replace(self, field: Field) -> None:
+        """As remove_alike() and append()."""
+        self.remove_alike(field.name)
         self._pairs.append(field.text)
 
     def put(self, name: str, value: str) -> None:
@@ -201,8 +212,29 @@ class RawHeaders(Headers):
     def append(self, field: Field) -> None:
         self._pairs.append(field.raw)
 
+    def replace(self, field: Field) -> None:
+        self.remove_alike(field.name)
+        self._pairs.append(field.raw)
+
     def put(self, name: str, value: str) -> None:
         self._pairs.append((_raw_name(name), value.encode("latin-1")))
+
+    def stamp(self, name: str, value: str) -> None:
+        wanted = _raw_name(name)
+        length = len(wanted)
+        for key, _ in self._pairs:
+            if len(key) == length and key.lower() == wanted:
+                self.remove(name)
+                break
+        self._pairs.append((wanted, value.encode("latin-1")))
+
+    def remove_alike(self, name: str) -> None:
+        wanted = _plain_name(name)
+        length = len(wanted)
+        for key, _ in self._pairs:
+            if len(key) == length and key.lower().replace(b"_", b"-") == wanted:
+                self._pairs = [pair for pair in self._pairs if len(pair[0]) != length or self._plain(pair[0]) != wanted]
+                return
 
     def remove(self, name: str) -> bool:
         wanted = _raw_name(name)

@@ -60,6 +60,8 @@ class Runner:
         self._order = itertools.count()
         self._tasks: set[asyncio.Task[None]] = set()
         self._loops: weakref.WeakKeyDictionary[asyncio.AbstractEventLoop, set[asyncio.Task[None]]] = weakref.WeakKeyDictionary()
+        self._latest: Callable[[], asyncio.AbstractEventLoop | None] = lambda: None
+        """The loop of the latest start(), where it is still there."""
         self._busy = 0
         self._closed = False
 
@@ -131,7 +133,10 @@ class Runner:
                         self._start_thread()
                         self._wake.notify()
             return
-        if loop not in self._loops and not self._closed:
+        if self._latest() is loop or self._closed:
+            return
+        self._latest = weakref.ref(loop)
+        if loop not in self._loops:
             self._loops[loop] = set()
             for periodic in list(self._periodic):
                 self._start_ticking(loop, periodic)
@@ -245,6 +250,7 @@ class Runner:
             _, late = await asyncio.wait(mine, timeout=grace)
             for task in late:
                 task.cancel()
+        self._latest = lambda: None
         ticking = self._loops.pop(loop, set())
         for task in ticking:
             task.cancel()

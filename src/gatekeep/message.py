@@ -241,7 +241,9 @@ class Response:
         """
         chunk = self.feed(chunk)
         while self.filters:
-            chunk += self.feed(self.filters.pop(0).end())
+            tail = self.filters.pop(0).end()
+            if tail:
+                chunk += self.feed(tail)
         self.filters = None
         return chunk
 

@@ -54,6 +54,9 @@ class Passage:
             exchange.admitted = self.admitted
         return self._exchange
 
+    def __repr__(self) -> str:
+        return repr(self.exchange)
+
     def leave(self) -> None:
         """As Exchange.leave: the driver's last act."""
         # Scope and passage know each other: unhooked here, they are freed at once, and not by the garbage collector.
@@ -78,4 +81,3 @@ class _Through:
 for _name in dir(Exchange):
     if not (_name.startswith("__") or hasattr(Passage, _name)):
         setattr(Passage, _name, _Through(_name))
-Passage.__repr__ = lambda self: repr(self.exchange)  # type: ignore[method-assign]

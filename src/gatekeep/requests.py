@@ -151,23 +151,32 @@ class AsgiRequest(Request):
         return AsgiRequest(scope, self.receive)
 
     def rebuild(self, forwarded: Forwarded) -> AsgiRequest:
-        scope = dict(self.native)
+        request = AsgiRequest.__new__(AsgiRequest)
+        request.native = scope = dict(self.native)
+        request.receive = self.receive
+        request.handshake = self.handshake
+        request.method, request.path, request.query_string = forwarded.method, forwarded.path, forwarded.query_string
+        request.root_path = self.root_path
+        request.body = self.body
+        request._query = request._cookies = request._fields = None
         headers = forwarded.headers
-        receive = self.receive
         if forwarded.body is not None:
             headers = headers.copy()
             headers.set("content-length", str(len(forwarded.body)))
             headers.remove("transfer-encoding")
-            receive = _replay(forwarded.body, receive)
+            request.receive = _replay(forwarded.body, self.receive)
+            request.body = forwarded.body
+        scope["headers"] = headers.raw()
         if forwarded.path != self.path:
             scope["path"] = self.root_path + forwarded.path
             scope["raw_path"] = quote(scope["path"], safe=_SAFE).encode("latin-1")
-        if not self.handshake:
-            scope["method"] = forwarded.method
-        scope["query_string"] = forwarded.query_string.encode("latin-1")
-        scope["headers"] = headers.raw()
-        request = AsgiRequest(scope, receive)
-        request.body = forwarded.body if forwarded.body is not None else self.body
+        if forwarded.method != self.method:
+            if self.handshake:
+                request.method = self.method
+            else:
+                scope["method"] = forwarded.method
+        if forwarded.query_string != self.query_string:
+            scope["query_string"] = forwarded.query_string.encode("latin-1")
         return request
 
 
@@ -198,7 +207,7 @@ def _replay(body: bytes, receive: Receive) -> Receive:
 class WsgiRequest(Request):
     """A view over a WSGI environ (PEP 3333)."""
 
-    __slots__ = ()
+    __slots__ = ("_fields",)
 
     protocol: ClassVar[str] = "wsgi"
 
@@ -215,6 +224,7 @@ class WsgiRequest(Request):
         self.body = None
         self._query = None
         self._cookies = None
+        self._fields: list[str] | None = None
 
     @classmethod
     def of(cls, environ: Environ, _: object) -> WsgiRequest:
@@ -224,7 +234,7 @@ class WsgiRequest(Request):
     def header(self, name: str) -> str | None:
         value: str | None = self.native.get(_environ_key(name))
         # An absent Content-Type or Content-Length may be an empty string (PEP 3333).
-        return None if value == "" and name in _OWN_KEYS else value
+        return None if value == "" and _environ_key(name) in _OWN_KEYS else value
 
     def header_lines(self, name: str) -> list[str]:
         value = self.header(name)
@@ -233,13 +243,19 @@ class WsgiRequest(Request):
     @property
     def headers(self) -> Headers:
         native = self.native
-        return Headers.adopt(
-            [
-                (name, value)
-                for key, value in native.items()
-                if (name := _field_name(key)) is not None and isinstance(value, str) and (value or name not in _OWN_KEYS)
+        return Headers.adopt([(cast(str, _field_name(key)), native[key]) for key in self._variables()])
+
+    def _variables(self) -> list[str]:
+        """The names of the environ's variables that are header fields."""
+        if self._fields is None:
+            self._fields = [
+                key
+                for key, value in self.native.items()
+                if (key[:5] == "HTTP_" or (value and key in _OWN_KEYS))
+                and _field_name(key) is not None
+                and isinstance(value, str)
             ]
-        )
+        return self._fields
 
     @property
     def native_path(self) -> str:
@@ -324,18 +340,23 @@ class WsgiRequest(Request):
         return WsgiRequest(environ)
 
     def rebuild(self, forwarded: Forwarded) -> WsgiRequest:
-        environ = {key: value for key, value in self.native.items() if _field_name(key) is None or not isinstance(value, str)}
         headers = forwarded.headers
+        environ = dict(self.native)
         if forwarded.body is not None:
             headers = headers.copy()
             headers.set("content-length", str(len(forwarded.body)))
             headers.remove("transfer-encoding")
             environ["wsgi.input"] = BytesIO(forwarded.body)
-        for name, value in headers:
+        fields: dict[str, str] = {}
+        for name, value in headers.text():
             key = _environ_key(name)
-            if key in environ:
-                value = f"{environ[key]}{'; ' if key == 'HTTP_COOKIE' else ', '}{value}"  # noqa: PLW2901
-            environ[key] = value
+            if key in fields:
+                value = f"{fields[key]}{'; ' if key == 'HTTP_COOKIE' else ', '}{value}"  # noqa: PLW2901
+            fields[key] = value
+        for key in self._variables():
+            if key not in fields:
+                del environ[key]
+        environ.update(fields)
         moved = forwarded.path != self.path
         if moved:
             environ["PATH_INFO"] = forwarded.path.encode().decode("latin-1")
@@ -357,7 +378,7 @@ def _endless() -> BadRequest:
     return BadRequest("A body of unknown length can't be read here; send Content-Length.", code="length_required")
 
 
-_OWN_KEYS = frozenset({"content-type", "content-length"})
+_OWN_KEYS = ("CONTENT_TYPE", "CONTENT_LENGTH")
 """The fields that are no HTTP_ variables."""
 
 # Clients choose names: what is remembered of them is bounded.
@@ -366,7 +387,7 @@ _OWN_KEYS = frozenset({"content-type", "content-length"})
 @lru_cache(maxsize=1024)
 def _environ_key(name: str) -> str:
     key = name.upper().replace("-", "_")
-    return key if key in ("CONTENT_TYPE", "CONTENT_LENGTH") else f"HTTP_{key}"
+    return key if key in _OWN_KEYS else f"HTTP_{key}"
 
 
 @lru_cache(maxsize=1024)

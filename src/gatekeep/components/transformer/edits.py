@@ -84,9 +84,7 @@ def _set_header(operation: Operation, facts: Facts) -> Edit:
         field = Field(name, value)
 
         def put(_: Exchange, target: HasHeaders) -> None:
-            headers = target.headers
-            headers.remove_alike(name)
-            headers.append(field)
+            target.headers.replace(field)
 
         return put
 

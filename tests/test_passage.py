@@ -6,12 +6,12 @@ import pytest
 from fastapi import FastAPI, Request
 from flask import Flask
 from flask import request as flask_request
-from opaque import Seen
 
 import gatekeep
 from gatekeep import Exchange, Gateway
 from gatekeep.passage import Passage
 from gatekeep.testing import Client
+from opaque import Seen
 
 
 def _twice(client: Client, path: str) -> list[object]:

@@ -74,7 +74,7 @@ class FileKeys(LocalKeyStore):
         except FileNotFoundError:
             self._shelf, self._stamp = Shelf(), None
             return
-        stamp = (stat.st_mtime_ns, stat.st_size, stat.st_ino)
+        stamp = _stamp(stat)
         if stamp == self._stamp:
             return
         self._stamp = stamp  # also of one that is no good: it is complained of once
@@ -101,7 +101,7 @@ class FileKeys(LocalKeyStore):
                 result = change(shelf)
                 if result is not False:
                     self._write(shelf)
-                    self._stamp = None
+                    self._shelf, self._stamp = shelf, _stamp(os.stat(self._path))
                 return result
         except (OSError, ValueError) as error:
             raise DependencyError(f"{self._path} can't be changed: {error}") from error
@@ -118,6 +118,10 @@ class FileKeys(LocalKeyStore):
         except BaseException:
             os.unlink(name)
             raise
+
+
+def _stamp(stat: os.stat_result) -> object:
+    return (stat.st_mtime_ns, stat.st_size, stat.st_ino)
 
 
 def _records(document: Any) -> Iterator[KeyRecord]:

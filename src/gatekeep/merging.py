@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
+from itertools import chain
 from typing import TypeAlias
 
 from .component import Off, Placed, Spec
-from .routing import Route
+from .marks import ViewMarks
+from .routing import Endpoint, Route
+from .template import may_meet
 
-__all__ = ["Layer", "level_of", "merge"]
+__all__ = ["Beside", "Layer", "level_of", "merge"]
 
 Layer: TypeAlias = tuple[str, Sequence[Spec]]
 """A level and the specs that stand there."""
@@ -38,3 +41,24 @@ def merge(placed: Iterable[Placed]) -> dict[type[Spec], list[Placed]]:
             raise spec.mistake(f"stands beside {off[1]!r} of {off[1].origin}", fix="drop one")
         kept.setdefault(type(spec), []).append(entry)
     return kept
+
+
+class Beside:
+    """Which kinds of specs stand for some method of a path: what changes there may concern what is kept of it."""
+
+    __slots__ = ("_kinds", "_routes")
+
+    def __init__(self, found: Iterable[tuple[Endpoint, ViewMarks]], routes: Sequence[Route]) -> None:
+        self._routes = routes
+        self._kinds: dict[str, set[type[Spec]]] = {}
+        """Of views, by template."""
+        for endpoint, marks in found:
+            marked = chain(marks.common, *marks.by_method.values())
+            self._kinds.setdefault(endpoint.template, set()).update(map(type, marked))
+
+    def kinds(self, endpoint: Endpoint | None) -> frozenset[type[Spec]]:
+        """Those of an endpoint's path, for whatever method; none of no endpoint's."""
+        if endpoint is None:
+            return frozenset()
+        near = (route for route in self._routes if may_meet(route.template.segments, endpoint.segments))
+        return frozenset(self._kinds.get(endpoint.template, ())).union(*(map(type, route.specs) for route in near))

@@ -4,21 +4,21 @@ from __future__ import annotations
 
 import functools
 from collections.abc import Collection, Iterable, Mapping, Sequence
-from itertools import chain, combinations_with_replacement
+from itertools import combinations_with_replacement
 from types import MappingProxyType
 from typing import TYPE_CHECKING, Any, TypeAlias
 
-from .component import Component, Hooks, Off, Placed, Plan, Spec
+from .component import Placed, Plan, Spec
 from .effects import Protocol as Wire
 from .errors import BadRequest, Denied, NotFound
-from .exchange import Exchange
 from .exchange import Site as ExchangeSite
 from .marks import ViewMarks, settle, view_marks
-from .merging import Layer, level_of, merge
+from .merging import Beside, Layer, level_of, merge
 from .message import Request
 from .passage import Bare
 from .pipeline import Bound, Pipeline
 from .refetch import refetch
+from .refusal import Refusal, refusing
 from .requests import AsgiRequest, WsgiRequest
 from .routing import Endpoint, Params, Resolver, RouteTable, covers, may_meet
 
@@ -62,8 +62,8 @@ class Site(ExchangeSite):
     __slots__ = (
         "_ambiguous",
         "_app_document",
+        "_beside",
         "_combined",
-        "_kinds",
         "_memo",
         "_reads_escapes",
         "_refused",
@@ -130,8 +130,7 @@ class Site(ExchangeSite):
         self._table: tuple[Resolver | None, dict[Endpoint, _Policy]] = (None, {})
         """Resolver and policies; one value, so that no request sees one of them new and the other old."""
         self._combined: dict[tuple[tuple[int, ...], bool], tuple[Endpoint, Pipeline]] = {}
-        self._kinds: dict[str, set[type[Spec]]] = {}
-        """By template: the kinds of specs on the views that share it, for whatever method."""
+        self._beside = Beside((), ())
         self._memo: dict[tuple[str, str, str, str, bool], _Found] | None = {}
         """What was found of late, where nothing but this key decides; callers choose paths: bounded."""
         self.bare: dict[tuple[str, str], Bare] = {}
@@ -152,10 +151,7 @@ class Site(ExchangeSite):
         policies: dict[Endpoint, _Policy] = {}
         reached: set[int] = set()
         found = [(endpoint, view_marks(endpoint.view)) for endpoint in resolver.endpoints] if resolver is not None else []
-        self._kinds = {}
-        for endpoint, marks in found:
-            marked = [*marks.common, *chain.from_iterable(marks.by_method.values())]
-            self._kinds.setdefault(endpoint.template, set()).update(map(type, marked))
+        self._beside = Beside(found, self._routes.routes)
         for endpoint, marks in found:
             reached |= marks.reached
             if marks.overridden:
@@ -280,7 +276,7 @@ class Site(ExchangeSite):
             personal=any(spec.reads_principal for spec in every),
             stage=self.stage,
             variables=self.variables,
-            beside=self._beside(endpoint) if endpoint is not None else frozenset(),
+            beside=self._beside.kinds(endpoint),
             scopes=frozenset().union(*(spec.demands for spec in every)),
             app_document=self._app_document,
         )
@@ -293,14 +289,9 @@ class Site(ExchangeSite):
             if hooks is not None:
                 bound.append(Bound(component, hooks))
         if refusal is not None:
-            bound.append(Bound(_Refusal(gateway.services), Hooks(on_request=_raising(refusal))))
+            bound.append(Bound(Refusal(gateway.services), refusing(refusal)))
         key = endpoint.key if endpoint is not None else None
         return Pipeline(bound, key=key, render=gateway.render, reroute=gateway.reroute, by_method=by_method, by_path=by_path)
-
-    def _beside(self, endpoint: Endpoint) -> frozenset[type[Spec]]:
-        """The kinds of specs that stand for any method of an endpoint's path."""
-        near = (route for route in self._routes.routes if may_meet(route.template.segments, endpoint.segments))
-        return frozenset(self._kinds.get(endpoint.template, ())).union(*(map(type, route.specs) for route in near))
 
     def _placed(self, layers: Sequence[Layer]) -> list[Placed]:
         """Every spec that stands somewhere for a route, weak to strong: the gateway's and the stage's before its own."""
@@ -416,19 +407,3 @@ class Site(ExchangeSite):
         known = self._combined.get((numbers, request.handshake))
         endpoint, pipeline = known or self._opaque(numbers, handshake=request.handshake)
         return pipeline, endpoint, MappingProxyType(dict(params))
-
-
-class _Refusal(Component):
-    """Stands innermost where no request may pass."""
-
-    spec = Off
-
-    def bind(self, plan: Plan) -> None:
-        return None
-
-
-def _raising(refusal: Denied) -> Any:
-    def refuse(_: Exchange) -> None:
-        raise type(refusal)(refusal.detail, code=refusal.code)
-
-    return refuse

@@ -29,10 +29,11 @@ class ResponseCache(Component):
         self.storage = Storage(services)
 
     def bind(self, plan: Plan) -> Hooks | None:
-        if not plan.specs or plan.handshake:
+        if plan.handshake:
             return None
-        if plan.methods is not None and not plan.methods & _SERVED:
-            return None if plan.methods <= SAFE else Hooks(on_response=self._invalidate)
+        if not plan.specs or (plan.methods is not None and not plan.methods & _SERVED):
+            changes = (plan.specs or Cache in plan.beside) and (plan.methods is None or not plan.methods <= SAFE)
+            return Hooks(on_response=self._invalidate) if changes else None
         spec, level = plan.specs[-1]
         if spec.shared and plan.identified and not level.startswith(("view:", "route:")):
             raise spec.mistake(

@@ -10,6 +10,7 @@ from .component import Authorizer
 from .custom import CustomAuthorizer
 from .introspection import Introspection
 from .jwt import ANY, JWT
+from .mutual_tls import MutualTLS
 from .revocation import Revocations
 from .saml import SAML
 from .sigv4 import Credential, SigV4
@@ -28,6 +29,7 @@ __all__ = [
     "CustomAuthorizer",
     "Introspection",
     "KeyRing",
+    "MutualTLS",
     "Opening",
     "Revocations",
     "SigV4",

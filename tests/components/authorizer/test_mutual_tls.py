@@ -374,7 +374,6 @@ def test_a_handshake_with_a_real_server(server, tmp_path, monkeypatch):
     monkeypatch.setenv("MUTUAL_TLS_NAMES", "dns:*.acme.example")
     port = free_port()
     monkeypatch.setenv("PYTHONPATH", os.pathsep.join([str(Path(__file__).parents[2]), os.environ.get("PYTHONPATH", "")]))
-    app = "components.authorizer.tls_app"
     tls = ["--certfile", "server.pem", "--keyfile", "server.key", "--ca-certs", "ca.pem", "--cert-reqs", "1"]
     command = {
         "gunicorn": ["gunicorn", "components.authorizer.tls_app:application", "-b", f"127.0.0.1:{port}", *tls],

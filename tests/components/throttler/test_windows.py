@@ -67,7 +67,7 @@ PAUSES = st.integers(0, 40).map(lambda quarters: quarters / 4) | st.sampled_from
     steps=st.lists(st.tuples(PAUSES, st.just(1)), min_size=1, max_size=60),
     kind=st.sampled_from(["fixed", "sliding", "moving"]),
 )
-@settings(max_examples=200, deadline=None)
+@settings(max_examples=80, deadline=None)
 def test_recorded_sequences(kind: WindowKind, limit: int, period: int, steps: list[tuple[float, int]]) -> None:
     assert by_us(kind, limit, period, steps) == by_limits(kind, limit, period, steps)
 
@@ -78,7 +78,7 @@ def test_recorded_sequences(kind: WindowKind, limit: int, period: int, steps: li
     steps=st.lists(st.tuples(PAUSES, st.integers(1, 5)), min_size=1, max_size=60),
     kind=st.sampled_from(["sliding", "moving"]),
 )
-@settings(max_examples=200, deadline=None)
+@settings(max_examples=80, deadline=None)
 def test_recorded_sequences_of_several_costs(kind: WindowKind, limit: int, period: int, steps: list[tuple[float, int]]) -> None:
     assert by_us(kind, limit, period, steps) == by_limits(kind, limit, period, steps)
 

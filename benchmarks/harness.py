@@ -31,7 +31,7 @@ def build(app_name: str, case: Case | None) -> Subject:
     make = APPS[app_name]
     if case is None:
         bare = make(views, lambda view: view)
-        return Subject(app_name, None, _timer(app_name, bare, Case("bare", list)))
+        return Subject(app_name, None, timer(app_name, bare, Case("bare", list)))
     specs = list(case.specs())
     stages = [Stage("prod", variables={"region": "eu"})] if case.staged else []
     if app_name in OPAQUE:
@@ -41,8 +41,8 @@ def build(app_name: str, case: Case | None) -> Subject:
     else:
         app = make(views, _marker(specs))
         Gateway(stages=stages).init_app(app)
-    _check(app, case, views)
-    return Subject(app_name, case, _timer(app_name, app, case))
+    check(app, case, views)
+    return Subject(app_name, case, timer(app_name, app, case))
 
 
 def _marker(specs: Iterable[Any]) -> Callable[[Any], Any]:
@@ -54,7 +54,7 @@ def _marker(specs: Iterable[Any]) -> Callable[[Any], Any]:
     return mark
 
 
-def _check(app: Any, case: Case, views: Views) -> None:
+def check(app: Any, case: Case, views: Views) -> None:
     with Client(app) as client:
         for _ in range(2):  # the first fills the cache, or empties the bucket
             before = views.runs
@@ -82,7 +82,7 @@ def _requests(case: Case, count: int) -> list[tuple[str, str, list[tuple[str, st
 _order = iter(range(10**9))
 
 
-def _timer(app_name: str, app: Any, case: Case) -> Callable[[int], float]:
+def timer(app_name: str, app: Any, case: Case) -> Callable[[int], float]:
     return _asgi_timer(app, case) if app_name in ("ASGI", "FastAPI") else _wsgi_timer(app, case)
 
 

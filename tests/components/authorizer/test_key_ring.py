@@ -236,8 +236,17 @@ def test_taking_keys_over(site, ring, clock):
 
 @pytest.mark.parametrize(
     "fields",
-    [{"owner": ""}, {"owner": 7}, {"scopes": "a"}, {"roles": [7]}, {"plan": ""}, {"plan": 7}, {"name": None}]
-    + [{"expires": "soon"}, {"expires": float("nan")}],
+    [
+        {"owner": ""},
+        {"owner": 7},
+        {"scopes": "a"},
+        {"roles": [7]},
+        {"plan": ""},
+        {"plan": 7},
+        {"name": None},
+        {"expires": "soon"},
+        {"expires": float("nan")},
+    ],
 )
 def test_fields_are_checked(ring, fields):
     with pytest.raises(ValueError, match=r"."):

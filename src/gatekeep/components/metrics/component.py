@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+from collections.abc import Mapping
 from typing import Literal
 
 from opentelemetry.trace import Span, format_span_id, format_trace_id
@@ -57,6 +58,8 @@ class _Notes:
 
 _NONE = _Notes(None, None)
 
+_MAX_SERIES = 256
+
 
 class _ObservedRoute:
     """One route, observed."""
@@ -69,6 +72,7 @@ class _ObservedRoute:
         "_metrics",
         "_monotonic",
         "_route",
+        "_series",
         "_tracer",
         "_tracing",
         "_wall",
@@ -84,6 +88,8 @@ class _ObservedRoute:
         self._access_log = spec.access_log
         self._handshake = plan.handshake
         self._known = known_methods()
+        self._series: dict[tuple[str, int | None, str, str, str | None], Mapping[str, str | int]] = {}
+        """The attributes of the metrics by what they are made of, which clients choose in part: bounded."""
         self._route = plan.template if plan.template is not None else UNMATCHED
 
     def on_request(self, exchange: Exchange) -> None:
@@ -127,18 +133,30 @@ class _ObservedRoute:
         request, response = exchange.request, exchange.response
         if self._handshake and response is not None and response.status == 101:
             return  # how long a WebSocket was open is not how long its request took
-        attributes: dict[str, str | int] = {
-            "http.request.method": request.method if request.method in self._known else OTHER,
-            "http.route": self._route,
-            "url.scheme": request.scheme,
-            "network.protocol.version": request.http_version,
-        }
-        if response is not None:
-            attributes["http.response.status_code"] = response.status
+        status = response.status if response is not None else None
         problem = error_type(exchange)
+        series = (request.method, status, request.scheme, request.http_version, problem)
+        attributes = self._series.get(series)
+        if attributes is None:
+            attributes = self._attributes(*series)
+            if len(self._series) < _MAX_SERIES:
+                self._series[series] = attributes
+        instruments.duration.record(duration, attributes)
+
+    def _attributes(
+        self, method: str, status: int | None, scheme: str, version: str, problem: str | None
+    ) -> Mapping[str, str | int]:
+        attributes: dict[str, str | int] = {
+            "http.request.method": method if method in self._known else OTHER,
+            "http.route": self._route,
+            "url.scheme": scheme,
+            "network.protocol.version": version,
+        }
+        if status is not None:
+            attributes["http.response.status_code"] = status
         if problem is not None:
             attributes["error.type"] = problem
-        instruments.duration.record(duration, attributes)
+        return attributes
 
     def _log(self, form: Literal["json", "common"], exchange: Exchange, notes: _Notes, duration: float) -> None:
         trace = None

@@ -4,13 +4,12 @@ from __future__ import annotations
 
 import asyncio
 import logging
-import multiprocessing
 import os
-import threading
 import time
 import warnings
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any
 
@@ -21,16 +20,41 @@ from hypothesis import strategies as st
 
 from gatekeep.effects import Io, arun, run
 from gatekeep.errors import ConfigurationError, DependencyError
-from gatekeep.stores import Bucket, BucketStore, KeyValueStore, LocalBucketStore, MemoryStore, Taken
+from gatekeep.stores import (
+    Bucket,
+    BucketStore,
+    Change,
+    Demand,
+    KeyValueStore,
+    LimitStore,
+    LocalBucketStore,
+    MemoryStore,
+    Taken,
+)
 from gatekeep.stores.redis import RedisStore
+from gatekeep.stores.redis_rows import merged
 from gatekeep.testing import FakeClock
-from stores.contract import BURSTS, RATES, BucketStoreContract, Take, fresh_key, fresh_time, properties
-from stores.servers import Valkey, take_many
+from stores.contract import (
+    BURSTS,
+    RATES,
+    BucketStoreContract,
+    Limits,
+    LimitStoreContract,
+    Take,
+    fresh_key,
+    fresh_time,
+    properties,
+)
+from stores.servers import ClusterOfThree, OldRedis, SentinelSet, Valkey, until
 
 Drive = Callable[[Io[Any]], Any]
 
 PATIENT = 5.0
 """Seconds that a healthy store may take on a busy machine."""
+
+
+PLACES = {"valkey": Valkey, "redis62": OldRedis, "cluster": ClusterOfThree, "sentinels": SentinelSet}
+SOMEWHERE = ["valkey-sync", "valkey-async", "redis62-sync", "cluster-async", "cluster-sync", "sentinels-sync"]
 
 
 @pytest.fixture(scope="module")
@@ -43,7 +67,13 @@ def valkey() -> Iterator[Valkey]:
 @pytest.fixture(params=["sync", "async"])
 def drive(request: pytest.FixtureRequest) -> Iterator[Drive]:
     """Carry out an operation in one of its colours."""
-    if request.param == "sync":
+    with driver(request.param) as drive:
+        yield drive
+
+
+@contextmanager
+def driver(colour: str) -> Iterator[Drive]:
+    if colour == "sync":
         yield lambda io: io.run()
         return
     with asyncio.Runner() as runner:
@@ -67,14 +97,59 @@ def raw(valkey: Valkey) -> Iterator[Any]:
         yield client
 
 
+class AtTimes:
+    """Limits of a RedisStore at a time that the test says, instead of the server's."""
+
+    def __init__(self, store: RedisStore, drive: Drive) -> None:
+        self._store, self._drive = store, drive
+
+    def _io(self, flow: Any) -> Io[Any]:
+        return Io(lambda: run(flow()), lambda: arun(flow()))
+
+    def take(self, demands: Sequence[Demand], now: float) -> Taken:
+        return self._drive(self._io(lambda: self._store._take(demands, now)))
+
+    def adjust(self, changes: Sequence[Change], now: float) -> None:
+        demands = [change.demand for change in changes]
+        self._drive(self._io(lambda: self._store._decide("adjust", demands, now, changes)))
+
+    def __getattr__(self, operation: str) -> Any:
+        def decide(demands: Sequence[Demand], now: float) -> Taken:
+            parts, error = self._drive(self._io(lambda: self._store._decide(operation, demands, now)))
+            assert error is None
+            return merged(demands, parts)
+
+        return decide
+
+
+@pytest.fixture(scope="module", params=SOMEWHERE)
+def somewhere(request: pytest.FixtureRequest) -> Iterator[AtTimes]:
+    """A store at each kind of place."""
+    place, colour = request.param.split("-")
+    server = PLACES[place]()
+    store = RedisStore(server.url, timeout=PATIENT)
+    with driver(colour) as drive:
+        yield AtTimes(store, drive)
+        drive(Io(lambda: run(store.close()), lambda: arun(store.close())))
+    run(store.close())
+    server.stop()
+
+
 class TestContract(BucketStoreContract):
     @pytest.fixture
-    def take(self, store: RedisStore, drive: Drive) -> Take:
-        return lambda buckets, now: drive(store._take(buckets, now))
+    def take(self, somewhere: AtTimes) -> Take:
+        return somewhere.take
+
+
+class TestLimits(LimitStoreContract):
+    @pytest.fixture
+    def limits(self, somewhere: AtTimes) -> Limits:
+        return somewhere
 
 
 def test_it_says_what_it_can(store: RedisStore) -> None:
     assert isinstance(store, BucketStore)
+    assert isinstance(store, LimitStore)
     assert isinstance(store, KeyValueStore)
     assert not isinstance(store, LocalBucketStore)
     assert store.remote
@@ -101,7 +176,7 @@ def test_the_script_and_the_memory_store_agree(
             if index in chosen
         ]
         if buckets:
-            here, there = memory.take_now(buckets, now), store._take(buckets, now).run()
+            here, there = memory.take_now(buckets, now), run(store._take(buckets, now))
             assert here.refused == there.refused
             assert here.remaining == pytest.approx(there.remaining, abs=1e-9)
             assert here.retry_after == pytest.approx(there.retry_after, abs=1e-9)
@@ -119,10 +194,10 @@ def test_the_servers_clock_decides_and_keys_expire_when_full(store: RedisStore, 
 def test_a_clock_that_went_back_costs_one_burst_at_most(store: RedisStore) -> None:
     bucket = Bucket(fresh_key(), 1.0, 2.0)
     for _ in range(2):
-        assert store._take([bucket], 5000.0).run().refused is None
-    assert store._take([bucket], 1000.0).run() == Taken(0, (0.0,), 1.0)
-    assert store._take([bucket], 1000.5).run().refused == 0
-    assert store._take([bucket], 1001.0).run().refused is None
+        assert run(store._take([bucket], 5000.0)).refused is None
+    assert run(store._take([bucket], 1000.0)) == Taken(0, (0.0,), 1.0)
+    assert run(store._take([bucket], 1000.5)).refused == 0
+    assert run(store._take([bucket], 1001.0)).refused is None
 
 
 def test_a_server_that_forgot_the_script_gets_it_again(store: RedisStore, drive: Drive, raw: Any) -> None:
@@ -188,12 +263,6 @@ def test_threads_and_tasks_grant_exactly_the_allowed_number(store: RedisStore) -
     assert granted == 150
 
 
-def test_processes_grant_exactly_the_allowed_number(valkey: Valkey) -> None:
-    bucket = Bucket(fresh_key(), 1e-4, 300.0)
-    with multiprocessing.get_context("spawn").Pool(3) as pool:
-        assert sum(pool.starmap(take_many, [(valkey.url, bucket, 150)] * 3)) == 300
-
-
 def test_a_forked_child_has_connections_of_its_own(store: RedisStore) -> None:
     bucket = Bucket(fresh_key(), 1e-4, 4.0)
 
@@ -221,21 +290,21 @@ def test_a_forked_child_has_connections_of_its_own(store: RedisStore) -> None:
 def test_each_loop_has_its_own_client_which_goes_with_it(store: RedisStore, raw: Any) -> None:
     async def work() -> int:
         await asyncio.gather(*(store.get("k").arun() for _ in range(5)))
-        return len(store._by_loop)
+        return len(store._links.loops._by_loop)
 
     before = raw.info("clients")["connected_clients"]
     assert [asyncio.run(work()) for _ in range(3)] == [1, 1, 1]
-    assert store._by_loop == {}
+    assert store._links.loops._by_loop == {}
     assert raw.info("clients")["connected_clients"] == before
 
 
 def test_a_loop_that_was_closed_roughly_is_forgotten(store: RedisStore) -> None:
     rough = asyncio.new_event_loop()
     rough.run_until_complete(store.get("k").arun())  # type: ignore[arg-type]
-    rough.run_until_complete(next(iter(store._by_loop.values())).client.aclose())
+    rough.run_until_complete(next(iter(store._links.loops._by_loop.values())).close())
     rough.close()  # without shutdown_asyncgens()
     asyncio.run(store.get("k").arun())  # type: ignore[arg-type]
-    assert rough not in store._by_loop
+    assert rough not in store._links.loops._by_loop
 
 
 def test_close_in_both_colours_and_open_again(valkey: Valkey, raw: Any) -> None:
@@ -271,22 +340,6 @@ def test_calls_over_the_bound_queue(valkey: Valkey, raw: Any) -> None:
     run(store.close())
 
 
-def test_threads_share_one_client(valkey: Valkey) -> None:
-    store = RedisStore(valkey.url, timeout=PATIENT)
-    barrier, seen = threading.Barrier(6), []
-
-    def first() -> None:
-        barrier.wait()
-        seen.append(store._connect())
-
-    threads = [threading.Thread(target=first) for _ in range(6)]
-    for thread in threads:
-        thread.start()
-    for thread in threads:
-        thread.join()
-    assert len({id(client) for client in seen}) == 1
-
-
 # Trouble.
 
 
@@ -297,25 +350,57 @@ def mortal() -> Iterator[Valkey]:
     server.stop()
 
 
+def back(store: RedisStore, drive: Drive, clock: FakeClock) -> None:
+    """Wait for the probe, which somebody has to start."""
+
+    def probed() -> bool:
+        clock.advance(1.0)
+        with suppress(DependencyError):
+            drive(store.get("k"))
+        drive(Io(lambda: time.sleep(0.02), lambda: asyncio.sleep(0.02)))
+        return not store.away
+
+    until(probed)
+
+
 def test_away_and_back(mortal: Valkey, drive: Drive, caplog: pytest.LogCaptureFixture) -> None:
-    clock, bucket = FakeClock(), Bucket(fresh_key(), 0.01, 100.0)
+    clock, bucket, seen = FakeClock(), Bucket(fresh_key(), 0.01, 100.0), []
     store = RedisStore(mortal.url, clock=clock, timeout=PATIENT)
+    store.watch(seen.append)
     assert drive(store.take([bucket])).refused is None
     mortal.kill()
     with caplog.at_level(logging.INFO, "gatekeep.stores"):
         for _ in range(3):
+            assert not store.away
             with pytest.raises(DependencyError, match=f"127.0.0.1:{mortal.port}"):
                 drive(store.take([bucket]))
+        assert store.away
         assert [record.levelname for record in caplog.records] == ["ERROR"]
         assert "is away" in caplog.text
         mortal.start()
-        with pytest.raises(DependencyError, match="is away"):  # nobody asks before the cool-down is over
-            drive(store.take([bucket]))
-        clock.advance(1.0)
-        assert drive(store.take([bucket])).refused is None  # the probe
+        for _ in range(3):
+            with pytest.raises(DependencyError, match="is away"):  # nobody asks before the cool-down is over
+                drive(store.take([bucket]))
+        back(store, drive, clock)
         assert drive(store.take([bucket])).refused is None
         assert [record.levelname for record in caplog.records] == ["ERROR", "WARNING"]
         assert "is back" in caplog.text
+    what = f"the store at 127.0.0.1:{mortal.port}"
+    assert [(change.what, change.away, bool(change.why)) for change in seen] == [(what, True, True), (what, False, False)]
+    drive(Io(lambda: run(store.close()), lambda: arun(store.close())))
+    run(store.close())
+
+
+def test_it_starts_while_the_store_is_away(mortal: Valkey, drive: Drive) -> None:
+    mortal.kill()
+    clock = FakeClock()
+    store = RedisStore(mortal.url, clock=clock, timeout=PATIENT)
+    for _ in range(3):
+        with pytest.raises(DependencyError, match=r"refused|failed"):
+            drive(store.get("k"))
+    mortal.start()
+    back(store, drive, clock)
+    assert drive(store.get("k")) is None
     drive(Io(lambda: run(store.close()), lambda: arun(store.close())))
     run(store.close())
 

@@ -66,7 +66,7 @@ class RedisStore:
 
     def _reset(self) -> None:
         kind = Cluster if self._place.topology == "cluster" else Single
-        self._links: Links = kind(self._place, self._clock, self._told, self._max_connections)
+        self._links: Links = kind(self._place, self._clock, self._told, self._max_connections, self.prefix)
 
     def after_fork(self) -> None:
         _inherited.append(self._links)
@@ -100,7 +100,7 @@ class RedisStore:
         return _io(lambda: self._peek(demands))
 
     def adjust(self, changes: Sequence[Change]) -> Io[None]:
-        return _io(lambda: self._adjust(changes))
+        return _io(lambda: self._adjust(changes, None))
 
     def reset(self, demands: Sequence[Demand]) -> Io[None]:
         return _io(lambda: self._without_reply("reset", demands))
@@ -116,10 +116,10 @@ class RedisStore:
         parts, error = yield from self._decide("take", demands, now)
         met = [part for part in parts if part[1].refused is None]
         if error is not None:
-            yield from self._undo(demands, met)
+            yield from self._undo(demands, met, now)
             raise error
         if len(met) < len(parts) and met:
-            yield from self._undo(demands, met)
+            yield from self._undo(demands, met, now)
             parts = [(indices, reply if reply.refused is not None else self._undone(demands, indices, reply))
                      for indices, reply in parts]  # fmt: skip
         return merged(demands, parts)
@@ -132,7 +132,7 @@ class RedisStore:
         ]
         return reply._replace(remaining=tuple(had), ahead=(0.0,) * len(had))
 
-    def _undo(self, demands: Sequence[Demand], met: Sequence[tuple[Sequence[int], Reply]]) -> Flow[None]:
+    def _undo(self, demands: Sequence[Demand], met: Sequence[tuple[Sequence[int], Reply]], now: float | None) -> Flow[None]:
         """Give back what some slots granted. What cannot be given back is lost to the caller, never to the limit."""
         changes: list[Change] = []
         leases: list[Lease] = []
@@ -145,7 +145,7 @@ class RedisStore:
                     leases.append(demand)
         try:
             if changes:
-                yield from self._adjust(changes)
+                yield from self._adjust(changes, now)
             if leases:
                 yield from self._without_reply("release", leases)
         except DependencyError:
@@ -157,9 +157,9 @@ class RedisStore:
             raise error
         return merged(demands, parts)
 
-    def _adjust(self, changes: Sequence[Change]) -> Flow[None]:
+    def _adjust(self, changes: Sequence[Change], now: float | None) -> Flow[None]:
         demands = [change.demand for change in changes]
-        _, error = yield from self._decide("adjust", demands, None, changes)
+        _, error = yield from self._decide("adjust", demands, now, changes)
         if error is not None:
             raise error
 
@@ -197,7 +197,7 @@ class RedisStore:
                 return parts, error
             self._ahead_of_us = (strays[0][1].stray or 0.0) - self._clock.wall()
             if operation == "take":
-                yield from self._undo(demands, [part for part in parts if part[1].refused is None])
+                yield from self._undo(demands, [part for part in parts if part[1].refused is None], now)
             else:
                 groups = [indices for indices, _ in strays]
         raise DependencyError(f"{self!r} is in no period of the calendar that it was asked for")

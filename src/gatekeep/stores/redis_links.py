@@ -35,6 +35,9 @@ class Ask(NamedTuple):
     commands: Commands
 
 
+_LOOK = 1.0
+"""Seconds after which Sentinels are asked again whether the primary is still the same."""
+
 Outcome: TypeAlias = list[Any] | DependencyError
 """The replies, errors of the server among them; or why there are none."""
 
@@ -44,13 +47,17 @@ class Single:
 
     cluster = False
 
-    def __init__(self, place: Place, clock: Clock, tell: Callable[[StoreChange], None], size: int) -> None:
+    def __init__(self, place: Place, clock: Clock, tell: Callable[[StoreChange], None], size: int, prefix: str) -> None:
         self.loops = Loops()
         self._place = place
+        self._primary: Address | None = None
+        self._looked = monotonic()
+        self._discovers = place.topology == "sentinel"
         connect, aconnect = self._connect, self._aconnect
-        if place.topology == "sentinel":
+        if self._discovers:
             connect, aconnect = self._connect_primary, self._aconnect_primary
-        self._node = Node(f"the store at {place}", connect, aconnect, self.loops, clock=clock, tell=tell, size=size)
+        what, probe = f"the store at {place}", ("SET", prefix + "probe", b"", "PX", 1)
+        self._node = Node(what, connect, aconnect, self.loops, probe=probe, clock=clock, tell=tell, size=size)
 
     @property
     def away(self) -> bool:
@@ -64,6 +71,9 @@ class Single:
 
     def exchange(self, asks: Sequence[Ask], deadline: float) -> list[Outcome]:
         [ask] = asks
+        if self._discovers and monotonic() > self._looked + _LOOK:
+            self._looked = monotonic()
+            in_thread(self._look)
         try:
             return [self._node.finish(self._node.begin(ask.commands, deadline), deadline)]
         except DependencyError as error:
@@ -71,6 +81,9 @@ class Single:
 
     async def aexchange(self, asks: Sequence[Ask], deadline: float) -> list[Outcome]:
         [ask] = asks
+        if self._discovers and monotonic() > self._looked + _LOOK:
+            self._looked = monotonic()
+            in_thread(self._look)
         try:
             return [await self._node.ask(ask.commands, deadline)]
         except DependencyError as error:
@@ -91,21 +104,37 @@ class Single:
         return self._place.addresses[0] if self._place.addresses else None
 
     def _connect_primary(self) -> Line:
+        self._primary = self._discover()
+        return _up(self._place.line(self._primary, CONNECT))
+
+    async def _aconnect_primary(self) -> AsyncLine:
+        self._primary = await self._adiscover()
+        return await _aup(self._place.async_line(self._primary))
+
+    def _look(self) -> None:
+        """Leave a primary that is none any more: it might take writes for a while that nobody will see."""
+        try:
+            primary = self._discover()
+        except ConnectionError:
+            return  # no Sentinel answers; the primary may
+        if self._primary is not None and primary != self._primary:
+            self._node.drop()
+
+    def _discover(self) -> Address:
         errors = []
         for sentinel in self._place.addresses:
             try:
                 line = _up(self._place.line(sentinel, _SENTINEL, sentinel=True))
                 try:
                     line.send_command("SENTINEL", "GET-MASTER-ADDR-BY-NAME", self._place.service)
-                    primary = self._primary(line.read_response())
+                    return self._address_in(line.read_response())
                 finally:
                     line.disconnect()
-                return _up(self._place.line(primary, CONNECT))
             except (RedisError, OSError) as error:
                 errors.append(f"{sentinel[0]}:{sentinel[1]}: {error}")
         raise ConnectionError("; ".join(errors))
 
-    async def _aconnect_primary(self) -> AsyncLine:
+    async def _adiscover(self) -> Address:
         errors = []
         for sentinel in self._place.addresses:
             try:
@@ -113,15 +142,14 @@ class Single:
                     line = await _aup(self._place.async_line(sentinel, sentinel=True))
                     try:
                         await line.send_command("SENTINEL", "GET-MASTER-ADDR-BY-NAME", self._place.service)
-                        primary = self._primary(await line.read_response())
+                        return self._address_in(await line.read_response())
                     finally:
                         await line.disconnect(nowait=True)
-                return await _aup(self._place.async_line(primary))
             except (RedisError, OSError) as error:
                 errors.append(f"{sentinel[0]}:{sentinel[1]}: {error}")
         raise ConnectionError("; ".join(errors))
 
-    def _primary(self, reply: Any) -> Address:
+    def _address_in(self, reply: Any) -> Address:
         if not reply:
             raise ConnectionError(f"knows no {self._place.service!r}")
         return reply[0].decode(), int(reply[1])
@@ -132,7 +160,7 @@ class Cluster:
 
     cluster = True
 
-    def __init__(self, place: Place, clock: Clock, tell: Callable[[StoreChange], None], size: int) -> None:
+    def __init__(self, place: Place, clock: Clock, tell: Callable[[StoreChange], None], size: int, prefix: str) -> None:
         self.loops = Loops()
         self._place = place
         self._clock = clock
@@ -175,7 +203,8 @@ class Cluster:
             async def aconnect() -> AsyncLine:
                 return await _aup(self._place.async_line(address))
 
-            made = Node(what, connect, aconnect, self.loops, clock=self._clock, tell=self._told, size=self._size)
+            rest: Any = {"clock": self._clock, "tell": self._told, "size": self._size}
+            made = Node(what, connect, aconnect, self.loops, probe=("CLUSTER", "INFO"), **rest)
             node = self._nodes.setdefault(address, made)
         return node
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import hashlib
-from collections.abc import AsyncGenerator, Awaitable, Callable, Coroutine, Iterator
+from collections.abc import AsyncGenerator, Awaitable, Callable, Coroutine, Iterator, Sequence
 from contextlib import contextmanager
 from time import monotonic
 from typing import Any
@@ -60,6 +60,7 @@ class Node:
         aconnect: Callable[[], Awaitable[AsyncLine]],
         loops: Loops,
         *,
+        probe: Sequence[Any],
         clock: Clock,
         tell: Callable[[StoreChange], None],
         size: int,
@@ -68,10 +69,14 @@ class Node:
         self.connect = connect
         self.aconnect = aconnect
         self._loops = loops
+        self._probe_with = probe
+        """A command that fails where the server does not serve, even though it lives."""
         self._clock = clock
         self._size = size
         self._threads = ThreadPool(connect, size)
         self.circuit = Circuit(what, clock.monotonic, tell)
+        self.generation = 0
+        """Counts what made all connections useless."""
         self.gone = False
         """Whether it serves nothing any more."""
 
@@ -91,15 +96,16 @@ class Node:
         with self._guard(pending.since):
             replies = self._threads.receive(pending.line, pending.replies, deadline)
             if self._checked(replies):
-                self._threads.drain()
+                self.drop()
         return self._told(replies)
 
     def _probe(self) -> None:
         since = self._clock.monotonic()
         try:
             with self._guard(since):
-                line = self._threads.send([("PING",)], monotonic() + CONNECT)
-                self._checked(self._threads.receive(line, 1, monotonic() + CONNECT / 10))
+                line = self._threads.send([self._probe_with], monotonic() + CONNECT)
+                if self._checked(self._threads.receive(line, 1, monotonic() + CONNECT / 10)):
+                    self.drop()
         except DependencyError:
             return  # the circuit knows
 
@@ -115,13 +121,15 @@ class Node:
             pool = here.pool(self)
             replies = await pool.call(commands, deadline)
             if self._checked(replies):
-                await pool.drain()
+                self.drop()
         return self._told(replies)
 
     async def _aprobe(self, here: OnLoop) -> None:
         try:
             with self._guard(self._clock.monotonic()):
-                self._checked(await here.pool(self).call([("PING",)], monotonic() + CONNECT))
+                pool = here.pool(self)
+                if self._checked(await pool.call([self._probe_with], monotonic() + CONNECT)):
+                    self.drop()
         except DependencyError:
             return
 
@@ -145,6 +153,8 @@ class Node:
                 return True
             if isinstance(reply, _TROUBLE):
                 raise reply
+            if isinstance(reply, bytes) and reply.startswith(b"cluster_state:fail"):
+                raise ClusterDownError("the cluster is down")
         self.circuit.succeeded()
         return False
 
@@ -157,7 +167,12 @@ class Node:
     # Life.
 
     def pool(self, loop: asyncio.AbstractEventLoop) -> LoopPool:
-        return LoopPool(loop, self.aconnect, self._size)
+        return LoopPool(loop, self.aconnect, self._size, lambda: self.generation)
+
+    def drop(self) -> None:
+        """Use no connection that was made before now."""
+        self.generation += 1
+        self._threads.drain()
 
     def close(self) -> None:
         """Close the connections of threads."""

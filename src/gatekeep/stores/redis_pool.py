@@ -169,21 +169,29 @@ def _is_up(line: Line) -> bool:
 class LoopPool:
     """At most `size` connections, shared by the tasks of one event loop."""
 
-    def __init__(self, loop: asyncio.AbstractEventLoop, connect: Callable[[], Awaitable[AsyncLine]], size: int) -> None:
+    def __init__(
+        self,
+        loop: asyncio.AbstractEventLoop,
+        connect: Callable[[], Awaitable[AsyncLine]],
+        size: int,
+        generation: Callable[[], int],
+    ) -> None:
         self._loop = loop
         self._connect = connect
         self._size = size
         self._idle: list[AsyncLine] = []
         self._used = 0
+        self._closed = False
         self._making: set[asyncio.Task[None]] = set()
         self._waiting: deque[asyncio.Future[AsyncLine]] = deque()
-        self._generation = 0
+        self._generation = generation
+        """Counts what made all connections useless: one that was made before is not used again."""
         self._born: dict[AsyncLine, int] = {}
 
     async def _acquire(self) -> AsyncLine:
         while self._idle:
             line = self._idle.pop()
-            if _is_open(line):
+            if _is_open(line) and self._born[line] == self._generation():
                 self._used += 1
                 return line
             await self._forget(line)
@@ -201,7 +209,7 @@ class LoopPool:
             raise
 
     async def _make(self) -> None:
-        generation = self._generation
+        generation = self._generation()
         try:
             async with asyncio.timeout(CONNECT):
                 line = await self._connect()
@@ -217,7 +225,7 @@ class LoopPool:
 
     async def release(self, line: AsyncLine) -> None:
         """Give it to the next in the queue, or keep it."""
-        if self._born.get(line) != self._generation:
+        if self._closed or self._born.get(line) != self._generation():
             await self.discard(line)
             return
         while self._waiting:
@@ -236,17 +244,15 @@ class LoopPool:
         self._born.pop(line, None)
         await line.disconnect(nowait=True)
 
-    async def drain(self) -> None:
-        """Close what is idle, and what is in use when it comes back."""
-        self._generation += 1
-        while self._idle:
-            await self._forget(self._idle.pop())
-
     async def close(self) -> None:
         for task in self._making:
             task.cancel()
         await asyncio.gather(*self._making, return_exceptions=True)
-        await self.drain()
+        self._closed = True
+        while self._idle:
+            line = self._idle.pop()
+            self._born.pop(line, None)
+            await line.disconnect()
 
     async def call(self, commands: Commands, deadline: float) -> list[Any]:
         """The replies to commands, errors of the server among them as values.

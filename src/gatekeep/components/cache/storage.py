@@ -110,10 +110,10 @@ class Storage:
 
     # Flights.
 
-    def lead(self, flight: Flight, key: Key, header: Header, seconds: float) -> Flow[Outcome | None]:
+    def lead(self, flight: Flight, key: Key, header: Header, seconds: float, lease: float) -> Flow[Outcome | None]:
         """Let a flight of this process be the one of all processes; see SharedTier.lead."""
         assert self._tier is not None
-        return self._tier.lead(flight, key, header, seconds)
+        return self._tier.lead(flight, key, header, seconds, lease)
 
     # Purges.
 

@@ -12,6 +12,7 @@ from base64 import urlsafe_b64encode
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import aclosing
 from functools import partial
+from math import inf
 from secrets import token_bytes
 from typing import TYPE_CHECKING, TypeVar
 
@@ -49,6 +50,8 @@ _SMALL = 65_536
 _UPLOADING = 16 * 2**20
 """Bytes of bodies that may wait for their upload."""
 _OWED = 1000
+_GIVEN_UP = 0.2
+"""Seconds without leases and purges after the store has failed; looking things up is up to its circuit."""
 _PURGE = b"purge"
 
 T = TypeVar("T")
@@ -104,6 +107,7 @@ class SharedTier:
         self._owed: list[Purge] = []
         """Purges that the store could not be told; in order."""
         self._reachable = True
+        self._given_up_until = -inf
         self._catching_up: SingleFlight[None] = SingleFlight()
         self._purging: SingleFlight[None] = SingleFlight()
 
@@ -117,6 +121,7 @@ class SharedTier:
         try:
             return (yield from self._fetch(key, header, name))
         except DependencyError:
+            self._give_up()
             return None
 
     def _fetch(self, key: Key, header: Header, name: bytes) -> Flow[Record | None]:
@@ -192,8 +197,8 @@ class SharedTier:
 
     # Flights.
 
-    def lead(self, flight: Flight, key: Key, header: Header, seconds: float) -> Flow[Outcome | None]:
-        """Take the lease of a flight, or wait at most so long for the process that has it.
+    def lead(self, flight: Flight, key: Key, header: Header, seconds: float, lease: float) -> Flow[Outcome | None]:
+        """Take the lease of a flight, for `lease` seconds, or wait at most `seconds` for the process that has it.
 
         None: run the view. An Outcome: what came of the other process' flight, and so of this one; when it has "landed" the
         entry is in memory.
@@ -204,8 +209,8 @@ class SharedTier:
         token = token_bytes(16)
         waited, pause = 0.0, _FIRST_PAUSE
         try:
-            while True:
-                there = yield from self._cache.claim(name, token, seconds, after_failure=not waited)
+            while self._monotonic() >= self._given_up_until:
+                there = yield from self._cache.claim(name, token, lease, after_failure=not waited)
                 if not there:
                     flight.release = partial(self._release, name, token)
                     return None
@@ -220,7 +225,12 @@ class SharedTier:
                     flight.end(outcome)
                     return outcome
         except DependencyError:
-            return None
+            self._give_up()
+        return None
+
+    def _give_up(self) -> None:
+        """The store has cost this request its time budget: nothing else of it shall try again."""
+        self._given_up_until = self._monotonic() + _GIVEN_UP
 
     def _landed(self, key: Key, header: Header) -> Flow[bool]:
         record = yield from self.fetch(key, header)
@@ -250,9 +260,12 @@ class SharedTier:
 
     def _purge(self, purge: Purge) -> Flow[None]:
         try:
+            if self._monotonic() < self._given_up_until:
+                raise DependencyError(f"{self._cache.store} did not answer a moment ago")
             yield from self._tell_owed()
             yield from self._tell(purge)
         except DependencyError:
+            self._give_up()
             self._log.apply_here(purge)
             self._owed.append(purge)
             if len(self._owed) > _OWED:

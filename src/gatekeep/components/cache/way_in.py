@@ -201,36 +201,39 @@ class WayIn:
         route = self._route
         exchange, key, _, _, _ = errand
         exchange.state[route.cache] = Pending(key, decision.forward, 0, flight, None)  # should it be cancelled here
-        outcome = yield from route.storage.lead(flight, key, exchange.request.header, route.wait)
+        outcome = yield from route.storage.lead(flight, key, exchange.request.header, self._left(exchange), route.wait)
         if outcome is None:
             return (yield from _driven(self._ask(errand, entry, decision, flight)))
         del exchange.state[route.cache]
-        return (yield from self._after(errand, flight.key, entry, decision, outcome))
+        return (yield from self._after(errand, entry, decision, outcome))
 
     def _follow(self, errand: _Errand, flight_key: Hashable, entry: Entry | None, decision: Decision) -> Flow[Response | None]:
         """Wait for another request's answer."""
-        outcome = yield from self._route.storage.flights.join(flight_key, self._route.wait)
-        return (yield from self._after(errand, flight_key, entry, decision, outcome))
+        outcome = yield from self._route.storage.flights.join(flight_key, self._left(errand.exchange))
+        return (yield from self._after(errand, entry, decision, outcome))
 
-    def _after(
-        self, errand: _Errand, flight_key: Hashable, entry: Entry | None, decision: Decision, outcome: Outcome
-    ) -> Flow[Response | None]:
+    def _after(self, errand: _Errand, entry: Entry | None, decision: Decision, outcome: Outcome) -> Flow[Response | None]:
         """Another request's flight is over: with an answer that may be used, or what the spec says."""
         route = self._route
-        flight = None
+        exchange = errand.exchange
+        again = False
         if outcome == "landed":
-            found = route.find(errand.exchange.request, errand.key, landed=True)
+            found = route.find(exchange.request, errand.key, landed=True)
             now = route.clock.monotonic()
             if isinstance(found, Entry) and (now < found.expires or found is not entry):
                 return self._use(errand, found, now, decision.forward)
+            again = True  # another variant, or purged by now: there is a flight for that, too
         elif outcome != "declined":
             if route.fallback == "refuse":
                 raise Unavailable("The answer that others wait for, too, does not come.", code="cache_wait")
-            if route.fallback == "next" and outcome == "failed":
-                flight = route.storage.flights.take_off(flight_key)
-                if flight is None:
-                    return (yield from self._follow(errand, flight_key, entry, decision))
-        return (yield from _driven(self._ask(errand, entry, decision, flight)))
+            again = route.fallback == "next" and outcome == "failed"
+        if again and self._left(exchange) > 0:
+            return (yield from _driven(self._forward(errand, entry, decision)))
+        return (yield from _driven(self._ask(errand, entry, decision, None)))
+
+    def _left(self, exchange: Exchange) -> float:
+        """Seconds that a request may go on waiting."""
+        return max(0.0, exchange.monotonic + self._route.wait - self._route.clock.monotonic())
 
     def _ask(self, errand: _Errand, entry: Entry | None, decision: Decision, flight: Flight | None) -> HookResult:
         """Let the request go to the app, with the cache's own condition where there is something to validate."""

@@ -1,0 +1,240 @@
+"""Many requests for one cold entry: one runs the view, the others get its answer; and what they do when there is none."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import subprocess
+import sys
+import threading
+import time
+from collections import Counter
+from pathlib import Path
+
+import pytest
+
+from gatekeep import Cache, Gateway, Route
+from gatekeep.testing import Client, call_asgi, call_wsgi
+from stores.servers import Valkey, until
+
+CROWD = 500
+PATIENCE = 60.0
+FAILED = "raised"
+
+
+class App:
+    """A slow app of either protocol that counts its runs; it answers once the crowd has come."""
+
+    def __init__(self, protocol, *, failing=0, status=200, headers=(), hold=0.3):
+        self.protocol = protocol
+        self.failing = failing
+        self.status = status
+        self.headers = [("Content-Type", "text/plain"), *headers]
+        self.hold = hold
+        self.runs = 0
+        self._lock = threading.Lock()
+
+    def _run(self):
+        with self._lock:
+            self.runs += 1
+            number = self.runs
+        if number <= self.failing:
+            raise RuntimeError("the view failed")
+        return b"run %d" % number
+
+    def __call__(self):
+        return self._asgi if self.protocol == "asgi" else self._wsgi
+
+    def _wsgi(self, environ, start_response):
+        time.sleep(self.hold)
+        body = self._run()
+        start_response(f"{self.status} Status", list(self.headers))
+        return [body]
+
+    async def _asgi(self, scope, receive, send):
+        await asyncio.sleep(self.hold)
+        body = self._run()
+        raw = [(name.lower().encode(), value.encode()) for name, value in self.headers]
+        await send({"type": "http.response.start", "status": self.status, "headers": raw})
+        await send({"type": "http.response.body", "body": body})
+
+
+def crowd(app, spec, count=CROWD, path="/cold"):
+    """So many requests at the same moment; (status or FAILED, body, Cache-Status) of each."""
+    gateway = Gateway(routes=[Route("/cold", spec)])
+    driver = gateway.asgi(app()) if app.protocol == "asgi" else gateway.wsgi(app())
+
+    def told(answer):
+        return (answer.status, answer.body, answer.headers.get("cache-status"))
+
+    async def together():
+        async def one():
+            try:
+                return told(await call_asgi(driver, "GET", path))
+            except RuntimeError:
+                return (FAILED, b"", None)
+
+        try:
+            return await asyncio.gather(*(one() for _ in range(count)))
+        finally:
+            await gateway.aclose()
+
+    if app.protocol == "asgi":
+        return asyncio.run(asyncio.wait_for(together(), PATIENCE))
+    answers = []
+
+    def one():
+        try:
+            answers.append(told(call_wsgi(driver, "GET", path)))
+        except RuntimeError:
+            answers.append((FAILED, b"", None))
+
+    threads = [threading.Thread(target=one, daemon=True) for _ in range(count)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join(PATIENCE)
+    gateway.close()
+    assert not any(thread.is_alive() for thread in threads), "somebody hangs"
+    return answers
+
+
+def test_500_at_once_on_a_cold_entry_run_the_view_once(protocol):
+    app = App(protocol)
+    answers = crowd(app, Cache(ttl=60))
+    assert app.runs == 1
+    assert Counter(answer[:2] for answer in answers) == {(200, b"run 1"): CROWD}
+    told = Counter(answer[2] for answer in answers)
+    assert told["gatekeep; fwd=miss; stored"] == 1
+    assert (
+        told["gatekeep; fwd=miss; collapsed"] + sum(told[text] for text in told if text.startswith("gatekeep; hit")) == CROWD - 1
+    )
+
+
+def test_without_coalescing_each_runs_it(protocol):
+    app = App(protocol)
+    crowd(app, Cache(ttl=60, coalesce=False), count=10)
+    assert app.runs == 10
+
+
+def test_when_the_one_fails_all_run_the_view(protocol):
+    app = App(protocol, failing=1)
+    answers = crowd(app, Cache(ttl=60), count=50)
+    assert Counter(answer[0] for answer in answers) == {FAILED: 1, 200: 49}
+    assert app.runs > 1
+
+
+def test_when_the_one_fails_the_next_one_runs_the_view_and_the_rest_waits_on(protocol):
+    app = App(protocol, failing=2, hold=0.1)
+    answers = crowd(app, Cache(ttl=60, fallback="next"), count=50)
+    assert Counter(answer[0] for answer in answers) == {FAILED: 2, 200: 48}
+    assert app.runs == 3
+
+
+def test_when_the_one_fails_the_others_are_refused(protocol):
+    app = App(protocol, failing=1)
+    answers = crowd(app, Cache(ttl=60, fallback="refuse"), count=50)
+    told = Counter(answer[0] for answer in answers)
+    assert told[FAILED] == 1
+    assert told[503] > 0
+    assert set(told) <= {FAILED, 503, 200}, "who came after the failure has run the view"
+
+
+def test_an_error_of_the_app_is_a_failure(protocol):
+    app = App(protocol, status=500)
+    answers = crowd(app, Cache(ttl=60, fallback="refuse"), count=20)
+    assert {answer[0] for answer in answers} == {500, 503}
+
+
+def test_nobody_waits_longer_than_told(protocol):
+    app = App(protocol, hold=0.6)
+    answers = crowd(app, Cache(ttl=60, wait=0.05), count=10)
+    assert {answer[0] for answer in answers} == {200}
+    assert app.runs == 10
+
+
+def test_who_waited_in_vain_is_refused(protocol):
+    app = App(protocol, hold=0.6)
+    answers = crowd(app, Cache(ttl=60, wait=0.05, fallback="refuse"), count=10)
+    assert Counter(answer[0] for answer in answers) == {200: 1, 503: 9}
+    assert app.runs == 1
+
+
+@pytest.mark.parametrize("fallback", ["forward", "next", "refuse"])
+def test_an_answer_that_is_not_to_be_stored_keeps_nobody(protocol, fallback):
+    app = App(protocol, headers=[("Set-Cookie", "a=b")])
+    answers = crowd(app, Cache(ttl=60, fallback=fallback), count=20)
+    assert {answer[0] for answer in answers} == {200}
+    assert app.runs == 20
+    assert len({answer[1] for answer in answers}) == 20
+
+
+def test_variants_that_nobody_knew_of_are_flown_one_by_one(protocol):
+    """The first answer says what it varies by; the requests for another variant then have one flight of their own."""
+    app = App(protocol, headers=[("Vary", "Accept-Language")], hold=0.2)
+    gateway = Gateway(routes=[Route("/cold", Cache(ttl=60))])
+    client = Client(gateway.wrap(app()))
+    languages = ["en"] * 20 + ["fr"] * 20
+    answers = client.gather([("GET", "/cold", {"headers": {"accept-language": language}}) for language in languages])
+    assert {answer.status for answer in answers} == {200}
+    assert len({answer.body for answer in answers[:20]}) == len({answer.body for answer in answers[20:]}) == 1
+    assert app.runs == 2
+    client.close()
+
+
+# Across processes.
+
+
+@pytest.fixture(scope="module")
+def server():
+    server = Valkey()
+    yield server
+    server.stop()
+
+
+def fleet(server, protocol, *, processes=3, requests=170, fallback="forward", failing=0):
+    """What came of that many requests in each of so many real processes, and how often the view ran."""
+    with server.client() as client:
+        client.flushall()
+        script = Path(__file__).with_name("fleet_process.py")
+        command = [sys.executable, str(script), protocol, server.url, str(requests), fallback, str(failing)]
+        running = [subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True) for _ in range(processes)]
+        try:
+            until(lambda: int(client.get("ready") or 0) == processes or any(one.poll() is not None for one in running), PATIENCE)
+            client.set("go", 1)
+            answers = Counter()
+            for one in running:
+                out, error = one.communicate(timeout=PATIENCE)
+                assert one.returncode == 0, error
+                answers.update(json.loads(out))
+        finally:
+            for one in running:
+                if one.poll() is None:
+                    one.kill()
+                    one.communicate()
+        return answers, int(client.get("runs"))
+
+
+def test_500_at_once_run_the_view_once_in_a_fleet_of_processes(server, protocol):
+    answers, runs = fleet(server, protocol)
+    assert answers == {"200 run 1": 510}
+    assert runs == 1
+
+
+def test_when_the_one_of_the_fleet_fails_the_next_one_runs_the_view(server, protocol):
+    answers, runs = fleet(server, protocol, requests=40, fallback="next", failing=1, processes=2)
+    assert answers == {"raised": 1, "200 run 2": 79}
+    assert runs == 2
+
+
+def test_when_the_one_of_the_fleet_fails_the_others_are_refused(server, protocol):
+    answers, runs = fleet(server, protocol, requests=40, fallback="refuse", failing=1, processes=2)
+    assert runs == 1
+    assert answers == {"raised": 1, "503 ": 79}
+
+
+def test_when_the_one_of_the_fleet_fails_all_run_the_view(server, protocol):
+    answers, runs = fleet(server, protocol, requests=10, fallback="forward", failing=1, processes=2)
+    assert answers["raised"] == 1
+    assert sum(count for told, count in answers.items() if told.startswith("200")) == 19
+    assert runs > 2

@@ -27,6 +27,7 @@ KERNEL = {
     "strict_json",
     "paths",
     "iam",
+    "iam.api",
     "iam.pattern",
     "iam.conditions",
     "iam.document",

@@ -4,7 +4,7 @@ from ..component import Component
 from .authorizer import Authorizer
 from .cache import ResponseCache
 from .cors import CorsResponder
-from .ip_rules import IPFilter
+from .ip_rules import IPFilter, ResourceGuard
 from .metrics import MetricsEmitter
 from .stages import Stage, StageRouter
 from .throttler import EarlyThrottler, LoadShedder, Throttler, Usage, UsagePlan
@@ -17,6 +17,7 @@ STANDARD: tuple[type[Component], ...] = (
     MetricsEmitter,
     CorsResponder,
     IPFilter,
+    ResourceGuard,
     LoadShedder,
     EarlyThrottler,
     Authorizer,

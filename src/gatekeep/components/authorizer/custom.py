@@ -10,10 +10,11 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Literal, TypeAlias
 
+from ...iam import LOCAL, Api
 from ...sources import Header, Source
 from .authenticator import Authenticator, Opening, Verifier
 from .callables import UserCallable, is_callable
-from .custom_events import Api, EventFormat
+from .custom_events import EventFormat
 from .custom_identity import Identity, identity_of
 from .custom_verifier import CustomVerifier
 
@@ -47,7 +48,7 @@ class CustomAuthorizer(Authenticator):
     """A regular expression that the whole first identity value must match, else 401 without a call."""
     challenge: str | None = None
     """WWW-Authenticate of its 401; by default Bearer where Authorization is in the identity, else Custom."""
-    arn: str = "arn:aws:execute-api:local:000000000000:gatekeep"
+    arn: str = LOCAL
     """The API's own ARN, which policies speak of: `{arn}/{stage}/{METHOD}/{path}`."""
     remember: int = 10_000
     """How many answers are remembered, and as many refusals."""

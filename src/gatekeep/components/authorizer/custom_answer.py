@@ -3,21 +3,17 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from datetime import UTC, datetime
 from hashlib import sha256
 from typing import Any, NamedTuple
 
 from ...clock import Clock
-from ...errors import BadRequest, Denied, Forbidden, Unauthorized
+from ...errors import Denied, Forbidden, Unauthorized
 from ...exchange import ANONYMOUS, Exchange, Principal
-from ...iam import Facts, PolicyDocument
-from ...paths import ambiguity
-from .custom_events import Api
+from ...iam import Api, PolicyDocument
 from .frozen import frozen
 
 __all__ = ["Decision", "read_answer", "refusal_of", "unknown"]
 
-_ACTION = "execute-api:Invoke"
 _SIMPLE = frozenset({"isAuthorized", "context"})
 _POLICY = frozenset({"principalId", "policyDocument", "context", "usageIdentifierKey"})
 _SCALARS = (str, int, float, bool)
@@ -38,34 +34,12 @@ class Decision(NamedTuple):
             kind, detail, code, headers = self.refusal
             raise kind(detail, code=code, headers=headers)
         if self.policy is not None:
-            self._ask(self.policy, exchange, api, clock)
+            says = api.ask(self.policy, exchange, clock)
+            if says == "deny":
+                raise Forbidden("The caller's policy denies this.", code="explicit_deny")
+            if says is None:
+                raise Forbidden("The caller's policy does not allow this.", code="implicit_deny")
         return self.principal
-
-    def _ask(self, policy: PolicyDocument, exchange: Exchange, api: Api, clock: Clock) -> None:
-        # An opaque app may read the path in a way of its own; a framework's is the one that the gateway's table goes by.
-        if exchange.guard is None and ambiguity(exchange.request) is not None:
-            raise BadRequest("The path can be read in more than one way.", code="ambiguous_path")
-        known = {} if policy.plain else facts(exchange, clock)
-        says = policy.evaluate(_ACTION, api.method_arn(exchange), known, also=api.other_names(exchange))
-        if says == "deny":
-            raise Forbidden("The caller's policy denies this.", code="explicit_deny")
-        if says is None:
-            raise Forbidden("The caller's policy does not allow this.", code="implicit_deny")
-
-
-def facts(exchange: Exchange, clock: Clock) -> Facts:
-    """What conditions of a policy may ask of a request."""
-    request = exchange.request
-    now = clock.wall()
-    known = {
-        "aws:currenttime": datetime.fromtimestamp(now, UTC).isoformat(),
-        "aws:epochtime": str(now),
-        "aws:securetransport": "true" if request.scheme == "https" else "false",
-        "aws:sourceip": exchange.client,
-        "aws:useragent": request.header("user-agent"),
-        "aws:referer": request.header("referer"),
-    }
-    return {key: value for key, value in known.items() if value is not None}
 
 
 def unknown(challenge: str) -> Decision:

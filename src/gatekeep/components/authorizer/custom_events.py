@@ -1,11 +1,10 @@
-"""Events: a request as AWS' Lambda authorizers get it, TOKEN or REQUEST, and the ARN that policies know it by.
+"""Events: a request as AWS' Lambda authorizers get it, TOKEN or REQUEST.
 
 https://docs.aws.amazon.com/apigateway/latest/developerguide/api-gateway-lambda-authorizer-input.html
 """
 
 from __future__ import annotations
 
-import re
 from collections.abc import Mapping, Sequence
 from datetime import UTC, datetime
 from enum import Enum
@@ -13,11 +12,10 @@ from typing import Any
 
 from ...clock import Clock
 from ...exchange import Exchange
+from ...iam import Api
 from .custom_identity import route_key
 
-__all__ = ["Api", "EventFormat", "event"]
-
-_ARN = re.compile(r"arn:(?P<partition>[\w-]+):execute-api:(?P<region>[\w-]*):(?P<account>\d*):(?P<id>[\w.-]+)").fullmatch
+__all__ = ["EventFormat", "event"]
 
 
 class EventFormat(Enum):
@@ -26,39 +24,6 @@ class EventFormat(Enum):
     TOKEN = "TOKEN"  # noqa: S105 - AWS' word for it
     ONE = "1.0"
     TWO = "2.0"
-
-
-class Api:
-    """An API's own ARN. Raises ValueError for what is none."""
-
-    __slots__ = ("account", "arn", "id")
-
-    def __init__(self, arn: object) -> None:
-        found = _ARN(arn) if isinstance(arn, str) else None
-        if found is None:
-            raise ValueError(f"{arn!r} is not arn:aws:execute-api:<region>:<account>:<api>")
-        self.arn = found[0]
-        self.account, self.id = found["account"], found["id"]
-
-    def method_arn(self, exchange: Exchange) -> str:
-        """`{arn}/{stage}/{METHOD}/{path}`, the path decoded, as the app gets it; `$connect` for a WebSocket handshake."""
-        request = exchange.request
-        stage = exchange.stage or "$default"
-        if request.handshake:
-            return f"{self.arn}/{stage}/$connect"
-        return f"{self.arn}/{stage}/{request.method.upper()}{request.path or '/'}"
-
-    def other_names(self, exchange: Exchange) -> Sequence[str]:
-        """What else an app may serve the request as: HEAD by what serves GET, a path without the slashes at its end."""
-        request = exchange.request
-        if request.handshake:
-            return ()
-        method, path = request.method.upper(), request.path
-        methods = ("HEAD", "GET") if method == "HEAD" else (method,)
-        bare = path.rstrip("/")
-        paths = (path, bare) if bare and bare != path else (path or "/",)
-        prefix = f"{self.arn}/{exchange.stage or '$default'}/"
-        return [prefix + one + other for one in methods for other in paths][1:]
 
 
 def event(form: EventFormat, exchange: Exchange, values: Sequence[str], api: Api, clock: Clock) -> dict[str, Any]:

@@ -12,11 +12,12 @@ from typing import Any, NamedTuple
 from ...effects import Flow, Io, SingleFlight
 from ...errors import Denied, DependencyError, InternalError, Origin
 from ...exchange import Exchange
+from ...iam import Api
 from ...sources import Header
 from .authenticator import Opening, Verdict, Verifier
 from .callables import UserCallable, limited
 from .custom_answer import Decision, read_answer, refusal_of, unknown
-from .custom_events import Api, EventFormat, event
+from .custom_events import EventFormat, event
 from .custom_identity import Identity
 from .memo import Memo
 

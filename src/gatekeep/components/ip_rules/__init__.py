@@ -1,6 +1,6 @@
-"""IPRules: which addresses may call at all."""
+"""IPRules and ResourcePolicy: who may call at all, by address, time and path."""
 
-from .component import IPFilter
-from .spec import IPRules
+from .component import IPFilter, ResourceGuard
+from .spec import IPRules, ResourcePolicy
 
-__all__ = ["IPFilter", "IPRules"]
+__all__ = ["IPFilter", "IPRules", "ResourceGuard", "ResourcePolicy"]

@@ -1,4 +1,4 @@
-"""Circuit: when it opens, whom it lets probe, what it logs."""
+"""Circuit: when it opens, whom it lets probe, what it logs and tells."""
 
 from __future__ import annotations
 
@@ -6,8 +6,13 @@ import logging
 
 import pytest
 
+from gatekeep.stores import StoreChange
 from gatekeep.stores.circuit import Circuit
 from gatekeep.testing import FakeClock
+
+
+def nobody(change: StoreChange) -> None:
+    pass
 
 
 def fail(circuit: Circuit, clock: FakeClock, times: int) -> None:
@@ -18,47 +23,51 @@ def fail(circuit: Circuit, clock: FakeClock, times: int) -> None:
 
 def test_it_opens_after_failures_in_a_row() -> None:
     clock = FakeClock()
-    circuit = Circuit("the store", clock.monotonic)
+    circuit = Circuit("the store", clock.monotonic, nobody)
     fail(circuit, clock, 2)
-    assert circuit.admits()
+    assert not circuit.away
     circuit.succeeded()
     fail(circuit, clock, 2)
-    assert circuit.admits()
+    assert not circuit.away
     fail(circuit, clock, 1)
-    assert not circuit.admits()
+    assert circuit.away
 
 
 def test_one_probe_each_cool_down() -> None:
     clock = FakeClock()
-    circuit = Circuit("the store", clock.monotonic, failures=1, cool_down=2.0)
+    circuit = Circuit("the store", clock.monotonic, nobody, failures=1, cool_down=2.0)
+    assert not circuit.wants_probe()
     circuit.failed(OSError(), clock.monotonic())
     clock.advance(1.9)
-    assert not circuit.admits()
+    assert not circuit.wants_probe()
     clock.advance(0.1)
-    assert [circuit.admits() for _ in range(3)] == [True, False, False]
+    assert [circuit.wants_probe() for _ in range(3)] == [True, False, False]
     clock.advance(2.0)  # the first probe never came back
-    assert [circuit.admits() for _ in range(3)] == [True, False, False]
+    assert [circuit.wants_probe() for _ in range(3)] == [True, False, False]
     circuit.failed(OSError(), clock.monotonic())
-    assert not circuit.admits()
+    assert not circuit.wants_probe()
     clock.advance(2.0)
-    assert circuit.admits()
+    assert circuit.wants_probe()
+    assert circuit.away
     circuit.succeeded()
-    assert [circuit.admits() for _ in range(3)] == [True, True, True]
+    assert not circuit.away
+    clock.advance(9.0)
+    assert not circuit.wants_probe()
 
 
 def test_calls_that_fail_together_are_one_failure() -> None:
     clock = FakeClock()
-    circuit = Circuit("the store", clock.monotonic)
+    circuit = Circuit("the store", clock.monotonic, nobody)
     began = clock.monotonic()
     clock.advance(0.05)
     for _ in range(50):
         circuit.failed(TimeoutError(), began)
-    assert circuit.admits()
+    assert not circuit.away
 
 
-def test_each_change_is_logged_once(caplog: pytest.LogCaptureFixture) -> None:
-    clock = FakeClock()
-    circuit = Circuit("the store at host:1", clock.monotonic)
+def test_each_change_is_logged_and_told_once(caplog: pytest.LogCaptureFixture) -> None:
+    clock, told = FakeClock(), []
+    circuit = Circuit("the store at host:1", clock.monotonic, told.append)
     with caplog.at_level(logging.INFO, "gatekeep.stores"):
         fail(circuit, clock, 10)
         assert [record.getMessage() for record in caplog.records] == [
@@ -70,3 +79,7 @@ def test_each_change_is_logged_once(caplog: pytest.LogCaptureFixture) -> None:
         fail(circuit, clock, 2)
         circuit.succeeded()
         assert len(caplog.records) == 2
+    assert told == [
+        StoreChange("the store at host:1", True, "OSError: refused"),
+        StoreChange("the store at host:1", False, ""),
+    ]

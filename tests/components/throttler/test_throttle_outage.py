@@ -16,7 +16,7 @@ from gatekeep.errors import DependencyError
 from gatekeep.stores import Taken
 from gatekeep.stores.redis import RedisStore
 from gatekeep.testing import FakeClock
-from stores.servers import Valkey
+from stores.servers import Valkey, until
 
 PATIENT = 5.0
 
@@ -69,6 +69,10 @@ def test_a_store_that_dies_and_comes_back(site, valkey, caplog, policy, meanwhil
         valkey.start()  # with nothing in it
         assert statuses(client, 1)[0] == meanwhile[-1]  # not asked again yet
         clock.advance(1.0)
+        assert statuses(client, 1)[0] == meanwhile[-1]  # nobody waits for the probe, either
+        until(lambda: statuses(client, 1) and not store.away)
+        with valkey.client() as raw:
+            raw.flushall()  # what was taken while polling
         assert statuses(client, 3) == [200, 200, 429]
     assert [record.levelname for record in caplog.records if record.name == "gatekeep.stores"] == ["ERROR", "WARNING"]
 

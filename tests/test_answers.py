@@ -108,3 +108,24 @@ def test_every_refusal_reaches_the_client_with_its_status(site, kind, style):
 
 def test_the_codes_are_as_different_as_the_kinds():
     assert len({kind.code for kind in KINDS}) == len(KINDS)
+
+
+@pytest.mark.parametrize(
+    ("code", "status", "error_type"),
+    [
+        ("signature_missing", 403, "MissingAuthenticationTokenException"),
+        ("signature_malformed", 403, "IncompleteSignatureException"),
+        ("unsupported_signature", 403, "IncompleteSignatureException"),
+        ("unknown_access_key", 403, "UnrecognizedClientException"),
+        ("session_token_expired", 403, "ExpiredTokenException"),
+        ("signature_expired", 403, "InvalidSignatureException"),
+        ("signature_mismatch", 403, "InvalidSignatureException"),
+        ("payload_mismatch", 403, "InvalidSignatureException"),
+        ("api_key_expired", 403, "ForbiddenException"),
+        ("invalid_signature", 401, "UnauthorizedException"),
+    ],
+)
+def test_signatures_and_keys_in_the_words_of_aws(code, status, error_type):
+    response = aws(Unauthorized("no", code=code, headers=[("www-authenticate", "AWS4-HMAC-SHA256")]), "id", Headers())
+    assert (response.status, response.headers.get("x-amzn-errortype")) == (status, error_type)
+    assert response.headers.get("www-authenticate") is None

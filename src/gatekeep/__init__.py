@@ -2,7 +2,7 @@
 
 from .component import Component, Hooks, Placed, Plan, Services, Spec
 from .components import STANDARD
-from .components.authorizer import ANY, JWT, ApiKey, Authorize, any_of
+from .components.authorizer import ANY, JWT, ApiKey, Authorize, Credential, KeyRing, SigV4, any_of
 from .components.cache import Cache, CacheStorage
 from .components.cors import Cors
 from .components.ip_rules import IPRules
@@ -42,6 +42,7 @@ __all__ = [
     "Concurrency",
     "ConfigurationError",
     "Cors",
+    "Credential",
     "Denied",
     "DependencyError",
     "Exchange",
@@ -52,6 +53,7 @@ __all__ = [
     "Hooks",
     "IPRules",
     "Io",
+    "KeyRing",
     "LoadShed",
     "Observe",
     "Placed",
@@ -63,6 +65,7 @@ __all__ = [
     "Response",
     "Route",
     "Services",
+    "SigV4",
     "Spec",
     "Stage",
     "Throttle",

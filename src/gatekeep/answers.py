@@ -52,14 +52,50 @@ class _Wording(NamedTuple):
 
 
 _AWS_BY_CODE = {
-    "api_key_invalid": _Wording(403, "ForbiddenException", "Forbidden"),
-    "api_key_missing": _Wording(403, "ForbiddenException", "Forbidden"),
+    **dict.fromkeys(
+        ("api_key_disabled", "api_key_expired", "api_key_invalid", "api_key_missing"),
+        _Wording(403, "ForbiddenException", "Forbidden"),
+    ),
     "authorizer_failed": _Wording(500, "AuthorizerConfigurationException", None),
     "explicit_deny": _Wording(
         403, "AccessDeniedException", "User is not authorized to access this resource with an explicit deny", "Message"
     ),
     "not_found": _Wording(403, "MissingAuthenticationTokenException", "Missing Authentication Token"),
     "quota_exceeded": _Wording(429, "LimitExceededException", "Limit Exceeded"),
+    # Signature Version 4. API Gateway goes on to show what should have been signed; we don't.
+    "signature_missing": _Wording(403, "MissingAuthenticationTokenException", "Missing Authentication Token"),
+    **dict.fromkeys(
+        ("signature_malformed", "unsupported_signature"),
+        _Wording(403, "IncompleteSignatureException", "The request signature is incomplete."),
+    ),
+    "unknown_access_key": _Wording(403, "UnrecognizedClientException", "The security token included in the request is invalid."),
+    "session_token_invalid": _Wording(
+        403, "UnrecognizedClientException", "The security token included in the request is invalid."
+    ),
+    "session_token_expired": _Wording(403, "ExpiredTokenException", "The security token included in the request is expired"),
+    "signature_expired": _Wording(403, "InvalidSignatureException", "Signature expired."),
+    "signature_not_yet_valid": _Wording(403, "InvalidSignatureException", "Signature not yet current."),
+    "invalid_scope": _Wording(
+        403, "InvalidSignatureException", "Credential should be scoped to the correct date, region and service."
+    ),
+    **dict.fromkeys(
+        (
+            "field_not_signed",
+            "path_not_normal",
+            "path_unverifiable",
+            "payload_mismatch",
+            "payload_not_signed",
+            "signature_mismatch",
+            "signature_replayed",
+            "unsupported_payload",
+        ),
+        _Wording(
+            403,
+            "InvalidSignatureException",
+            "The request signature we calculated does not match the signature you provided. Check your AWS Secret Access Key "
+            "and signing method. Consult the service documentation for details.",
+        ),
+    ),
     "token_expired": _Wording(401, "UnauthorizedException", "The incoming token has expired"),
 }
 _AWS_BY_STATUS = {

@@ -67,7 +67,7 @@ class Presented(NamedTuple):
         try:
             return "".join([f"{name}:{fields['host' if name == ':authority' else name]}\n" for name in self.signed.split(";")])
         except KeyError:
-            raise refusal("invalid_signature", "A signed field is not in the request.") from None
+            raise refusal("signature_mismatch", "A signed field is not in the request.") from None
 
 
 def refusal(code: str, detail: str) -> Unauthorized:
@@ -114,7 +114,7 @@ def _pairs(query: str) -> list[tuple[str, str]]:
 def _of_field(value: str, fields: dict[str, str], query: str) -> Presented:
     algorithm, _, rest = value.partition(" ")
     if algorithm != ALGORITHM:
-        raise refusal("unsupported_algorithm", f"Only {ALGORITHM} is accepted.")
+        raise refusal("unsupported_signature", f"Only {ALGORITHM} is accepted.")
     parts: dict[str, str] = {}
     for part in rest.split(","):
         name, equals, text = part.strip().partition("=")
@@ -157,7 +157,7 @@ def _of_query(fields: dict[str, str], query: str) -> Presented:
         raise _malformed(f"The query lacks {', '.join(missing)}.")
     algorithm, credential, time, expires, signed, signature = (found[name] for name in _PARAMETERS)
     if algorithm != ALGORITHM:
-        raise refusal("unsupported_algorithm", f"Only {ALGORITHM} is accepted.")
+        raise refusal("unsupported_signature", f"Only {ALGORITHM} is accepted.")
     if _is_seconds(expires) is None or int(expires) < 1:
         raise _malformed("X-Amz-Expires is not a number of seconds.")
     return _read(

@@ -143,7 +143,7 @@ class SignatureVerifier(Verifier):
             canonical = canonical_request(request.method, path, query, lines, found.signed, payload)
             if compare_digest(signature(key, found.time, found.scope, canonical), found.signature):
                 return
-        raise refusal("invalid_signature", "The signature does not hold.")
+        raise refusal("signature_mismatch", "The signature does not hold.")
 
     def _queries(self, found: Presented) -> Iterator[str]:
         """The canonical forms that the query may have been signed in: as it was sent, or spelled anew."""

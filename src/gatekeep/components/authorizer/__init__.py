@@ -5,6 +5,7 @@ from .any_of import any_of
 from .api_key import ApiKey
 from .api_keys import KeyRing
 from .authenticator import Authenticator, Opening, Verifier
+from .cedar import Cedar
 from .cognito import Cognito
 from .component import Authorizer
 from .custom import CustomAuthorizer
@@ -24,6 +25,7 @@ __all__ = [
     "Authenticator",
     "Authorize",
     "Authorizer",
+    "Cedar",
     "Cognito",
     "Credential",
     "CustomAuthorizer",

@@ -23,7 +23,7 @@ class Panel:
     `wall` reads Unix seconds, for X-RateLimit-Reset.
     """
 
-    __slots__ = ("_details", "_heads", "_legacy", "_policy", "_policy_field", "_shown", "_wall", "limits")
+    __slots__ = ("_legacy", "_policy", "_policy_field", "_refusals", "_shown", "_wall", "limits")
 
     def __init__(self, limits: Sequence[Limit], wall: Callable[[], float]) -> None:
         self.limits = tuple(limits)
@@ -34,9 +34,7 @@ class Panel:
         self._legacy = tuple((index, limit) for index, limit in shown if limit.spec.headers == "legacy")
         self._policy = ("RateLimit-Policy", ", ".join(limit.policy for _, limit in shown))
         self._policy_field = Field(*self._policy)
-        # Of the limit that refused, by its index.
-        self._heads = tuple(f'"{limit.name}";r=' if limit.spec.headers else None for limit in limits)
-        self._details = tuple(limit.detail if limit.spec.headers else "Too many requests." for limit in limits)
+        self._refusals = tuple(_refusal_of(limit) for limit in limits)
 
     @property
     def tells(self) -> bool:
@@ -79,17 +77,25 @@ class Panel:
 
         inf: never, the request costs more than there ever is; then nobody is told to come back.
         """
-        head, code = self._heads[index], self.limits[index].code
+        code, detail, head = self._refusals[index]
         if wait == inf:
             return Throttled("The request costs more than its limit ever lets through.", code=code)
-        seconds = whole(wait)
-        after = ("Retry-After", str(seconds))
+        seconds = str(whole(wait))
+        after = ("Retry-After", seconds)
         if head is None:
-            return Throttled(self._details[index], code=code, headers=(after,))
-        state = ("RateLimit", f"{head}{int(max(0.0, left) + ROUNDING)};t={seconds}")
+            return Throttled(detail, code=code, headers=(after,))
+        state = ("RateLimit", f"{head}{int(left + ROUNDING) if left > 0.0 else 0};t={seconds}")
         fields: tuple[tuple[str, str], ...] = (after, self._policy, state)
         if self._legacy:
             limit = self.limits[index]
             if limit.spec.headers == "legacy":
                 fields = (*fields, *self._old(limit, max(0.0, left), wait))
-        return Throttled(self._details[index], code=code, headers=fields)
+        return Throttled(detail, code=code, headers=fields)
+
+
+def _refusal_of(limit: Limit) -> tuple[str | None, str, str | None]:
+    """Code (None: the usual one), detail, and what RateLimit begins with (None: hidden)."""
+    code = limit.code if limit.code != Throttled.code else None
+    if not limit.spec.headers:
+        return code, "Too many requests.", None
+    return code, limit.detail, f'"{limit.name}";r='

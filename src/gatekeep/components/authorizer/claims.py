@@ -100,24 +100,20 @@ def principal(
 
     Raises BadToken for claims of the wrong type, or where they name nobody.
     """
-    client = _text(claims, "azp") or _text(claims, "client_id")
+    azp, client, subject, iss = claims.get("azp"), claims.get("client_id"), claims.get("sub"), claims.get("iss")
+    for name, value in (("azp", azp), ("client_id", client), ("sub", subject), ("iss", iss)):
+        if value is not None and type(value) is not str:
+            _invalid(f"{name} is not a string")
+    client = azp or client or None
     # Without a subject the client itself is the caller (RFC 9068 §2.2). Without either, all such callers would be one.
-    who = _text(claims, "sub") or client
+    who = subject or client
     if not who:
         _invalid("it names neither a subject nor a client")
     found: Any = claims
     for name in roles:
         found = found.get(name) if type(found) is dict else None
-    return Principal(
-        kind=kind,
-        issuer=_text(claims, "iss") or issuer,
-        id=who,
-        client_id=client,
-        scopes=_scopes(claims),
-        roles=frozenset(found) if _is_strings(found) else _NOTHING,
-        claims=frozen(claims),
-        proof=proof,
-    )
+    held = frozenset(found) if _is_strings(found) else _NOTHING
+    return Principal(kind, iss or issuer, who, client, _scopes(claims), held, frozen(claims), proof)
 
 
 def date(claims: Mapping[str, Any], name: str) -> float | None:
@@ -142,13 +138,6 @@ def _scopes(claims: Mapping[str, Any]) -> frozenset[str]:
             return frozenset(value)
         _invalid(f"{name} is neither a string nor a list of strings")
     return _NOTHING
-
-
-def _text(claims: Mapping[str, Any], name: str) -> str | None:
-    value = claims.get(name)
-    if value is not None and type(value) is not str:
-        _invalid(f"{name} is not a string")
-    return value
 
 
 def _is_strings(value: object) -> TypeGuard[list[str]]:

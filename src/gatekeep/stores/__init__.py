@@ -79,6 +79,12 @@ def _memory(url: str, clock: Clock) -> Store:
     return MemoryStore(clock)
 
 
+def _host(url: str, clock: Clock) -> Store:
+    from .host import HostStore
+
+    return HostStore(url, clock=clock)
+
+
 def _redis(url: str, clock: Clock) -> Store:
     try:
         from .redis import RedisStore
@@ -98,11 +104,12 @@ def _masked(url: str) -> str:
 _Opener: TypeAlias = Callable[[str, Clock], Store]
 _OPENERS: Mapping[str, _Opener] = {
     "memory": _memory,
+    "host": _host,
     "redis": _redis,
     "rediss": _redis,
     "valkey": _redis,
     "valkeys": _redis,
     "unix": _redis,
 }
-_SUFFIXES: Mapping[_Opener, Collection[str]] = {_memory: ("",), _redis: ("", "sentinel", "cluster")}
+_SUFFIXES: Mapping[_Opener, Collection[str]] = {_memory: ("",), _host: ("",), _redis: ("", "sentinel", "cluster")}
 """What may stand after a scheme's +, as in redis+cluster://."""

@@ -15,8 +15,24 @@ from typing import Any, Generic, Protocol, TypeVar
 
 from .base import Bucket, Change, Demand, Lease, Taken, Tally, Window
 
-__all__ = ["SLACK", "Full", "Moment", "State", "Table", "adjust", "look", "release", "renew", "reset", "state_for", "take"]
+__all__ = [
+    "EPOCH",
+    "SLACK",
+    "Full",
+    "Moment",
+    "State",
+    "Table",
+    "adjust",
+    "look",
+    "release",
+    "renew",
+    "reset",
+    "state_for",
+    "take",
+]
 
+EPOCH = 1_750_000_000
+"""The Unix time that shared stores count from: recent, so that a float still resolves some nanoseconds."""
 SLACK = 1e-6
 """What float rounding may be off by; as for buckets."""
 _PAST = 2e-6

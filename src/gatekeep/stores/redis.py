@@ -20,10 +20,11 @@ from ..errors import DependencyError
 from ..forks import reset_after_fork
 from .base import Change, Demand, Lease, Taken
 from .circuit import StoreChange
+from .counts import EPOCH
 from .redis_links import Ask, Cluster, Links, Outcome, Single
 from .redis_node import Script
 from .redis_place import Place
-from .redis_rows import DECIDE, EPOCH, Reply, change_row, demand_row, merged, read, redis_key, value_key
+from .redis_rows import DECIDE, Reply, change_row, demand_row, merged, read, redis_key, value_key
 
 __all__ = ["RedisStore"]
 

@@ -8,14 +8,12 @@ from struct import unpack
 from typing import Any, NamedTuple
 
 from .base import Bucket, Change, Demand, Lease, Taken, Tally, Window
+from .counts import EPOCH
 from .redis_node import Script
 
-__all__ = ["DECIDE", "EPOCH", "Reply", "change_row", "demand_row", "merged", "read", "redis_key", "value_key"]
+__all__ = ["DECIDE", "Reply", "change_row", "demand_row", "merged", "read", "redis_key", "value_key"]
 
 DECIDE = Script(files(__package__).joinpath("decide.lua").read_text("utf-8"))
-EPOCH = 1_750_000_000
-"""What the script counts time from, in Unix seconds."""
-
 _WINDOWS: Mapping[str, str] = {"fixed": "f", "sliding": "s", "moving": "m"}
 
 

@@ -57,6 +57,20 @@ class Principal:
     def anonymous(self) -> bool:
         return self.kind == "anonymous"
 
+    # What Starlette asks of `request.user`.
+
+    @property
+    def is_authenticated(self) -> bool:
+        return self.kind != "anonymous"
+
+    @property
+    def display_name(self) -> str:
+        return self.id
+
+    @property
+    def identity(self) -> str:
+        return self.id
+
 
 ANONYMOUS = Principal("anonymous")
 VALID = "valid"

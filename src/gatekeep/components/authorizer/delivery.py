@@ -12,36 +12,9 @@ from ...effects import Protocol
 from ...exchange import Exchange, Principal
 from ...sources import Source
 
-__all__ = ["AuthScopes", "Deliver", "User", "deliverer"]
+__all__ = ["AuthScopes", "Deliver", "deliverer"]
 
 Deliver = Callable[[Exchange, Principal], None]
-
-
-class User:
-    """The principal as Starlette's BaseUser: `is_authenticated`, `display_name`, `identity`; the rest is the principal's own."""
-
-    __slots__ = ("principal",)
-
-    def __init__(self, principal: Principal) -> None:
-        self.principal = principal
-
-    @property
-    def is_authenticated(self) -> bool:
-        return not self.principal.anonymous
-
-    @property
-    def display_name(self) -> str:
-        return self.principal.id
-
-    @property
-    def identity(self) -> str:
-        return self.principal.id
-
-    def __getattr__(self, name: str) -> object:
-        return getattr(self.principal, name)
-
-    def __repr__(self) -> str:
-        return f"User({self.principal!r})"
 
 
 class AuthScopes:
@@ -77,7 +50,7 @@ def deliverer(protocol: Protocol, strip: Sequence[Source]) -> Deliver:
 
 def _tell_asgi(exchange: Exchange, principal: Principal) -> None:
     native = exchange.request.native
-    native["user"] = User(principal)
+    native["user"] = principal
     native["auth"] = AuthScopes(principal)
 
 

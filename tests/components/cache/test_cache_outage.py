@@ -27,7 +27,7 @@ def server():
 
 @pytest.fixture
 def valkey(server):
-    if not server.answers():
+    if server._process.poll() is not None:  # killed by the test before
         server.start()
     with server.client() as client:
         client.flushall()

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import asyncio
+import subprocess
+import sys
 import threading
 
 import pytest
@@ -314,3 +316,48 @@ def test_a_store_that_is_away_does_not_fail_what_is_committed(session, caplog):
     change(session)
     session.commit()
     assert "when the store is back" in caplog.text
+
+
+DJANGO = """
+import django
+from django.conf import settings
+
+settings.configure(DATABASES={"default": {"ENGINE": "django.db.backends.sqlite3", "NAME": ":memory:"}})
+django.setup()
+from django.db import transaction
+
+from gatekeep.components.cache.handle import CacheHandle
+
+purged = []
+
+
+class Storage:
+    def purge(self, purge):
+        purged.append(purge.target)
+
+
+handle = CacheHandle(Storage())
+with transaction.atomic():
+    handle.after_commit(transaction, tag="committed")
+    try:
+        with transaction.atomic():
+            handle.after_commit(transaction, tag="savepoint")
+            raise LookupError
+    except LookupError:
+        pass
+    assert purged == []
+assert purged == ["committed"], purged
+try:
+    with transaction.atomic():
+        handle.after_commit(transaction, tag="rolled back")
+        raise LookupError
+except LookupError:
+    pass
+assert purged == ["committed"], purged
+handle.after_commit(transaction, tag="autocommit")
+assert purged == ["committed", "autocommit"], purged
+"""
+
+
+def test_django_transactions_commit_too():
+    subprocess.run([sys.executable, "-c", DJANGO], check=True)

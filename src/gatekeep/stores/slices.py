@@ -14,6 +14,7 @@ from collections.abc import Callable, Sequence
 from functools import partial
 from itertools import islice
 from math import inf
+from operator import add
 from typing import cast
 
 from ..effects import Flow
@@ -93,6 +94,9 @@ class Slices:
             self._done(asked)
             if taken.refused is None:
                 self._keep(asked, taken, now)
+        if taken.ahead:  # what lies here is still left
+            left = tuple(map(add, taken.remaining, taken.ahead))
+            return taken._replace(remaining=left)
         return taken
 
     def _prepared(self, demand: Demand, now: float) -> tuple[Demand, _Slice | None]:

@@ -47,6 +47,7 @@ class Entry:
         "tags",
         "until",
         "used",
+        "useless",
     )
 
     def __init__(
@@ -54,18 +55,17 @@ class Entry:
         form: Form,
         pairs: list[Pair],
         body: bytes,
-        *,
         status: int,
         etag: str | None,
         modified: str | None,
+        tags: frozenset[str],
+        epoch: int,
         born: float,
         expires: float,
         due: float,
         revalidate_within: float,
         error_within: float,
         strict: bool,
-        tags: frozenset[str],
-        epoch: int,
     ) -> None:
         """Takes over the list of fields."""
         self.form = form
@@ -80,6 +80,8 @@ class Entry:
         self.revalidate_within = revalidate_within
         self.error_within = error_within
         self.strict = strict
+        self.useless = expires + max(revalidate_within, error_within, 0.0 if etag is None and modified is None else _VALIDATABLE)
+        """When nothing can be done with it any more; monotonic seconds."""
         self.tags = tags
         self.epoch = epoch
         self.used = False
@@ -100,11 +102,6 @@ class Entry:
         """Whether the app can be asked if it still holds."""
         return self.etag is not None or self.modified is not None
 
-    @property
-    def useless(self) -> float:
-        """When nothing can be done with it any more; monotonic seconds."""
-        return self.expires + max(self.revalidate_within, self.error_within, _VALIDATABLE if self.validators else 0.0)
-
     def field(self, name: str) -> str | None:
         """The first value of a field, by its lower-case name."""
         wanted = self.form.named(name)
@@ -120,7 +117,7 @@ class Entry:
 
     def spoil(self) -> None:
         """Something newer is known of it: it is stale from now on."""
-        self.until = self.due = self.expires = -inf
+        self.until = self.due = self.expires = self.useless = -inf
 
     def prepare(self, now: float, extra: list[Pair]) -> None:
         """Make `ready` what a hit tells at `now`, and `until` when that changes."""

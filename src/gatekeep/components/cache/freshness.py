@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from typing import NamedTuple
+from collections.abc import Callable
+from functools import partial
+from typing import NamedTuple, cast
 
 from .dates import read_date
 from .directives import Directives, delta
@@ -120,7 +122,11 @@ def live(head: Answered, terms: Terms, seconds: float, now: float, wall: float, 
         due -= terms.early_refresh * max(0.0, expires - now) * (0.5 + jitter / 2)
     if strict:
         revalidate = error = 0.0
-    return Life(born, expires, due, revalidate, error, strict)
+    return _life((born, expires, due, revalidate, error, strict))
+
+
+# NamedTuple.__new__ is a Python function; this is the same without it.
+_life = cast(Callable[[tuple[float, float, float, float, float, bool]], Life], partial(tuple.__new__, Life))
 
 
 _STRICT = frozenset({"must-revalidate", "proxy-revalidate", "s-maxage", "no-cache"})

@@ -15,43 +15,30 @@ __all__ = ["Answered"]
 class Answered:
     """What the head of an answer says to a cache.
 
-    `pairs` are the fields that belong into an entry (RFC 9111 §3.1), `size` the bytes of their text. `control` are the
+    `pairs` are the fields that belong into an entry (RFC 9111 §3.1), `streams` says that it is an event stream. `control` are the
     directives of Cache-Control, `targeted` those of CDN-Cache-Control, None when absent or malformed (RFC 9213 §2.1).
     `vary`: lower-case names in order, each once. `length`: Content-Length in bytes, None when absent, -1 when it is no number.
     `age`: seconds, as a cache behind the app gave it; 0 when absent or no number, of several the first (RFC 9111 §5.1).
     """
 
-    __slots__ = (
-        "age",
-        "control",
-        "date",
-        "etag",
-        "expires",
-        "length",
-        "media_type",
-        "modified",
-        "pairs",
-        "sets_cookie",
-        "size",
-        "status",
-        "targeted",
-        "vary",
-    )
-
-    control: Directives
-    targeted: Directives | None
-    vary: tuple[str, ...]
-    etag: str | None
-    expires: str | None
-    date: str | None
-    modified: str | None
+    # Most answers say little: what is not said costs nothing.
+    control: Directives = NOTHING
+    targeted: Directives | None = None
+    vary: tuple[str, ...] = ()
+    etag: str | None = None
+    expires: str | None = None
+    date: str | None = None
+    modified: str | None = None
+    sets_cookie = False
+    streams = False
+    length: int | None = None
+    age = 0
 
     def __init__(self, status: int, pairs: Iterable[Pair], form: Form) -> None:
         """Read in one pass; names come in any case."""
         role_of = form.roles.get
         found: dict[str, Any] = {}
         entry: list[Pair] = []
-        size = 0
         for pair in pairs:
             field, value = pair
             role = role_of(field) or role_of(field.lower())
@@ -62,15 +49,14 @@ class Answered:
                 if not keep:
                     continue
             entry.append(pair)
-            size += len(field) + len(value)
-        kind, length = found.pop("content-type", None), found.pop("content-length", None)
         self.status = status
-        self.size = size
-        self.media_type = "" if kind is None else _media_type(kind)
-        self.length = None if length is None else _number(length)
-        self.control, self.targeted, self.vary, self.sets_cookie, self.age = NOTHING, None, (), False, 0
-        self.etag = self.expires = self.date = self.modified = None
         self.pairs = entry
+        length = found.pop("content-length", None)
+        if length is not None:
+            self.length = _number(length)
+        kind = found.pop("content-type", None)
+        if kind is not None and _streams(kind):
+            self.streams = True
         if found:
             self._read(found, form)
 
@@ -112,8 +98,8 @@ def _names(value: Any) -> tuple[str, ...]:
 
 
 @lru_cache(maxsize=128)
-def _media_type(value: Any) -> str:
-    return _text(value).partition(";")[0].strip().lower()
+def _streams(value: Any) -> bool:
+    return _text(value).partition(";")[0].strip().lower() == "text/event-stream"
 
 
 def _number(value: Any) -> int:

@@ -8,7 +8,7 @@ Nothing here reads a clock, waits or changes anything.
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from typing import TYPE_CHECKING, Literal, NamedTuple, TypeAlias
+from typing import TYPE_CHECKING, Literal, NamedTuple, TypeAlias, get_args
 
 from .directives import Directives, delta, read_control
 from .freshness import NEGATIVE, Terms, governing
@@ -162,7 +162,7 @@ class Decision(NamedTuple):
 def decide(entry: Entry | Forward, demands: Demands, now: float) -> Decision:
     """What becomes of a request, given the stored answer for it or why there is none (RFC 9111 §4)."""
     if isinstance(entry, str):
-        return Decision("time-out" if demands.only_if_cached else "forward", entry)
+        return Decision("time-out", entry) if demands.only_if_cached else _FORWARD[entry]
     if demands is not PLAIN and _unsatisfied(entry, demands, now):
         if demands.only_if_cached:
             return Decision("time-out", "request")
@@ -190,6 +190,7 @@ def _unsatisfied(entry: Entry, demands: Demands, now: float) -> bool:
     return demands.min_fresh is not None and entry.expires - now < demands.min_fresh  # §5.2.1.3
 
 
+_FORWARD: Mapping[Forward, Decision] = {forward: Decision("forward", forward) for forward in get_args(Forward)}
 _USE = Decision("use", "stale")
 _USE_AND_FETCH = Decision("use-and-fetch", "stale")
 
@@ -229,7 +230,7 @@ def refusal(
         return "set-cookie"  # RFC 9111 §7.3
     if head.vary and ("*" in head.vary or len(head.vary) > _MAX_VARY):
         return "vary"  # RFC 9111 §4.1
-    if head.media_type == "text/event-stream":
+    if head.streams:
         return "event-stream"
     if not seconds and head.etag is None and head.modified is None and not (seconds == 0.0 and terms.outlives):
         return "no-lifetime"  # stale from the first moment, and nothing to validate it by

@@ -22,7 +22,8 @@ FREE = 16_384
 class Recorder:
     """Lets every chunk through as it comes. Given up, silently, where the body grows over the limit or is aborted."""
 
-    __slots__ = ("_borrowed", "_chunks", "_exchange", "_head", "_life", "_pending", "_route", "_size")
+    _size = 0
+    _borrowed = 0
 
     def __init__(self, route: CachedRoute, exchange: Exchange, head: Answered, pending: Pending, life: Life) -> None:
         self._route = route
@@ -31,8 +32,6 @@ class Recorder:
         self._pending = pending
         self._life = life
         self._chunks: list[bytes] | None = []
-        self._size = 0
-        self._borrowed = 0
 
     def feed(self, chunk: bytes) -> bytes:
         chunks = self._chunks
@@ -60,27 +59,14 @@ class Recorder:
         length = head.length
         # An app that breaks off without an error leaves a body shorter than it said.
         if chunks is not None and (length is None or length == self._size):
-            exchange, route, pending, life = self._exchange, self._route, self._pending, self._life
+            exchange, route, pending = self._exchange, self._route, self._pending
             assert exchange is not None
             pairs = head.pairs
             if length is None and head.status not in (204, 304):  # RFC 9110 §8.6: never on these
                 pairs.append(route.form.length(self._size))
-            entry = Entry(
-                route.form,
-                pairs,
-                chunks[0] if len(chunks) == 1 else b"".join(chunks),
-                status=head.status,
-                etag=head.etag,
-                modified=head.modified,
-                born=life.born,
-                expires=life.expires,
-                due=life.due,
-                revalidate_within=life.revalidate_within,
-                error_within=life.error_within,
-                strict=life.strict,
-                tags=route.tags(exchange),
-                epoch=pending.epoch,
-            )
+            body = chunks[0] if len(chunks) == 1 else b"".join(chunks)
+            tags = route.tags(exchange)
+            entry = Entry(route.form, pairs, body, head.status, head.etag, head.modified, tags, pending.epoch, *self._life)
             route.storage.put(pending.key, head.vary, exchange.request.header, entry, pending.flight)
         self.abort()
         return b""

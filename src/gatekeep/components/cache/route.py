@@ -46,6 +46,7 @@ class CachedRoute:
         "credentials",
         "etag",
         "fallback",
+        "flights",
         "form",
         "hit_extra",
         "http",
@@ -55,11 +56,15 @@ class CachedRoute:
         "max_entry",
         "may_refresh",
         "miss_extra",
+        "miss_field",
         "name",
+        "purges",
         "refused",
         "runner",
+        "simple",
         "storage",
         "stored",
+        "stored_now",
         "tags",
         "terms",
         "unauthorized",
@@ -70,6 +75,11 @@ class CachedRoute:
         self.cache = cache
         self.storage = cache.storage
         self.storage.use()
+        self.flights = cache.storage.flights
+        self.purges = cache.storage.purges
+        self.stored_now = cache.storage.memory.get
+        self.simple = spec.coalesce and not cache.storage.shared
+        """Whether a request for what is not stored goes to the app unless another one has."""
         self.clock = cache.services.clock
         self.runner = cache.services.runner
         self.name = cache.name
@@ -114,16 +124,17 @@ class CachedRoute:
         self.hit_extra: list[Pair] = [form.x_hit] if spec.x_cache else []
         self.miss_extra: list[Pair] = [form.x_miss] if spec.x_cache else []
 
-        def status(text: str) -> tuple[Field, ...]:
-            told = Field("cache-status", f"gatekeep; {text}")
-            return (told, Field("x-cache", "MISS")) if spec.x_cache else (told,)
+        self.miss_field = Field("x-cache", "MISS") if spec.x_cache else None
+
+        def status(text: str) -> Field:
+            return Field("cache-status", f"gatekeep; {text}")
 
         forwards = get_args(Forward)
-        self.bypassed: Mapping[Bypass, tuple[Field, ...]] = {
+        self.bypassed: Mapping[Bypass, Field] = {
             reason: status("fwd=method" if reason == "method" else f"fwd=bypass; detail={reason}") for reason in get_args(Bypass)
         }
-        self.stored: Mapping[Forward, tuple[Field, ...]] = {forward: status(f"fwd={forward}; stored") for forward in forwards}
-        self.refused: Mapping[tuple[Forward, Refusal], tuple[Field, ...]] = {
+        self.stored: Mapping[Forward, Field] = {forward: status(f"fwd={forward}; stored") for forward in forwards}
+        self.refused: Mapping[tuple[Forward, Refusal], Field] = {
             (forward, reason): status(f"fwd={forward}; detail={reason}") for forward in forwards for reason in get_args(Refusal)
         }
 
@@ -132,15 +143,14 @@ class CachedRoute:
 
         `landed`: it was filed this very moment, and needs no trust.
         """
-        storage = self.storage
-        record = storage.peek(key) if landed else storage.memory.get(key)
+        record = self.storage.peek(key) if landed else self.stored_now(key)
         if record is None:
             return "miss"
         names = record.names
         entry = record.variants.get(tuple([request.header(name) for name in names]) if names else ())
         if entry is None:
             return "vary-miss"
-        purges = storage.purges
+        purges = self.purges
         if entry.epoch != purges.now and not purges.spares(entry, key):
             return "miss"
         return entry

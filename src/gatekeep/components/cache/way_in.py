@@ -58,17 +58,29 @@ class WayIn:
     def _look_up(self, exchange: Exchange) -> HookResult:
         route = self._route
         request = exchange.request
+        method = request.method
         header = request.header if route.carries(request.native) else None
-        if self._bypasses(exchange, header):
+        if (header is not None or method != "GET" or "\ufffd" in request.path) and self._bypasses(exchange, header):
             return None
         key = route.key(exchange, header)
         found = route.find(request, key)
-        if header is None and type(found) is Entry and exchange.monotonic < found.until:
-            # What most requests come to: nothing to decide, and every field is ready.
-            found.used = True
-            exchange.note(route.name, "hit")
-            body = found.body if request.method == "GET" else b""
-            return Response(found.status, route.form.headers.adopt(found.ready.copy()), body)
+        if header is None:
+            # What most requests come to: there is nothing to decide, for they demand nothing.
+            now = exchange.monotonic
+            if isinstance(found, Entry):
+                if now < found.until:
+                    found.used = True
+                    exchange.note(route.name, "hit")
+                    body = found.body if method == "GET" else b""
+                    return Response(found.status, route.form.headers.adopt(found.ready.copy()), body)
+                if now >= found.useless:
+                    found = "stale"
+            if route.simple and method == "GET" and not isinstance(found, Entry):
+                flight = route.flights.take_off(key if found == "miss" else route.flight_key(request, key))
+                if flight is not None:
+                    exchange.state[route.cache] = Pending(key, found, route.purges.now, flight, None)
+                    exchange.note(route.name, "miss")
+                    return None
         return self._serve(exchange, key, header, found)
 
     def _look_up_keyed(self, exchange: Exchange) -> HookResult:

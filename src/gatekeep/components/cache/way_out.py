@@ -38,7 +38,7 @@ class WayOut:
         route = self._route
         pending: Pending | Bypass = exchange.state[route.cache]
         if not isinstance(pending, Pending):
-            extend(response, route.bypassed[pending])
+            self._tell(response, route.bypassed[pending])
             return invalidate(route.storage, exchange, response) if pending == "method" else None
         request = exchange.request
         now = route.clock.monotonic()
@@ -60,7 +60,7 @@ class WayOut:
             life = live(head, terms, seconds or 0.0, now, wall, now - exchange.monotonic, jitter)
             pending.recorder = recorder = Recorder(route, exchange, head, pending, life)
             response.attach(recorder)
-            extend(response, route.stored[pending.forward])
+            self._tell(response, route.stored[pending.forward])
         else:
             flight = pending.flight
             if flight is not None:
@@ -68,10 +68,15 @@ class WayOut:
                     flight.fail()
                 else:
                     flight.decline()
-            extend(response, route.refused[pending.forward, refused])
+            self._tell(response, route.refused[pending.forward, refused])
         if case is not None and case.asked is not None and response.status == 200:
             self._narrow(response, head, case.asked)
         return None
+
+    def _tell(self, response: Response, status: Field) -> None:
+        response.headers.append(status)
+        if self._route.miss_field is not None:
+            response.headers.append(self._route.miss_field)
 
     def _narrow(self, response: Response, head: Answered, asked: Header) -> None:
         """Leave out the body of an answer that the client has already, while a copy of it is kept (RFC 9110 §15.4.5)."""
@@ -123,22 +128,8 @@ class WayOut:
         refused = refusal("GET", merged, terms, seconds, credentials=case.credentials, no_store=case.no_store)
         jitter = route.jitter() if terms.early_refresh else 0.0
         life = live(merged, terms, seconds or 0.0, now, wall, now - exchange.monotonic, jitter)
-        fresh = Entry(
-            form,
-            merged.pairs,
-            entry.body,
-            status=entry.status,
-            etag=entry.etag,
-            modified=merged.modified,
-            born=life.born,
-            expires=life.expires,
-            due=life.due,
-            revalidate_within=life.revalidate_within,
-            error_within=life.error_within,
-            strict=life.strict,
-            tags=route.tags(exchange) | entry.tags,
-            epoch=pending.epoch,
-        )
+        tags = route.tags(exchange) | entry.tags
+        fresh = Entry(form, merged.pairs, entry.body, entry.status, entry.etag, merged.modified, tags, pending.epoch, *life)
         fresh.identify(route.etag)
         flight = pending.flight
         if refused is None:
@@ -169,11 +160,6 @@ class WayOut:
                 route.fly(exchange, Pending(pending.key, pending.forward, pending.epoch, pending.flight, case))
             else:
                 pending.flight.fail()
-
-
-def extend(response: Response, fields: tuple[Field, ...]) -> None:
-    for field in fields:
-        response.headers.append(field)
 
 
 def _updated(entry: Entry, head: Answered, cookie: Any) -> list[Pair]:

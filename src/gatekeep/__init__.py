@@ -2,13 +2,30 @@
 
 from .component import Component, Hooks, Placed, Plan, Services, Spec
 from .components import STANDARD
-from .components.authorizer import ANY, JWT, ApiKey, Authorize, Credential, KeyRing, SigV4, any_of
+from .components.authorizer import (
+    ANY,
+    JWT,
+    SAML,
+    ApiKey,
+    Authorize,
+    Cedar,
+    Cognito,
+    Credential,
+    CustomAuthorizer,
+    Introspection,
+    KeyRing,
+    MutualTLS,
+    Revocations,
+    SigV4,
+    all_of,
+    any_of,
+)
 from .components.cache import Cache, CacheStorage
 from .components.cors import Cors
-from .components.ip_rules import IPRules
+from .components.ip_rules import IPRules, ResourcePolicy
 from .components.metrics import Observe
 from .components.stages import Stage
-from .components.throttler import Concurrency, LoadShed, Priority, Quota, Throttle, UsagePlan, UsagePlans, claim, header
+from .components.throttler import Concurrency, LoadShed, Priority, Quota, Throttle, UsagePlan, UsagePlans, claim
 from .components.transformer import (
     Transform,
     add_header,
@@ -29,20 +46,26 @@ from .exchange import Exchange, Principal, current, principal
 from .gateway import Gateway
 from .message import Headers, Request, Response
 from .routing import Route
+from .sources import cookie, header, query
+from .sources import cookie, header, query
 
 __all__ = [
     "ANY",
     "JWT",
+    "SAML",
     "STANDARD",
     "ApiKey",
     "Authorize",
     "Cache",
     "CacheStorage",
+    "Cedar",
+    "Cognito",
     "Component",
     "Concurrency",
     "ConfigurationError",
     "Cors",
     "Credential",
+    "CustomAuthorizer",
     "Denied",
     "DependencyError",
     "Exchange",
@@ -52,9 +75,11 @@ __all__ = [
     "Headers",
     "Hooks",
     "IPRules",
+    "Introspection",
     "Io",
     "KeyRing",
     "LoadShed",
+    "MutualTLS",
     "Observe",
     "Placed",
     "Plan",
@@ -62,7 +87,9 @@ __all__ = [
     "Priority",
     "Quota",
     "Request",
+    "ResourcePolicy",
     "Response",
+    "Revocations",
     "Route",
     "Services",
     "SigV4",
@@ -75,14 +102,17 @@ __all__ = [
     "Validate",
     "add_header",
     "add_query",
+    "all_of",
     "any_of",
     "blocking",
     "claim",
+    "cookie",
     "current",
     "either",
     "header",
     "map_body",
     "principal",
+    "query",
     "remove_header",
     "remove_query",
     "rename_header",

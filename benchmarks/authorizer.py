@@ -23,6 +23,7 @@ from jwt.algorithms import get_default_algorithms
 
 from gatekeep import JWT, Authorize, Gateway
 
+from . import credentials
 from .apps import APPS, Views
 from .cases import Case
 from .harness import Row, Subject, check, measure, timer
@@ -220,6 +221,7 @@ def subjects(text: str) -> Iterator[Subject]:
                     app = way.make(signer, views)
                     check(app, case, views)
                     yield Subject(way.name, case, timer(way.app, app, case))
+    yield from credentials.subjects(text)
 
 
 def table(rows: list[Row]) -> Iterator[str]:
@@ -242,7 +244,7 @@ def main() -> None:
     parser.add_argument("--case", default="", help="only credentials whose name holds this text")
     parser.add_argument("--markdown", type=Path, help="also write the table to this file")
     options = parser.parse_args()
-    logging.disable(logging.WARNING)
+    logging.disable(logging.ERROR)  # also what asyncio says of background work that is still there at the end
     text = "\n".join(table(measure(list(subjects(options.case)), options.rounds, options.count)))
     print(text)
     if options.markdown:

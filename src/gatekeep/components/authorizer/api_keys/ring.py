@@ -47,6 +47,7 @@ class KeyRing:
             )
         self.store = open_key_store(store, caller())
         self.prefix = prefix
+        self._start = f"{prefix}_"
         self.clock = clock
         self.version = 0
         """Counts the changes made through this object: what was remembered of the keys before is forgotten."""
@@ -125,7 +126,7 @@ class KeyRing:
 
     def may_be(self, text: str) -> bool:
         """Whether it is worth looking a text up: what begins with the prefix has a checksum."""
-        return not text.startswith(f"{self.prefix}_") or checks_out(self.prefix, text)
+        return not text.startswith(self._start) or checks_out(self.prefix, text)
 
     # How.
 

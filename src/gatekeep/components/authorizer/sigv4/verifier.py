@@ -35,6 +35,8 @@ __all__ = ["SignatureVerifier"]
 
 _log = logging.getLogger("gatekeep.authorizer")
 
+_is_plain = re.compile(rb"(?:/[A-Za-z0-9_~-][A-Za-z0-9._~-]*)+/?|/").fullmatch
+"""A path that is its own canonical form."""
 _needs_no_escape = re.compile(r"[/A-Za-z0-9._~-]*").fullmatch
 
 
@@ -59,7 +61,7 @@ class SignatureVerifier(Verifier):
             return None
         now = self._wall()
         self._check_claims(found, now)
-        known = self._credentials.find(found.access_key, found.token, exchange.monotonic)
+        known = self._credentials.find(found.claim.access_key, found.token, exchange.monotonic)
         if type(known) is GeneratorType:
             return self._look_up(exchange, found, known)
         return self._judge(exchange, found, cast("Known | None", known))
@@ -71,9 +73,10 @@ class SignatureVerifier(Verifier):
 
     def _check_claims(self, found: Presented, now: float) -> None:
         rules = self._rules
-        if found.region not in rules.regions:
+        claim = found.claim
+        if claim.region not in rules.regions:
             raise refusal("invalid_scope", "The scope of the credential is of another region.")
-        if found.service != rules.service:
+        if claim.service != rules.service:
             raise refusal("invalid_scope", "The scope of the credential is of another service.")
         if found.moment - rules.skew > now:
             raise refusal("signature_not_yet_valid", "The signature is of a time that has not come yet.")
@@ -81,7 +84,7 @@ class SignatureVerifier(Verifier):
             raise refusal("signature_malformed", f"X-Amz-Expires is more than {rules.max_expires:g} seconds.")
         if now > self._until(found):
             raise refusal("signature_expired", "The signature is too old.")
-        if is_access_key(found.access_key) is None:
+        if is_access_key(claim.access_key) is None:
             raise _unknown()
 
     def _until(self, found: Presented) -> float:
@@ -111,10 +114,10 @@ class SignatureVerifier(Verifier):
         if request.body is not None:
             self._check_whole(exchange, found, known, payload, request.body)
             return self._conclude(exchange, found, known)
-        if payload is None and bodiless(request):
-            payload = EMPTY
-        elif payload is None or not (self._rules.stream or bodiless(request)):
-            return self._read(exchange, found, known, payload, request)
+        if payload is None or not self._rules.stream:
+            if not bodiless(request, found.fields):
+                return self._read(exchange, found, known, payload, request)
+            payload = payload or EMPTY
         self._check_signature(exchange, found, known, payload)
         if not request.handshake:
             request.inspect(PayloadCheck(payload))
@@ -136,11 +139,12 @@ class SignatureVerifier(Verifier):
 
     def _check_signature(self, exchange: Exchange, found: Presented, known: Known, payload: str) -> None:
         request = exchange.original
-        key = known.key(found.date, found.region, found.service)
+        claim = found.claim
+        key = known.key(claim.date, claim.region, claim.service)
         path = self._path(request)
         lines = found.lines
         for query in self._queries(found):
-            canonical = canonical_request(request.method, path, query, lines, found.signed, payload)
+            canonical = canonical_request(request.method, path, query, lines, claim.signed, payload)
             if compare_digest(signature(key, found.time, found.scope, canonical), found.signature):
                 return
         raise refusal("signature_mismatch", "The signature does not hold.")
@@ -170,6 +174,8 @@ class SignatureVerifier(Verifier):
                 )
                 raise refusal("path_unverifiable", "The signature over this path can't be checked here.")
             raw = path.encode()
+        if _is_plain(raw) is not None:
+            return raw.decode("ascii")
         rules = self._rules
         if rules.normalize:
             normal = normal_path(raw)

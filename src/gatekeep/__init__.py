@@ -47,7 +47,6 @@ from .gateway import Gateway
 from .message import Headers, Request, Response
 from .routing import Route
 from .sources import cookie, header, query
-from .sources import cookie, header, query
 
 __all__ = [
     "ANY",

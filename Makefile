@@ -19,7 +19,7 @@ help: ## List the targets
 demo: $(VENV)/demo.installed ## Serve an orders API behind the gateway: APP=fastapi, flask or django; PORT=8000
 	@$(RUN) examples.demo --app $(APP) --port $(PORT)
 
-test: $(VENV)/test.installed ## Run every test, and fail under 95 % branch coverage of src/gatekeep
+test: $(VENV)/suite.fetched ## Run every test, and fail under 95 % branch coverage of src/gatekeep
 	@$(RUN) coverage erase
 	$(RUN) coverage run -m pytest
 	@$(RUN) coverage combine --quiet
@@ -54,6 +54,11 @@ clean: ## Remove .venv and everything that the tools left behind
 # One stamp for each set of extras, so that the demo does not wait for the tools of the tests.
 $(VENV)/%.installed: pyproject.toml $(VENV)/made
 	$(RUN) pip install --quiet --disable-pip-version-check --editable ".[$*]"
+	@touch $@
+
+# Cases of the official JSON Schema test suite, which the tests run.
+$(VENV)/suite.fetched: $(VENV)/test.installed tests/json_schema_suite.py
+	$(VENV)/bin/python tests/json_schema_suite.py
 	@touch $@
 
 $(VENV)/made:

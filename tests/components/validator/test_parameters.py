@@ -23,7 +23,7 @@ def ask(site):
         seen = []
 
         def view(request):
-            seen.append(current().state["valid"])
+            seen.append(dict(current().valid))
             return 200, [], b"ok"
 
         answer = site(routes=[Route(path, spec)], view=view).get(target, headers=dict(headers))
@@ -188,7 +188,7 @@ def test_what_a_view_does_to_its_values_is_not_seen_by_the_next(site):
     seen = []
 
     def view(request):
-        values = current().state["valid"]["query"]
+        values = current().valid["query"]
         seen.append({name: list(value) if isinstance(value, list) else value for name, value in values.items()})
         values["n"] = "spoilt"
         if "many" in values:
@@ -213,13 +213,13 @@ def check(query, sent):
     """What the query comes to, and whether it is in order."""
     found = []
     request = SimpleNamespace(query_string=sent, query=parse_qsl(sent, keep_blank_values=True))
-    values = query.check(SimpleNamespace(request=request), found, lambda: 0.0)
+    values = query.check(SimpleNamespace(request=request), found)
     return values, not found
 
 
 @given(st.text("ab=&+%2;\xe9 ", max_size=12))
 def test_a_query_is_read_as_the_request_reads_it(sent):
-    query = QueryParameters({}, "2020-12")
+    query = QueryParameters("query", {}, "2020-12")
     wanted = {}
     for name, text in parse_qsl(sent, keep_blank_values=True):
         wanted.setdefault(name, []).append(text)
@@ -228,7 +228,7 @@ def test_a_query_is_read_as_the_request_reads_it(sent):
 
 
 def test_queries_of_strangers_take_no_memory():
-    query = QueryParameters({"n": {"type": "integer"}}, "2020-12")
+    query = QueryParameters("query", {"n": {"type": "integer"}}, "2020-12")
     for number in range(2_000):
         assert check(query, f"n={number}") == ({"n": number}, True)
     assert check(query, "n=x")[1] is False

@@ -31,7 +31,7 @@ def guarded(site):
         called = []
 
         def view(request):
-            called.append((request.body, current().state.get("valid")))
+            called.append((request.body, dict(current().valid)))
             return 200, [], b"ok"
 
         return site(*specs, view=view, **options), called
@@ -46,19 +46,32 @@ def test_a_valid_body_reaches_the_app_untouched(guarded):
     assert called == [(body, {"body": {"item": "a", "count": 2}})]
 
 
-def test_every_violation_is_told_and_no_value(guarded):
+def test_every_violation_is_told(guarded):
     client, called = guarded(Validate(body=ORDER, query={"limit": {"type": "integer"}}))
-    answer = client.post("/orders?limit=secret1", headers=JSON, body=b'{"count": "secret2"}')
+    answer = client.post("/orders?limit=many", headers=JSON, body=b'{"count": "few"}')
     assert answer.status == 400
     assert answer.headers.get("content-type") == "application/problem+json"
     problem = answer.json()
     assert problem["code"] == "invalid_request"
     assert problem["errors"] == [
-        {"in": "query", "pointer": "/limit", "keyword": "type", "detail": "must be of type integer"},
-        {"in": "body", "pointer": "/count", "keyword": "type", "detail": "must be of type integer"},
+        {
+            "in": "query",
+            "pointer": "/limit",
+            "keyword": "type",
+            "detail": "must be of type integer",
+            "expected": "integer",
+            "got": "many",
+        },
+        {
+            "in": "body",
+            "pointer": "/count",
+            "keyword": "type",
+            "detail": "must be of type integer",
+            "expected": "integer",
+            "got": "few",
+        },
         {"in": "body", "pointer": "/item", "keyword": "required", "detail": "is required"},
     ]
-    assert b"secret" not in answer.body
     assert not called
 
 
@@ -119,7 +132,8 @@ def test_content_types_that_are_taken(guarded, content_type):
         {"content-type": "application/json; charset=utf-16; charset=utf-8"},
         {"content-type": "application/json, text/plain"},
         {"content-type": "application/x-www-form-urlencoded"},
-        {"content-type": "application/json", "content-encoding": "gzip"},
+        {"content-type": "application/json", "content-encoding": "compress"},
+        {"content-type": "application/json", "content-encoding": "br"},
         {"content-type": "application/json", "content-encoding": "identity, br"},
     ],
 )
@@ -190,7 +204,7 @@ def test_report_mode_lets_pass(guarded, whose, caplog):
     with caplog.at_level("INFO", "gatekeep"):
         assert client.post("/", headers=JSON, body=b"{}").status == 200
         assert client.post("/", headers={"content-type": "text/plain"}, body=b"{}").status == 200
-    assert called == [(b"{}", None)] * 2
+    assert called == [(b"{}", {})] * 2
     assert "invalid_request" in caplog.text
     assert "unsupported_media_type" in caplog.text
 
@@ -224,10 +238,9 @@ def test_nothing_to_do():
 
 
 def test_a_handshake_has_no_body():
-    hooks = bind(Validate(body=True, query={"a": {"type": "integer"}}), handshake=True)
-    assert not hooks.needs_request_body
-    assert bind(Validate(body=True), handshake=False).needs_request_body
-    assert not bind(Validate(query={}), handshake=False).needs_request_body
+    assert bind(Validate(body=True, query={"a": {"type": "integer"}}), handshake=True) is not None
+    assert bind(Validate(body=True), handshake=False) is not None
+    assert bind(Validate(body=True), handshake=True) is None
 
 
 def test_the_query_of_a_handshake_is_checked():

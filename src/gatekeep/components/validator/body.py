@@ -24,7 +24,7 @@ _CHARSET = re.compile(r';[ \t]*charset="?([^";]*)"?', re.IGNORECASE)
 class BodyCheck:
     """`readers` by media type in lower case without parameters, or "type/*" or "*/*"; `required` None goes by the method."""
 
-    __slots__ = ("_by_header", "_encodings", "_max_body", "_max_ratio", "_max_size", "_ranges", "_readers", "_required")
+    __slots__ = ("_by_header", "_encodings", "_max_ratio", "_max_size", "_ranges", "_readers", "_required")
 
     def __init__(
         self,
@@ -34,7 +34,6 @@ class BodyCheck:
         required: bool | None,
         encodings: Collection[str],
         max_ratio: float,
-        max_body: int,
     ) -> None:
         self._readers = {media_type: reader for media_type, reader in readers.items() if "*" not in media_type}
         self._ranges = sorted(
@@ -51,12 +50,10 @@ class BodyCheck:
         self._encodings = frozenset({*encodings, *(["x-gzip"] if "gzip" in encodings else [])})
         self._max_ratio = max_ratio
         self._max_size = bounds.size
-        self._max_body = max_body
 
-    def receive(self, exchange: Exchange) -> Flow[None]:
-        """Read the body, no more of it than its type may have. Raises UnsupportedMediaType, PayloadTooLarge."""
+    def receive(self, exchange: Exchange, limit: int) -> Flow[None]:
+        """Read the body: no more than `limit` bytes, nor than its type may have. Raises UnsupportedMediaType, PayloadTooLarge."""
         request = exchange.request
-        limit = self._max_body
         length = request.header("content-length")
         if length != "0" and (length is not None or request.header("transfer-encoding") is not None):
             # By what the head says, before a byte is read; a body that nothing announced is looked at when it is there.
@@ -65,8 +62,11 @@ class BodyCheck:
             self._encoding(request)
         yield from request.read(limit)
 
-    def check(self, exchange: Exchange, found: list[Violation]) -> Any:
-        """The value of the body, or NO_BODY; what is wrong is added to `found`. Raises UnsupportedMediaType, PayloadTooLarge."""
+    def check(self, exchange: Exchange, found: list[Violation], limit: int) -> Any:
+        """The value of the body, or NO_BODY; what is wrong is added to `found`. Raises UnsupportedMediaType, PayloadTooLarge.
+
+        What is decoded and not parsed comes to `limit` bytes at most.
+        """
         request = exchange.request
         body = request.body
         if not body:
@@ -81,7 +81,7 @@ class BodyCheck:
             name = self._encoding(request)
             if name:
                 try:
-                    body = decoded(body, name, self._max_size if reader.parses else self._max_body, self._max_ratio)
+                    body = decoded(body, name, self._max_size if reader.parses else limit, self._max_ratio)
                 except Undecodable:
                     found.append(violation("body", "", "encoding", f"is not in the encoding {name}"))
                     return NO_BODY

@@ -9,7 +9,7 @@ from typing import Any
 
 from .schema import Schema
 
-__all__ = ["Kind", "plain"]
+__all__ = ["Kind", "members_of", "plain"]
 
 _is_integer = re.compile(r"-?(?:0|[1-9][0-9]{0,99})").fullmatch
 _is_number = re.compile(r"-?(?:0|[1-9][0-9]{0,99})(?:\.[0-9]{1,100})?(?:[eE][+-]?[0-9]{1,3})?").fullmatch
@@ -54,6 +54,14 @@ class Kind:
                 name: self._members[name].one(text) if name in self._members else self._others(text) for name, text in raw.items()
             }
         return self.one(raw)
+
+
+def members_of(schema: Any, document: Schema) -> tuple[dict[str, Any], Any]:
+    """The schemas of an object's members by name, through references and alternatives, and that of all others."""
+    members: dict[str, Any] = {}
+    others: list[Any] = []
+    _declared(schema, document, set(), [], members, others, set())
+    return members, others[0] if others else True
 
 
 def _declared(

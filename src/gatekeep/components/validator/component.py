@@ -45,18 +45,21 @@ class Validator(Component):
         if spec.openapi:
             check = self._by_method(spec, plan, guard)
         elif spec.aws:
-            check = _aws_check(spec.rules(self.services.max_body), guard, with_body=not plan.handshake)  # type: ignore[arg-type]
+            check = _aws_check(spec.rules, guard, with_body=not plan.handshake)  # type: ignore[arg-type]
         else:
-            check = _check(spec.rules(self.services.max_body), guard, with_body=not plan.handshake)  # type: ignore[arg-type]
+            check = _check(spec.rules, guard, self.services.max_body, with_body=not plan.handshake)  # type: ignore[arg-type]
         return None if check is None else Hooks(on_request=check, report=self.services.reports(spec))
 
     def _by_method(self, spec: Validate, plan: Plan, guard: Callable[[Exchange], None]) -> Check | None:
-        operations = spec.operations(plan, self.services.max_body)
+        operations = spec.operations(plan)
         if not operations:
             if plan.template is not None:
                 _log.info("the OpenAPI document of %s says nothing of %s", spec.origin, plan.id)
             return None
-        checks = {method: _check(rules, guard, with_body=not plan.handshake) or guard for method, rules in operations.items()}
+        checks = {
+            method: _check(rules, guard, self.services.max_body, with_body=not plan.handshake) or guard
+            for method, rules in operations.items()
+        }
         if plan.methods is not None and len(plan.methods) == 1 and plan.methods <= checks.keys():
             return next(checks[method] for method in plan.methods)
 
@@ -67,7 +70,7 @@ class Validator(Component):
         return check
 
 
-def _check(rules: Rules, guard: Callable[[Exchange], None], *, with_body: bool) -> Check | None:
+def _check(rules: Rules, guard: Callable[[Exchange], None], max_body: int, *, with_body: bool) -> Check | None:
     parameters = tuple((field, part.check) for field, part in rules.parameters)
     body = rules.body if with_body else None  # a handshake has none
 
@@ -80,7 +83,7 @@ def _check(rules: Rules, guard: Callable[[Exchange], None], *, with_body: bool) 
         if body is not None:
             if exchange.request.body is None:
                 return receive(exchange, found, valid)
-            value = body.check(exchange, found)
+            value = body.check(exchange, found, max_body)
             if value is not NO_BODY:
                 valid["body"] = value
         if found:
@@ -90,8 +93,8 @@ def _check(rules: Rules, guard: Callable[[Exchange], None], *, with_body: bool) 
 
     def receive(exchange: Exchange, found: list[Violation], valid: dict[str, Any]) -> Flow[Response | None]:
         assert body is not None
-        yield from body.receive(exchange)
-        value = body.check(exchange, found)
+        yield from body.receive(exchange, max_body)
+        value = body.check(exchange, found, max_body)
         if value is not NO_BODY:
             valid["body"] = value
         if found:
@@ -138,10 +141,10 @@ class AnswerValidator(Component):
         by_method: Mapping[str, AnswerCheck] | None = None
         common: AnswerCheck | None = None
         if spec.openapi:
-            operations = spec.operations(plan, self.services.max_body)
+            operations = spec.operations(plan)
             by_method = {method: rules.answers for method, rules in operations.items() if rules.answers is not None}
         elif not spec.aws:
-            common = spec.rules(self.services.max_body).answers  # type: ignore[union-attr]
+            common = spec.rules.answers  # type: ignore[union-attr]
         if common is None and not by_method:
             return None
         refuses = spec.answers == "refuse" and not self.services.reports(spec)

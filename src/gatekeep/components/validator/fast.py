@@ -78,7 +78,7 @@ class _Writer:
             write = self._keywords.get(keyword)
             if write is not None:
                 write(self, keyword, value, written)
-            elif keyword in _JUDGING:
+            elif keyword in _UNWRITTEN and not self._alone:
                 raise _Unequal
         return written
 
@@ -249,5 +249,5 @@ _KEYWORDS: Mapping[str, Mapping[str, _Write]] = {
     "2019-09": _LATER,
     "2020-12": _LAST,
 }
-_JUDGING = frozenset({*_LAST, *_LATER, *_SEVEN, "$dynamicRef", "$recursiveRef", "unevaluatedItems", "unevaluatedProperties"})
-"""What judges in some draft; what a draft has no such keyword for is left alone there, and not by every engine."""
+_UNWRITTEN = frozenset({"unevaluatedItems", "unevaluatedProperties"})
+"""What judges, and what the two are not known to agree on. What a draft has no keyword for is left out."""

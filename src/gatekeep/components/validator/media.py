@@ -10,7 +10,7 @@ from typing import Any, Final, NamedTuple
 from urllib.parse import parse_qsl
 
 from ... import strict_json
-from .coercion import Kind
+from .coercion import Kind, members_of
 from .documents import SchemaMistake
 from .multipart import Malformed, UploadedPart, scan
 from .parameters import Parameters, query_texts
@@ -106,16 +106,11 @@ class MultipartReader(Reader):
         self, declared: Mapping[str, Any], draft: str, source: Source, bounds: Bounds, media_types: Mapping[str, Sequence[str]]
     ) -> None:
         self._schema = whole = Schema(declared, draft, "body", source)
-        document = whole.document
-        while isinstance(document, dict) and "properties" not in document and "$ref" in document:
-            document = whole.target(document)
-        if not isinstance(document, dict):
-            raise SchemaMistake("multipart/form-data takes a schema of type object")
-        members = document.get("properties", {})
+        members, others = members_of(whole.document, whole)
         files = {name: _file(member, whole, media_types.get(name, ())) for name, member in members.items()}
         self._files = {name: file for name, file in files.items() if file is not None}
         self._kinds = {name: Kind(member, whole) for name, member in members.items() if name not in self._files}
-        self._others = Kind(document.get("additionalProperties", True), whole)
+        self._others = Kind(others, whole)
         self._bounds = bounds
 
     def read(self, body: bytes, content_type: str, found: list[Violation]) -> Any:

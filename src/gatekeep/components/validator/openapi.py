@@ -45,6 +45,8 @@ class Tree:
         self.documents: dict[str, Any] = {base: converted(root, version, direction)}
         for uri, document in files.items():
             self.documents[uri] = converted(document, version, direction, fragment=True)
+        self.checked: set[int] = set()
+        """The id() of every schema that was found to be one."""
         self._base = base
 
     def root(self) -> Located:

@@ -43,7 +43,7 @@ class _Compiler:
         self._template = template
         self._tree = document.requests
         self._making = making
-        self._source = making.source._replace(given=self._tree.documents, shared=True)
+        self._source = making.source._replace(given=self._tree.documents, checked=self._tree.checked)
         self._older = document.version == "2.0"
 
     def rules(self) -> Rules:
@@ -229,7 +229,7 @@ class _Compiler:
         return AnswerCheck(found, self._making.bounds, strict=True)
 
     def _answer_schema(self, tree: Tree, schema: Located) -> Schema:
-        return Schema(self._schema(schema), _DRAFT, "response", self._source._replace(given=tree.documents))
+        return Schema(self._schema(schema), _DRAFT, "response", self._source._replace(given=tree.documents, checked=tree.checked))
 
 
 def _media_type(name: str) -> str:

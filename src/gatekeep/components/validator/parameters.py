@@ -8,7 +8,7 @@ from typing import Any
 
 from ... import strict_json
 from ...exchange import Exchange
-from .coercion import Kind, plain
+from .coercion import Kind, members_of, plain
 from .documents import SchemaMistake
 from .schema import JUST_THIS, Schema, Source
 from .styles import MALFORMED, Style, Texts, taken
@@ -44,7 +44,8 @@ class Parameters:
         styles: Mapping[str, Style] | None = None,
         names: Mapping[str, str] | None = None,
     ) -> None:
-        document = dict(declared) if declared.get("type") == "object" else {"type": "object", "properties": dict(declared)}
+        is_schema = declared.get("type") == "object" or isinstance(declared.get("$ref"), str)
+        document = dict(declared) if is_schema else {"type": "object", "properties": dict(declared)}
         if part == "header":
             document = _lower(document)
         secrets = source.secrets
@@ -55,10 +56,10 @@ class Parameters:
         self._part = part
         self._schema = Schema(document, draft, part, source._replace(secrets=secrets))
         document = self._schema.document
-        declarations = document.get("properties", {})
-        known = {*declarations, *document.get("required", ())}
-        self._kinds = {name: Kind(declarations.get(name, True), self._schema) for name in sorted(known)}
-        self._others = Kind(document.get("additionalProperties", True), self._schema)
+        members, others = members_of(document, self._schema)
+        known = {*members, *document.get("required", ())}
+        self._kinds = {name: Kind(members.get(name, True), self._schema) for name in sorted(known)}
+        self._others = Kind(others, self._schema)
         given = {name.lower() if part == "header" else name: style for name, style in (styles or {}).items()}
         for name, kind in self._kinds.items():
             if kind.types == {"object"} and name not in given:

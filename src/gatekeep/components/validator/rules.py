@@ -39,8 +39,6 @@ class Making(NamedTuple):
     bounds: Bounds
     encodings: Collection[str]
     max_ratio: float
-    max_body: int
-    """The gateway's, in bytes."""
     refuses_unknown_query: bool
     answers: bool
 
@@ -51,7 +49,6 @@ class Making(NamedTuple):
             required=required,
             encodings=self.encodings,
             max_ratio=self.max_ratio,
-            max_body=self.max_body,
         )
 
 

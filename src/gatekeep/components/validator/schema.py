@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import functools
 from collections.abc import Mapping
 from math import inf
 from typing import Any, Final, NamedTuple
 
+import attrs
 import jsonschema
 from jsonschema.validators import extend
 from jsonschema_specifications import REGISTRY as SPECIFICATIONS
@@ -40,10 +42,19 @@ class _Draft(NamedTuple):
     dialect: str
 
 
+def _repaired(specification: Specification[Any]) -> Specification[Any]:
+    """In `dependencies`, the names that another name requires are no schemas."""
+
+    def subresources(contents: Any) -> list[Any]:
+        return [each for each in specification.subresources_of(contents) if isinstance(each, (dict, bool))]
+
+    return attrs.evolve(specification, subresources_of=subresources)
+
+
 def _draft(base: Any, specification: Specification[Any], own: Mapping[str, Any] = {}) -> _Draft:
     engine = extend(base, {**replacements(base.VALIDATORS), **own})  # type: ignore[no-untyped-call]
     asserting = extend(engine, FORMAT)  # type: ignore[no-untyped-call]
-    return _Draft(base, engine, asserting, specification, base.ID_OF(base.META_SCHEMA))
+    return _Draft(base, engine, asserting, _repaired(specification), base.ID_OF(base.META_SCHEMA))
 
 
 DRAFTS: Final[Mapping[str, _Draft]] = {
@@ -64,8 +75,8 @@ class Source(NamedTuple):
     """Whether `format` is asserted."""
     secrets: frozenset[str] = frozenset()
     """Names of members and JSON pointers whose values are never repeated to a client."""
-    shared: bool = False
-    """Whether the documents are ours, to be used as they are."""
+    checked: set[int] | None = None
+    """Of documents that are ours, to be used as they are: the id() of every schema in them that is known to be one."""
 
 
 JUST_THIS: Final = Source()
@@ -82,14 +93,15 @@ class Schema:
         if source.formats:
             engine = asserting
         self.document = copied(document)
-        documents = Documents(self.document, specification, base=source.base, given=source.given, shared=source.shared)
+        shared = source.checked is not None
+        documents = Documents(self.document, specification, base=source.base, given=source.given, shared=shared)
         limited = False
         if isinstance(self.document, dict) and "$schema" in self.document:
-            vocabulary = _vocabulary(self.document["$schema"], documents, dialect)
+            vocabulary = _vocabulary(self.document["$schema"], documents)
             if vocabulary is not None:
                 engine, limited = _limited(engine, vocabulary), True
                 del self.document["$schema"]
-        reach = Reach(documents, dialect, lambda schema: _check(base, schema))
+        reach = Reach(documents, dialect, functools.partial(_check, base, source.checked))
         documents.freeze()
         _check_patterns(reach)
         self._reach = reach
@@ -137,7 +149,11 @@ class Schema:
         return found[:MAX_VIOLATIONS]
 
 
-def _check(base: Any, schema: Any) -> None:
+def _check(base: Any, checked: set[int] | None, schema: Any) -> None:
+    if checked is not None:
+        if id(schema) in checked:
+            return
+        checked.add(id(schema))
     try:
         base.check_schema(schema, format_checker=None)  # patterns are looked at by our own rules
     except jsonschema.SchemaError as error:
@@ -145,9 +161,9 @@ def _check(base: Any, schema: Any) -> None:
         raise SchemaMistake(f"at {where or 'its root'}: {error.message[:200]}") from None
 
 
-def _vocabulary(dialect: Any, documents: Documents, standard: str) -> frozenset[str] | None:
-    """The keywords of a meta-schema of one's own, by its `$vocabulary` (2020-12 §8.1.2); None for the draft's own one."""
-    if not isinstance(dialect, str) or dialect.rstrip("#") == standard.rstrip("#"):
+def _vocabulary(dialect: Any, documents: Documents) -> frozenset[str] | None:
+    """The keywords of a meta-schema of one's own, by its `$vocabulary` (2020-12 §8.1.2); None for a draft's."""
+    if not isinstance(dialect, str) or any(dialect.rstrip("#") == one.dialect.rstrip("#") for one in DRAFTS.values()):
         return None
     try:
         declared = documents.find(dialect).get("$vocabulary")

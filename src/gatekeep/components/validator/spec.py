@@ -81,7 +81,7 @@ class Validate(Spec):
         elif self.openapi not in (None, False) and (self.content or any(part is not None for part in declared)):
             raise self.mistake("openapi says it all", fix="put another Validate on the routes that differ")
         if self.openapi is None or self.openapi is False:
-            _ = self._compiled(MAX_BODY)  # so that a bad schema is named where it is written
+            _ = self.rules  # so that a bad schema is named where it is written
         elif not (self.openapi is True or callable(self.openapi)):
             _ = self._document
 
@@ -119,11 +119,20 @@ class Validate(Spec):
 
     # What it comes to.
 
-    def rules(self, max_body: int) -> Rules | AwsRules:
-        """The rules of a spec that names its schemas; `max_body` is the gateway's. Made once for all routes."""
-        return self._compiled(max_body)
+    @functools.cached_property
+    def rules(self) -> Rules | AwsRules:
+        """The rules of a spec that names its schemas, made once however many routes it stands on."""
+        declared = {name: getattr(self, name) for name in ("path", "query", "headers", "cookies")}
+        content = self.content or (dict.fromkeys(self.content_types, self.body) if self.body is not None else {})
+        making = self._making(formats=False)
+        try:
+            if self.aws:
+                return AwsRules(declared, content, making.source, making.bounds)
+            return rules(declared, content, _by_status(self.response), self.draft, making)
+        except SchemaMistake as error:
+            raise self.mistake(str(error)) from None
 
-    def operations(self, plan: Plan, max_body: int) -> Mapping[str, Rules]:
+    def operations(self, plan: Plan) -> Mapping[str, Rules]:
         """What the OpenAPI document says of a route, by method; nothing where the route is not in it."""
         document = self._own_document(plan)
         template = plan.template
@@ -134,7 +143,7 @@ class Validate(Spec):
             if plan.methods is None or method in plan.methods or (method == "GET" and "HEAD" in plan.methods):
                 self._check_security(plan, document, operation.method, document.security(operation))
                 try:
-                    found[method] = rules_of(document, operation, template, self._making(max_body, formats=True))
+                    found[method] = rules_of(document, operation, template, self._making(formats=True))
                 except SchemaMistake as error:
                     raise self.mistake(f"openapi: {error}") from None
         if "GET" in found and "HEAD" not in found:
@@ -177,38 +186,17 @@ class Validate(Spec):
         except SchemaMistake as error:
             raise self.mistake(f"openapi: {error}") from None
 
-    def _making(self, max_body: int, *, formats: bool) -> Making:
+    def _making(self, *, formats: bool) -> Making:
         return Making(
             Source(
                 given=self.schemas, formats=formats if self.formats is None else self.formats, secrets=frozenset(self.secrets)
             ),
-            Bounds(min(self.max_body, max_body), self.max_depth, self.max_values),
+            Bounds(self.max_body, self.max_depth, self.max_values),
             self.encodings,
             self.max_ratio,
-            max_body,
             self.unknown_query == "refuse",
             answers=self.openapi not in (None, False),
         )
-
-    @functools.cached_property
-    def _by_size(self) -> dict[int, Rules | AwsRules]:
-        return {}
-
-    def _compiled(self, max_body: int) -> Rules | AwsRules:
-        known = self._by_size.get(max_body)
-        if known is None:
-            declared = {name: getattr(self, name) for name in ("path", "query", "headers", "cookies")}
-            content = self.content or (dict.fromkeys(self.content_types, self.body) if self.body is not None else {})
-            making = self._making(max_body, formats=False)
-            try:
-                if self.aws:
-                    known = AwsRules(declared, content, making.source, making.bounds)
-                else:
-                    known = rules(declared, content, _by_status(self.response), self.draft, making)
-            except SchemaMistake as error:
-                raise self.mistake(str(error)) from None
-            self._by_size[max_body] = known
-        return known
 
 
 def _by_status(response: Any) -> Mapping[str, Any]:

@@ -290,7 +290,7 @@ def test_report_mode_is_charged_too(site, caplog):
 @settings(deadline=None)
 def test_charges_and_refunds_conserve(steps: list[tuple[int, int, int]]) -> None:
     """What was taken and charged, less what was given back, is what is missing: nothing is lost, nothing is made."""
-    store = MemoryStore(FakeClock())
+    store = MemoryStore(FakeClock(), max_keys=100)
     demands: list[Any] = [
         Bucket("a:k", 1e-6, 1000.0),
         Window("b:k", 1000.0, 1e6, "fixed"),

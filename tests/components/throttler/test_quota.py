@@ -168,7 +168,7 @@ def test_the_offset_counts_in_a_callers_first_period_only(site):
 
 def test_a_quota_that_grows_keeps_its_count(site):
     clock = FakeClock()
-    store = MemoryStore(clock)
+    store = MemoryStore(clock, max_keys=100)
     assert statuses(site(Quota("2/day", by="ip"), clock=clock, store=store), 3) == [200, 200, 429]
     assert statuses(site(Quota("5/day", by="ip"), clock=clock, store=store), 4) == [200, 200, 200, 429]
 
@@ -225,7 +225,7 @@ def test_report_mode_counts_and_refuses_nobody(site):
 @given(hours=st.lists(st.integers(0, 30), max_size=40), limit=st.integers(1, 5))
 def test_never_more_than_the_limit_in_a_period(hours: list[int], limit: int) -> None:
     clock = FakeClock(wall=at(2026, 5, 1))
-    store = MemoryStore(clock)
+    store = MemoryStore(clock, max_keys=100)
     demand = Tally("q:k", float(limit), calendar("day", "UTC"))
     granted: dict[object, int] = {}
     asked: dict[object, int] = {}

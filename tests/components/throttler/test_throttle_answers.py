@@ -155,9 +155,12 @@ def test_in_the_words_of_aws(site):
     assert answer.headers.get("retry-after") == "60"
 
 
+STORE = MemoryStore(max_keys=100)
+
+
 def panel(*specs: Throttle) -> Panel:
     plan = Plan("GET /x", "/x", None, "wsgi", False, [Placed(spec, "gateway") for spec in specs], False, False, None, {})
-    return Panel(bind_limits(plan, Services(SYSTEM_CLOCK, MemoryStore(), Runner(), 1)), SYSTEM_CLOCK.wall)
+    return Panel(bind_limits(plan, Services(SYSTEM_CLOCK, STORE, Runner(), 1)), SYSTEM_CLOCK.wall)
 
 
 @given(

@@ -48,7 +48,7 @@ def by_limits(kind: WindowKind, limit: int, period: int, steps: Sequence[tuple[f
 
 
 def by_us(kind: WindowKind, limit: int, period: int, steps: Sequence[tuple[float, int]]) -> list[bool]:
-    store, now = MemoryStore(FakeClock()), START
+    store, now = MemoryStore(FakeClock(), max_keys=100), START
     decided = []
     for pause, cost in steps:
         now += pause
@@ -130,7 +130,7 @@ def test_other_windows_never_grant_more_than_twice_the_limit(
 )
 @settings(deadline=None)
 def test_who_waits_as_told_gets_through(kind: WindowKind, limit: int, period: float, steps: list[tuple[float, int]]) -> None:
-    store, now = MemoryStore(FakeClock()), 1000.0
+    store, now = MemoryStore(FakeClock(), max_keys=100), 1000.0
     for pause, cost in steps:
         now += pause
         demand = Window("limit:key", float(limit), period, kind, float(min(cost, limit)))

@@ -58,6 +58,8 @@ class Form:
     __slots__ = (
         "age",
         "comma",
+        "content_length",
+        "content_type",
         "field",
         "headers",
         "hit",
@@ -65,6 +67,7 @@ class Form:
         "named",
         "of_the_body",
         "roles",
+        "telling",
         "untold",
         "warning",
         "x_hit",
@@ -79,6 +82,9 @@ class Form:
             for name in names
         }
         """Of the fields of an answer that mean something to a cache: the name to read it by, and whether an entry keeps it."""
+        self.content_type, self.content_length = native("content-type"), native("content-length")
+        self.telling = frozenset(self.roles) - {self.content_type, self.content_length}
+        """Names of those among them that most answers don't have."""
         self.comma: Any = native(",")
         """What joins the values of a field that stands there twice (RFC 9110 §5.3)."""
         self.named = native

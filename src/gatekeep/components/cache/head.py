@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
 from functools import lru_cache
 from typing import Any
 
@@ -34,31 +33,23 @@ class Answered:
     length: int | None = None
     age = 0
 
-    def __init__(self, status: int, pairs: Iterable[Pair], form: Form) -> None:
+    def __init__(self, status: int, pairs: list[Pair], form: Form) -> None:
         """Read in one pass; names come in any case."""
-        role_of = form.roles.get
-        found: dict[str, Any] = {}
-        entry: list[Pair] = []
-        for pair in pairs:
-            field, value = pair
-            role = role_of(field) or role_of(field.lower())
-            if role is not None:
-                name, keep = role
-                if name is not None:
-                    found[name] = found[name] + form.comma + value if name in found else value
-                if not keep:
-                    continue
-            entry.append(pair)
         self.status = status
-        self.pairs = entry
-        length = found.pop("content-length", None)
+        fields = {field.lower(): value for field, value in pairs}
+        if len(fields) == len(pairs) and form.telling.isdisjoint(fields):
+            # What most answers come to: a type and a length, and what a cache has no business with.
+            self.pairs = pairs.copy()
+            length = fields.get(form.content_length)
+            kind = fields.get(form.content_type)
+        else:
+            found, self.pairs = _sorted_out(pairs, form)
+            length, kind = found.pop("content-length", None), found.pop("content-type", None)
+            self._read(found, form)
         if length is not None:
             self.length = _number(length)
-        kind = found.pop("content-type", None)
         if kind is not None and _streams(kind):
             self.streams = True
-        if found:
-            self._read(found, form)
 
     def _read(self, found: dict[str, Any], form: Form) -> None:
         for name, value in found.items():
@@ -83,6 +74,24 @@ class Answered:
             else:  # connection
                 hops = {form.named(hop) for hop in _names(value)}
                 self.pairs = [pair for pair in self.pairs if pair[0].lower() not in hops]
+
+
+def _sorted_out(pairs: list[Pair], form: Form) -> tuple[dict[str, Any], list[Pair]]:
+    """The fields that mean something to a cache, by name, repeated ones joined (RFC 9110 §5.3), and those that an entry keeps."""
+    role_of = form.roles.get
+    found: dict[str, Any] = {}
+    entry: list[Pair] = []
+    for pair in pairs:
+        field, value = pair
+        role = role_of(field.lower())
+        if role is not None:
+            name, keep = role
+            if name is not None:
+                found[name] = found[name] + form.comma + value if name in found else value
+            if not keep:
+                continue
+        entry.append(pair)
+    return found, entry
 
 
 def _text(value: Any) -> str:

@@ -10,7 +10,6 @@ from .policy import Forward, Header
 
 if TYPE_CHECKING:
     from .entry import Entry
-    from .recorder import Recorder
 
 __all__ = ["Case", "Pending"]
 
@@ -33,7 +32,7 @@ class Case(NamedTuple):
 class Pending:
     """A GET or HEAD on its way to the app."""
 
-    __slots__ = ("case", "epoch", "flight", "forward", "key", "recorder")
+    __slots__ = ("case", "epoch", "flight", "forward", "key")
 
     def __init__(self, key: Key, forward: Forward, epoch: int, flight: Flight | None, case: Case | None) -> None:
         self.key = key
@@ -43,4 +42,3 @@ class Pending:
         self.flight = flight
         """The flight that it leads; None where nobody waits for it."""
         self.case = case
-        self.recorder: Recorder | None = None

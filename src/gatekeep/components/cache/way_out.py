@@ -58,8 +58,7 @@ class WayOut:
         if refused is None:
             jitter = route.jitter() if terms.early_refresh else 0.0
             life = live(head, terms, seconds or 0.0, now, wall, now - exchange.monotonic, jitter)
-            pending.recorder = recorder = Recorder(route, exchange, head, pending, life)
-            response.attach(recorder)
+            response.attach(Recorder(route, exchange, head, pending, life))
             self._tell(response, route.stored[pending.forward])
         else:
             flight = pending.flight

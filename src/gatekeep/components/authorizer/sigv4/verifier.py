@@ -91,6 +91,30 @@ class SignatureVerifier(Verifier):
         return found.moment + (self._rules.skew if found.expires is None else found.expires)
 
     def _judge(self, exchange: Exchange, found: Presented, known: Known | None) -> Verdict | Flow[Verdict]:
+        known = self._good(found, known)
+        payload = self._payload(found)
+        if payload == UNSIGNED:
+            self._check_signature(exchange, found, known, payload)
+            return self._conclude(exchange, found, known)
+        request = _unread(exchange)
+        if request.body is not None:
+            self._check_whole(exchange, found, known, payload, request.body)
+            return self._conclude(exchange, found, known)
+        if bodiless(request, found.fields):
+            payload = payload or EMPTY
+            self._check_signature(exchange, found, known, payload)
+            if payload != EMPTY:  # not left to the reading: apps don't read where there is nothing to be read
+                raise mismatch()
+        elif payload is None or not self._rules.stream:
+            return self._read(exchange, found, known, payload, request)
+        else:
+            self._check_signature(exchange, found, known, payload)
+        if not request.handshake:
+            request.inspect(PayloadCheck(payload))
+        return self._conclude(exchange, found, known)
+
+    def _good(self, found: Presented, known: Known | None) -> Known:
+        """What is known of the access key, if it holds for this request."""
         if known is None:
             raise _unknown()
         if known.expires <= self._wall():
@@ -99,29 +123,19 @@ class SignatureVerifier(Verifier):
         expected, sent = known.session_token or "", found.token or ""
         if not compare_digest(expected.encode(), sent.encode("latin-1")):
             raise refusal("session_token_invalid", "The session token is not that of the access key.")
+        return known
+
+    def _payload(self, found: Presented) -> str | None:
+        """The hash that is said to be the body's, or UNSIGNED; None where it is signed without being told."""
         payload = found.payload
         if payload is None:
-            payload = self._rules.absent_payload(presigned=found.expires is not None)
-        elif payload == UNSIGNED:
+            return self._rules.absent_payload(presigned=found.expires is not None)
+        if payload == UNSIGNED:
             if not self._rules.unsigned_payload:
                 raise refusal("payload_not_signed", "The body must be signed.")
         elif is_digest(payload) is None:
             raise refusal("unsupported_payload", "The body is signed in a way that is not accepted: send its SHA-256.")
-        if payload == UNSIGNED:
-            self._check_signature(exchange, found, known, payload)
-            return self._conclude(exchange, found, known)
-        request = _unread(exchange)
-        if request.body is not None:
-            self._check_whole(exchange, found, known, payload, request.body)
-            return self._conclude(exchange, found, known)
-        if payload is None or not self._rules.stream:
-            if not bodiless(request, found.fields):
-                return self._read(exchange, found, known, payload, request)
-            payload = payload or EMPTY
-        self._check_signature(exchange, found, known, payload)
-        if not request.handshake:
-            request.inspect(PayloadCheck(payload))
-        return self._conclude(exchange, found, known)
+        return payload
 
     def _read(self, exchange: Exchange, found: Presented, known: Known, payload: str | None, request: Request) -> Flow[Verdict]:
         if payload is not None:  # a forged signature is not worth a body

@@ -33,6 +33,7 @@ class AsgiDriver:
         self.front = front
         self.gateway = front.gateway
         self.app = front.app
+        self._runner = front.gateway.runner
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         front = self.front
@@ -50,7 +51,7 @@ class AsgiDriver:
         if outer is not None and front.has_passed(outer):
             await front.app(scope, receive, send)
             return
-        runner = self.gateway.runner
+        runner = self._runner
         if not runner.started:
             await arun(self.gateway.start())
         elif runner.restless:

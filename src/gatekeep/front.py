@@ -156,6 +156,12 @@ class Front:
         pipeline, endpoint, params = site.find(request)
         return Exchange(request, site, pipeline, endpoint, params, self.clock())
 
+    def resolve(self, stand_in: Any, app: Any) -> None:
+        """Call the app itself from here on where a stand-in for it was called, as it was not built yet."""
+        for site in {*self.sites, self._default}:
+            if site.app is stand_in:
+                site.app = app
+
     def has_passed(self, outer: Exchange) -> bool:
         """Whether a request that comes here inside another exchange needs no second one: the same app is wrapped twice.
 

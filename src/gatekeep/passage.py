@@ -14,7 +14,7 @@ __all__ = ["Bare", "Passage"]
 class Bare:
     """What a path and method lead to where nothing is configured, so that no more of a request needs a look."""
 
-    __slots__ = ("endpoint", "method", "params", "path", "pipeline", "site")
+    __slots__ = ("endpoint", "guard", "key", "method", "params", "path", "pipeline", "site")
 
     def __init__(self, site: Site, pipeline: Pipeline, endpoint: Endpoint | None, params: Params, path: str, method: str) -> None:
         self.site = site
@@ -23,35 +23,46 @@ class Bare:
         self.params = params
         self.path = path
         self.method = method
+        self.key = pipeline.key
+        self.guard = site.guard
 
 
 class Passage:
     """Has what the guard asks for, and everything else of an Exchange once that is asked for."""
 
-    __slots__ = ("_bare", "_exchange", "_native", "_receive", "admitted", "pipeline", "site")
+    __slots__ = ("_exchange", "_native", "_receive", "bare")
 
     def __init__(self, bare: Bare, native: Any, receive: Any) -> None:
         """`native`: the scope, with its `receive`, or the environ."""
-        self._bare = bare
-        self.site = bare.site
-        self.pipeline = pipeline = bare.pipeline
-        self.admitted = pipeline.key
+        self.bare = bare
         self._native = native
         self._receive = receive
         self._exchange: Exchange | None = None
         native["gatekeep"] = self
 
     @property
+    def site(self) -> Site:
+        return self.bare.site
+
+    @property
+    def pipeline(self) -> Pipeline:
+        return self.bare.pipeline
+
+    @property
+    def admitted(self) -> object:
+        return self.bare.key
+
+    @property
     def exchange(self) -> Exchange:
         """The exchange of this request, always the same one."""
         if self._exchange is None:
-            bare, native = self._bare, self._native
-            request = self.site.view(native, self._receive)
+            bare = self.bare
+            request = bare.site.view(self._native, self._receive)
             # As it was when it came: below a mount the app has changed these.
             request.path, request.root_path, request.method = bare.path, "", bare.method
-            monotonic = self.site.gateway.clock.monotonic()
-            self._exchange = exchange = Exchange(request, self.site, self.pipeline, bare.endpoint, bare.params, monotonic)
-            exchange.admitted = self.admitted
+            monotonic = bare.site.gateway.clock.monotonic()
+            self._exchange = exchange = Exchange(request, bare.site, bare.pipeline, bare.endpoint, bare.params, monotonic)
+            exchange.admitted = bare.key
         return self._exchange
 
     def __repr__(self) -> str:

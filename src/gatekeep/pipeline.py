@@ -84,6 +84,7 @@ class Pipeline:
         "by_path",
         "depth",
         "filters",
+        "held",
         "key",
         "needs",
         "plain",
@@ -109,8 +110,9 @@ class Pipeline:
         self.answers_preflights = any(component.answers_preflights for component, _ in bound)
         self.plain = not bound
         """Nothing is configured: no header, span or log; the app's bytes are its own."""
-        self.bare = self.plain and not by_method and not by_path
-        """Nor does the guard have to know more of the request than where it goes."""
+        self.held = by_method or by_path
+        """Whether the guard has to know more of a request than where it goes."""
+        self.bare = self.plain and not self.held
         self._bound = tuple(bound)
         self._target: Pipeline | None = None
         self._render = render

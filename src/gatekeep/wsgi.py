@@ -40,21 +40,22 @@ class WsgiDriver:
         self.front = front
         self.gateway = front.gateway
         self.app = front.app
+        self._runner = front.gateway.runner
 
     def __call__(self, environ: Environ, start_response: StartResponse) -> Iterable[bytes]:
         front = self.front
         outer = environ.get("gatekeep")
         if outer is not None and front.has_passed(outer):
             return cast("Iterable[bytes]", front.app(environ, start_response))
-        if not self.gateway.runner.started:
+        if not self._runner.started:
             run(self.gateway.start())
         previous = _current.get()
-        site = front.sole
+        sole = front.sole
         exchange: Passing
         serve = False
         if (
-            site is not None
-            and (bare := site.bare.get((environ.get("PATH_INFO", ""), environ["REQUEST_METHOD"]))) is not None
+            sole is not None
+            and (bare := sole.bare.get((environ.get("PATH_INFO", ""), environ["REQUEST_METHOD"]))) is not None
             and not (front.stale or environ.get("SCRIPT_NAME"))
         ):
             exchange = Passage(bare, environ, None)
@@ -384,6 +385,8 @@ class _Body:
 class _Plain:
     """The body of a route with nothing on: only the context is put back at its end."""
 
+    __slots__ = ("_body", "_exchange", "_previous")
+
     def __init__(self, body: Iterable[bytes], exchange: Passing, previous: Passing | None) -> None:
         self._body = body
         self._exchange = exchange
@@ -394,13 +397,17 @@ class _Plain:
 
     def close(self) -> None:
         try:
-            _close(self._body)
+            close = getattr(self._body, "close", None)
+            if close is not None:
+                close()
         finally:
             self._exchange.leave()
             _current.set(self._previous)
 
 
 class _SizedPlain(_Plain):
+    __slots__ = ()
+
     def __len__(self) -> int:
         return len(cast("list[bytes]", self._body))
 

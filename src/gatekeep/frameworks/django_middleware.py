@@ -191,6 +191,9 @@ class _Chain(BaseHandler):
     def read(self) -> DjangoTable:
         return DjangoTable(self.protocol)
 
+    def document(self) -> None:
+        """This framework describes no app."""
+
     def arm(self, guard: Guard) -> None:
         """Keep it for process_view, which Django calls before every view."""
         self.guard = guard

@@ -15,6 +15,7 @@ import itertools
 import re
 import sys
 from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextvars import ContextVar
 from typing import Any
 
 import flask
@@ -33,6 +34,7 @@ from werkzeug.routing import (
 from ..effects import Protocol as Wire
 from ..errors import ConfigurationError
 from ..message import Request
+from ..passage import Passage
 from ..routing import Endpoint, Found, Segment, SegmentTrie
 from . import Guard
 
@@ -85,15 +87,18 @@ class FlaskAdapter:
         if armed is not None:
             raise ConfigurationError(f"{app!r} stands behind another gateway already", fix="one gateway per Flask app")
         dispatch = app.full_dispatch_request
+        context: ContextVar[Any] = flask.request.__wrapped__  # type: ignore[attr-defined]
 
         @functools.wraps(dispatch)
         def guarded(*args: Any, **kwargs: Any) -> flask.Response:
-            request = flask.request._get_current_object()  # type: ignore[attr-defined]
+            request = context.get().request
             rule = request.url_rule
             if rule is not None:
-                exchange = request.environ.get("gatekeep")
+                exchange, key = request.environ.get("gatekeep"), _key(app, rule)
+                if type(exchange) is Passage and exchange.bare.key == key and exchange.bare.guard is guard:
+                    return dispatch(*args, **kwargs)  # what admits() would say, at less cost
                 path = request.environ.get("PATH_INFO") or "/"
-                if not guard.admits(exchange, _key(app, rule), request.method, path) and not guard.lifted:
+                if not guard.admits(exchange, key, request.method, path) and not guard.lifted:
                     answer = guard.refuse(exchange, f"the Flask endpoint {rule.endpoint!r} at {rule.rule!r}")
                     return flask.Response(answer.body, answer.status, answer.headers.text())
             return dispatch(*args, **kwargs)

@@ -12,6 +12,7 @@ from starlette.applications import Starlette
 from starlette.routing import BaseRoute, Host, Mount, Route, Router, WebSocketRoute
 from starlette.types import ASGIApp, Receive, Scope, Send
 
+from ..asgi import AsgiDriver
 from ..effects import Protocol as Wire
 from ..errors import ConfigurationError
 from . import Guard, adapter_for
@@ -66,13 +67,18 @@ class StarletteAdapter:
         layer: ASGIApp = wrap(stack)
         build = app.build_middleware_stack
 
-        def build_middleware_stack() -> ASGIApp:
-            stack.app = build()
+        def resolve(built: ASGIApp) -> ASGIApp:
+            stack.app = built
+            if isinstance(layer, AsgiDriver):
+                layer.front.resolve(stack, built)
             return layer
+
+        def build_middleware_stack() -> ASGIApp:
+            return resolve(build())
 
         vars(app)["build_middleware_stack"] = build_middleware_stack
         if app.middleware_stack is not None:
-            stack.app, app.middleware_stack = app.middleware_stack, layer
+            app.middleware_stack = resolve(app.middleware_stack)
 
 
 @functools.cache

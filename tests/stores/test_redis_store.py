@@ -54,7 +54,7 @@ PATIENT = 5.0
 
 
 PLACES = {"valkey": Valkey, "redis62": OldRedis, "cluster": ClusterOfThree, "sentinels": SentinelSet}
-SOMEWHERE = ["valkey-sync", "valkey-async", "redis62-sync", "cluster-async", "cluster-sync", "sentinels-sync"]
+SOMEWHERE = ["valkey-sync", "valkey-async", "redis62-sync", "cluster-async", "sentinels-sync"]
 
 
 @pytest.fixture(scope="module")

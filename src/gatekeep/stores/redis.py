@@ -24,7 +24,7 @@ from .counts import EPOCH
 from .redis_links import Ask, Cluster, Links, Outcome, Single
 from .redis_node import Script
 from .redis_place import Place
-from .redis_rows import DECIDE, Reply, change_row, demand_row, merged, read, redis_key, value_key
+from .redis_rows import Reply, adjustment, decision, merged, read, redis_key, value_key
 
 __all__ = ["RedisStore"]
 
@@ -175,15 +175,16 @@ class RedisStore:
         """Run the script once for each slot. Says what each answered, and the first failure."""
         deadline = monotonic() + self._timeout
         keys = [redis_key(self.prefix, demand) for demand in demands]
-        groups = self._groups(keys)
+        groups, said = self._groups(keys), "" if now is None else now
         for _ in range(3):  # again where the server's clock shows another calendar period than ours; then it is known
             unix = EPOCH + now if now is not None else self._clock.wall() + self._ahead_of_us
             asks = []
             for indices in groups:
-                arguments: list[Any] = [operation, "" if now is None else now]
-                for index in indices:
-                    arguments += demand_row(demands[index], unix) if changes is None else change_row(changes[index], unix)
-                asks.append((DECIDE, [keys[index] for index in indices], arguments))
+                if changes is None:
+                    script, arguments = decision(operation, [demands[index] for index in indices], said, unix)
+                else:
+                    script, arguments = adjustment([changes[index] for index in indices], said, unix)
+                asks.append((script, [keys[index] for index in indices], arguments))
             outcomes = yield from self._evaluate(asks, deadline)
             parts: list[tuple[Sequence[int], Reply]] = []
             strays: list[tuple[Sequence[int], Reply]] = []

@@ -1,4 +1,4 @@
-"""Rows: demands and changes as decide.lua reads them, and what it says of them."""
+"""Rows: demands and changes as the scripts read them, and what it says of them."""
 
 from __future__ import annotations
 
@@ -11,9 +11,10 @@ from .base import Bucket, Change, Demand, Lease, Taken, Tally, Window
 from .counts import EPOCH
 from .redis_node import Script
 
-__all__ = ["DECIDE", "Reply", "change_row", "demand_row", "merged", "read", "redis_key", "value_key"]
+__all__ = ["DECIDE", "TAKE", "Reply", "adjustment", "decision", "merged", "read", "redis_key", "value_key"]
 
 DECIDE = Script(files(__package__).joinpath("decide.lua").read_text("utf-8"))
+TAKE = Script(files(__package__).joinpath("take.lua").read_text("utf-8"))
 _WINDOWS: Mapping[str, str] = {"fixed": "f", "sliding": "s", "moving": "m"}
 
 
@@ -38,13 +39,25 @@ _ROWS: Mapping[type, Callable[[Any, float], tuple[Any, ...]]] = {Bucket: _bucket
 _LETTERS: Mapping[type, str] = {Bucket: "b", Tally: "q", Lease: "l"}
 
 
-def demand_row(demand: Demand, unix: float) -> tuple[Any, ...]:
-    """The arguments of a demand; `unix` is about the server's time, in Unix seconds."""
-    return _ROWS[type(demand)](demand, unix)
+def decision(operation: str, demands: Sequence[Demand], now: float | str, unix: float) -> tuple[Script, list[Any]]:
+    """The script that does an operation on the demands, and its arguments; `unix` is about the server's time, in Unix seconds."""
+    if operation == "take" and all(type(demand) is Bucket for demand in demands):
+        arguments: list[Any] = [now]
+        for demand in demands:
+            arguments += demand[1:]
+        return TAKE, arguments
+    arguments = [operation, now]
+    for demand in demands:
+        arguments += _ROWS[type(demand)](demand, unix)
+    return DECIDE, arguments
 
 
-def change_row(change: Change, unix: float) -> tuple[Any, ...]:
-    return (*demand_row(change.demand, unix), change.amount, change.age, int(change.beyond))
+def adjustment(changes: Sequence[Change], now: float | str, unix: float) -> tuple[Script, list[Any]]:
+    arguments: list[Any] = ["adjust", now]
+    for change in changes:
+        arguments += _ROWS[type(change.demand)](change.demand, unix)
+        arguments += (change.amount, change.age, int(change.beyond))
+    return DECIDE, arguments
 
 
 def redis_key(prefix: str, demand: Demand) -> bytes:

@@ -12,15 +12,23 @@ from pathlib import Path
 import pytest
 
 from components.authorizer.signing import ACCESS_KEY, REGION, SECRET, now, sign
-from gatekeep import ApiKey, Authorize, Route, Transform, Validate, blocking, either, rewrite_path, set_header
+from gatekeep import ApiKey, Authorize, Route, Transform, Validate, blocking, either, map_body, rewrite_path, set_header
 from gatekeep.components.authorizer.sigv4 import Credential, SigV4
-from gatekeep.errors import ConfigurationError
+from gatekeep.errors import ConfigurationError, DependencyError
 from gatekeep.exchange import current
 from gatekeep.gateway import Gateway
 from gatekeep.testing import FakeClock
+from stores.servers import Valkey
 
 CASES = json.loads(Path(__file__).with_name("sigv4_cases.json").read_text("utf-8"))
 KEYS = {ACCESS_KEY: SECRET}
+
+
+@pytest.fixture(scope="module")
+def valkey():
+    server = Valkey()
+    yield server
+    server.stop()
 
 
 def whoami(request):
@@ -527,6 +535,14 @@ def test_session_tokens(signed_site, expires):
     assert code(sign(token="a/token+of=some", expires=expires).send(client)) == "session_token_expired"
 
 
+def test_a_presigned_request_may_get_its_session_token_afterwards(signed_site):
+    client = signed_site({ACCESS_KEY: Credential(SECRET, session_token="t+/=")})
+    link = sign(expires=60)
+    assert link.send(client, target=link.target + "&X-Amz-Security-Token=t%2B%2F%3D").status == 200
+    assert link.but(x_amz_security_token="t+/=").send(client).status == 200
+    assert code(link.send(client)) == "session_token_invalid"
+
+
 def test_a_session_token_of_strange_letters(signed_site):
     answer = sign().but(x_amz_security_token="\u00e9\u00ff").send(signed_site())
     assert (answer.status, code(answer)) == (401, "session_token_invalid")
@@ -590,6 +606,13 @@ def test_a_look_up_that_gives_something_else_lets_nobody_in(signed_site, found):
     assert sign().send(signed_site(lambda access_key, token: found)).status == 500
 
 
+def test_a_look_up_that_is_away_lets_nobody_in(signed_site):
+    def away(access_key, token):
+        raise DependencyError("the vault is sealed")
+
+    assert sign().send(signed_site(away)).status == 503
+
+
 def test_a_look_up_that_fails_lets_nobody_in(signed_site):
     def broken(access_key, token):
         raise OSError("no route to the vault")
@@ -636,6 +659,40 @@ def test_a_forged_request_uses_no_signature_up(signed_site):
     signed = sign("POST", "/orders", body=b"abc")
     assert code(signed.send(client, body=b"abd")) == "signature_mismatch"
     assert signed.send(client).status == 200
+
+
+def test_a_shared_store_remembers_signatures_for_all(site, valkey):
+    one, other = (site(sigv4(once=True), store=valkey.url, clock=now()) for _ in range(2))
+    # The store is the same for both protocols: paths differ, as the time need not.
+    signed, link = sign(target=f"/{one.protocol}"), sign(target=f"/{one.protocol}", expires=3600)
+    assert [signed.send(one).status, signed.send(other).status, link.send(other).status] == [200, 401, 200]
+    assert code(link.send(one)) == "signature_replayed"
+    body = sign("POST", f"/{one.protocol}", body=b"abc")
+    assert [body.send(one).status, body.send(other).status] == [200, 401]
+
+
+def test_while_the_store_is_away_nobody_gets_through_once(site):
+    server = Valkey()
+    client = site(sigv4(once=True), store=server.url, clock=now())
+    server.kill()
+    assert sign().send(client).status == 503
+
+
+def test_several_workers_need_a_shared_store(site, monkeypatch):
+    monkeypatch.setenv("WEB_CONCURRENCY", "4")
+    with pytest.raises(ConfigurationError, match="4 workers"):
+        sign().send(site(sigv4(once=True)))
+
+
+def test_a_store_that_can_not_remember(site):
+    class Poor:
+        remote = shared = False
+
+        def close(self):
+            return None
+
+    with pytest.raises(ConfigurationError, match="remember signatures"):
+        sign().send(site(sigv4(once=True), store=Poor()))
 
 
 def test_of_simultaneous_replays_one_gets_through(signed_site):
@@ -714,6 +771,63 @@ def test_what_was_signed_is_what_came_and_not_what_components_make_of_it(site):
         signed = sign("POST", "/old/7", body=b"abc", hashed=hashed)
         assert signed.send(client).json()[-1] == "abc"
         assert signed.send(client, body=b"abd").status == 401
+
+
+def test_a_body_that_was_replaced_can_not_be_checked(site):
+    client = site(
+        Transform(request=[map_body({"n": 2})]),
+        view=whoami,
+        clock=now(),
+        routes=[
+            Route("/old/{id}", Transform(request=[rewrite_path("/new/{id}"), map_body({"n": 2})])),
+            Route("/new/{id}", Authorize(SigV4(KEYS, REGION))),
+        ],
+    )
+    signed = sign("POST", "/old/7", {"Content-Type": "application/json"}, b'{"n": 1}', hashed=True)
+    # It was read as it came, before it was replaced: that is what is checked.
+    assert signed.send(client).json()[-1] == '{"n":2}'
+    assert code(signed.send(client, body=b'{"n": 3}')) == "payload_mismatch"
+
+
+# WebSockets.
+
+
+def test_handshakes(site):
+    from gatekeep.gateway import Gateway
+
+    accepted = []
+
+    async def app(scope, receive, send):
+        accepted.append((scope["type"], current().principal.id))
+        await send({"type": "websocket.accept"})
+
+    async def shake(wrapped, target):
+        sent = []
+
+        async def receive():
+            return {"type": "websocket.connect"}
+
+        async def send(message):
+            sent.append(message["type"])
+
+        path, _, query = target.partition("?")
+        scope = {
+            "type": "websocket",
+            "http_version": "1.1",
+            "path": path,
+            "raw_path": path.encode(),
+            "query_string": query.encode(),
+            "root_path": "",
+            "headers": [(b"host", b"testserver")],
+        }
+        await wrapped(scope, receive, send)
+        return sent
+
+    wrapped = Gateway(sigv4(), clock=now()).asgi(app)
+    link = sign(target="/live", expires=60)
+    assert asyncio.run(shake(wrapped, link.target)) == ["websocket.accept"]
+    assert asyncio.run(shake(wrapped, link.target + "&a=1")) == ["websocket.close"]
+    assert accepted == [("websocket", ACCESS_KEY)]
 
 
 # Beside others, and mistakes.

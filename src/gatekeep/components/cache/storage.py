@@ -62,7 +62,7 @@ class Storage:
                 wire,
                 runner=services.runner,
                 clock=services.clock,
-                secret=keys[0] if keys else b"",
+                secret=keys[-1][:64] if keys else b"",
             )
 
     @property

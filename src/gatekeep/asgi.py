@@ -143,10 +143,15 @@ class _Sender:
             last = not message.get("more_body", False)
             response = self._exchange.response
             if response is not None and response.filters is not None:
-                body = self._filtered(response, message.get("body", b""), last)
+                chunk = message.get("body", b"")
+                try:
+                    body = response.end(chunk) if last else response.feed(chunk)
+                except Exception as error:
+                    raise self._torn(error) from None
                 if not body and not last:
                     return
-                message = {**message, "body": body}
+                if body is not chunk:
+                    message = {**message, "body": body}
             try:
                 await self._send(message)
             except OSError:  # what servers raise when nobody is there any more (ASGI 2.4)
@@ -157,7 +162,7 @@ class _Sender:
                 self._finish("completed")
         elif kind == "http.response.start" and state == IDLE and self._fault is None:
             exchange = self._exchange
-            exchange.response = Response(message["status"], RawHeaders.adopt(list(message.get("headers", ()))), None)
+            exchange.response = Response.head(message["status"], RawHeaders, message.get("headers", ()))
             self._head = message
             self._trailers = bool(message.get("trailers", False))
             pipeline = exchange.pipeline
@@ -185,14 +190,11 @@ class _Sender:
                 self.state = DONE
                 self._finish("completed")
 
-    def _filtered(self, response: Response, chunk: bytes, last: bool) -> bytes:
-        try:
-            return response.end(chunk) if last else response.feed(chunk)
-        except Exception as error:
-            # Too late for an answer: the app can't send on, and the server breaks the connection off.
-            self.state = TORN
-            self._fault = as_denied(error, "a body filter")
-            raise self._fault from None
+    def _torn(self, error: Exception) -> Denied:
+        # Too late for an answer: the app can't send on, and the server breaks the connection off.
+        self.state = TORN
+        self._fault = as_denied(error, "a body filter")
+        return self._fault
 
     def _respond(self) -> Awaitable[None]:
         """Run the response phase and send the head, and the body too where it is at hand."""

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import logging
 from abc import ABC, abstractmethod
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Any, ClassVar, Protocol
 from urllib.parse import parse_qsl
 
@@ -220,6 +220,16 @@ class Response:
         self.body = body
         self.filters: list[BodyFilter] | None = None
 
+    @classmethod
+    def head(cls, status: int, kind: type[Headers], pairs: Iterable[tuple[Any, Any]]) -> Response:
+        """The head of an app's answer, its fields in the protocol's own form, unchecked."""
+        response = cls.__new__(cls)
+        response.status = status
+        response.headers = headers = kind.__new__(kind)
+        headers._pairs = list(pairs)
+        response.body = response.filters = None
+        return response
+
     def attach(self, body_filter: BodyFilter) -> None:
         """Let every later chunk pass through this filter; the first attached sees the app's own bytes."""
         if self.filters is None:
@@ -239,6 +249,13 @@ class Response:
 
         When a filter raises, those that have not ended yet are still there, for abort().
         """
+        filters = self.filters
+        if filters is not None and len(filters) == 1:  # as mostly
+            if chunk:
+                chunk = filters[0].feed(chunk)
+            self.filters = None
+            tail = filters[0].end()
+            return chunk + tail if tail else chunk
         chunk = self.feed(chunk)
         while self.filters:
             tail = self.filters.pop(0).end()

@@ -55,7 +55,10 @@ class AwsRules:
             (_KEYS[part] + name, part, name) for field, part in _FIELDS.items() for name in _required(field, declared.get(field))
         ]
         self._required = [(part, name, _FINDERS[part]) for _, part, name in sorted(required)]
-        self._models = {media_type.lower(): _model(model, source) for media_type, model in content.items()}
+        try:
+            self._models = {media_type.lower(): _model(model, source) for media_type, model in content.items()}
+        except SchemaMistake as error:
+            raise SchemaMistake(f"body: {error}") from None
         self._bounds = bounds
         self.needs_body = bool(self._models)
 

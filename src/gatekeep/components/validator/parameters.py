@@ -114,7 +114,8 @@ class Parameters:
         if not wrong and all_plain and self._schema.accepts(values):
             return values
         found += wrong
-        found += self._schema.violations(values)
+        unread = {entry["pointer"] for entry in wrong if entry["keyword"] != "type"}
+        found += [entry for entry in self._schema.violations(values) if entry["pointer"] not in unread]
         return values
 
     def _repeated(self, name: str, given: list[Any]) -> Violation:

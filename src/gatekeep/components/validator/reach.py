@@ -91,8 +91,9 @@ class Reach:
             found = resolver.lookup(reference)
             home = found.resolver.lookup("#")
         except (Unresolvable, LookupError, ValueError) as error:
-            if isinstance(error, SchemaMistake):
-                raise
+            mistake = _caused(error)
+            if mistake is not None:  # a file that can't be read
+                raise mistake from None
             raise SchemaMistake(f"{keyword} {reference!r} leads nowhere that is known, and nothing is fetched") from None
         target = found.contents
         if isinstance(target, dict):
@@ -104,6 +105,12 @@ class Reach:
         elif not isinstance(target, bool):
             self._check(target)
         return target
+
+
+def _caused(error: BaseException | None) -> SchemaMistake | None:
+    while error is not None and not isinstance(error, SchemaMistake):
+        error = error.__cause__
+    return error
 
 
 def _dependencies(schema: Mapping[str, Any]) -> Iterator[Any]:

@@ -309,6 +309,7 @@ QUERY_CHANGES = {
     "a parameter missing": (lambda t: t.replace("X-Amz-Expires=60&", ""), "signature_malformed"),
     "no signature": (lambda t: t.partition("&X-Amz-Signature")[0], "signature_malformed"),
     "another algorithm": (lambda t: t.replace("AWS4-HMAC-SHA256", "AWS4-HMAC-SHA1"), "unsupported_signature"),
+    "a signature in upper case": (lambda t: t[:-64] + t[-64:].upper(), "signature_malformed"),
     "a longer life": (lambda t: t.replace("Expires=60", "Expires=61"), "signature_mismatch"),
     "more than a week": (lambda t: t.replace("Expires=60", "Expires=604801"), "signature_malformed"),
     "no life": (lambda t: t.replace("Expires=60", "Expires=0"), "signature_malformed"),
@@ -351,6 +352,19 @@ def test_two_signatures_are_ambiguous(signed_site):
     value = in_field.headers.pop("Authorization")
     answer = client.get("/", headers=[*in_field.headers.items(), ("Authorization", value), ("Authorization", value)])
     assert (answer.status, code(answer)) in [(400, "ambiguous_credentials"), (401, "signature_malformed")]
+
+
+def test_other_forms_of_the_field(signed_site):
+    client = signed_site()
+    signed = sign()
+    head, _, signature = signed.headers["Authorization"].rpartition(", ")
+    credential, _, names = head.removeprefix("AWS4-HMAC-SHA256 ").partition(", ")
+    for parts in ([signature, names, credential], [names, credential, signature]):
+        for separator in (", ", ",", " ,  "):
+            assert signed.but(authorization="AWS4-HMAC-SHA256 " + separator.join(parts)).send(client).status == 200
+    for spoiled in (credential[:-1], "x" * 2000, f"Credential={'x' * 2000}/a/b/c/aws4_request"):
+        answer = signed.but(authorization=f"AWS4-HMAC-SHA256 {spoiled}, {names}, {signature}").send(client)
+        assert code(answer) in ("signature_malformed", "invalid_scope")
 
 
 def test_presigned_requests_can_be_turned_off(signed_site):

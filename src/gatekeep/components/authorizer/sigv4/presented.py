@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 from calendar import timegm
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from datetime import UTC, datetime
 from email.utils import parsedate_to_datetime
 from functools import lru_cache
@@ -162,21 +162,27 @@ def _of_field(value: str, fields: dict[str, str], query: str) -> Presented:
 
 def _told_apart(value: str) -> tuple[str, str]:
     """The part before the signature, and the signature, of a field in another form than the usual one."""
+    credential, signed, signature = _parts(value, _PARTS)
+    if _is_signature(signature) is None:
+        raise _malformed("Signature is not 64 hexadecimal digits in lower case.")
+    return f"{ALGORITHM} Credential={credential}, SignedHeaders={signed}", signature
+
+
+def _parts(value: str, names: Sequence[str]) -> list[str]:
+    """What is said of each of the names, in "AWS4-HMAC-SHA256 Credential=…, SignedHeaders=…", in whatever order."""
     algorithm, _, rest = value.partition(" ")
     if algorithm != ALGORITHM:
-        raise _unsupported()
+        raise refusal("unsupported_signature", f"Only {ALGORITHM} is accepted.")
     parts: dict[str, str] = {}
     for part in rest.split(","):
         name, equals, text = part.strip().partition("=")
-        if not equals or name in parts or name not in _PARTS:
+        if not equals or name in parts or name not in names:
             raise _malformed("The Authorization field is not a list of Credential, SignedHeaders and Signature.")
         parts[name] = text
-    missing = [name for name in _PARTS if name not in parts]
+    missing = [name for name in names if name not in parts]
     if missing:
         raise _malformed(f"The Authorization field lacks {', '.join(missing)}.")
-    if _is_signature(parts["Signature"]) is None:
-        raise _malformed("Signature is not 64 hexadecimal digits in lower case.")
-    return f"{ALGORITHM} Credential={parts['Credential']}, SignedHeaders={parts['SignedHeaders']}", parts["Signature"]
+    return [parts[name] for name in names]
 
 
 def _remembered(read: Any, *texts: str) -> Claim:
@@ -186,19 +192,8 @@ def _remembered(read: Any, *texts: str) -> Claim:
 
 @lru_cache(maxsize=1024)
 def _claim(head: str) -> Claim:
-    """Of "AWS4-HMAC-SHA256 Credential=…, SignedHeaders=…", in either order."""
-    algorithm, _, rest = head.partition(" ")
-    if algorithm != ALGORITHM:
-        raise _unsupported()
-    parts: dict[str, str] = {}
-    for part in rest.split(","):
-        name, equals, text = part.strip().partition("=")
-        if not equals or name in parts or name not in _PARTS[:2]:
-            raise _malformed("The Authorization field is not a list of Credential, SignedHeaders and Signature.")
-        parts[name] = text
-    if len(parts) != 2:
-        raise _malformed("The Authorization field lacks Credential or SignedHeaders.")
-    return _remembered(_read_claim, parts["Credential"], parts["SignedHeaders"])
+    credential, signed = _parts(head, _PARTS[:2])
+    return _remembered(_read_claim, credential, signed)
 
 
 def _of_query(found: dict[str, str], fields: dict[str, str], query: str) -> Presented:
@@ -207,7 +202,7 @@ def _of_query(found: dict[str, str], fields: dict[str, str], query: str) -> Pres
         raise _malformed(f"The query lacks {', '.join(missing)}.")
     algorithm, credential, time, expires, signed, signature = [found[name] for name in _PARAMETERS]
     if algorithm != ALGORITHM:
-        raise _unsupported()
+        raise refusal("unsupported_signature", f"Only {ALGORITHM} is accepted.")
     if _is_seconds(expires) is None or int(expires) < 1:
         raise _malformed("X-Amz-Expires is not a number of seconds.")
     claim = _remembered(_read_claim, credential, signed)
@@ -266,10 +261,6 @@ def _basic(date: str) -> str:
     except ValueError:
         return date
     return datetime.fromtimestamp(timegm(when.utctimetuple()), UTC).strftime("%Y%m%dT%H%M%SZ")
-
-
-def _unsupported() -> Unauthorized:
-    return refusal("unsupported_signature", f"Only {ALGORITHM} is accepted.")
 
 
 def _malformed(detail: str) -> Unauthorized:

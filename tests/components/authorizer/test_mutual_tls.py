@@ -20,7 +20,7 @@ from gatekeep.components.authorizer.mutual_tls import MutualTLS
 from gatekeep.errors import ConfigurationError
 from gatekeep.exchange import current
 from gatekeep.testing import FakeClock
-from servers import free_port, serving
+from servers import PATIENCE, free_port, serving
 
 KEY = "k-0123456789abcdefghij"
 PROXY = {"proxies": ["127.0.0.1"]}
@@ -385,7 +385,7 @@ def test_a_handshake_with_a_real_server(server, tmp_path, monkeypatch):
             context = ssl.create_default_context(cafile=tmp_path / "ca.pem")
             if certificate is not None:
                 context.load_cert_chain(tmp_path / certificate, tmp_path / "server.key")
-            connection = http.client.HTTPSConnection("localhost", port, context=context, timeout=10)
+            connection = http.client.HTTPSConnection("localhost", port, context=context, timeout=PATIENCE)
             connection.request("GET", "/")
             response = connection.getresponse()
             body = response.read()

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING
 
@@ -57,13 +57,25 @@ class Api:
         prefix = f"{self.arn}/{exchange.stage or '$default'}/"
         return [prefix + one + other for one in methods for other in paths][1:]
 
-    def ask(self, policy: PolicyDocument, exchange: Exchange, clock: Clock) -> Verdict:
-        """What a policy says of a request. Raises BadRequest where the app may read its path in another way."""
+    def ask(
+        self,
+        policy: PolicyDocument,
+        exchange: Exchange,
+        clock: Clock,
+        *,
+        principals: Collection[str] = (),
+        known: Facts | None = None,
+    ) -> Verdict:
+        """What a policy says of a request; `principals` and `known` are the caller's names and facts, once there is one.
+
+        Raises BadRequest where the app may read the path in another way.
+        """
         # A framework's way is the one that the gateway's table goes by.
         if exchange.guard is None and ambiguity(exchange.request) is not None:
             raise BadRequest("The path can be read in more than one way.", code="ambiguous_path")
-        known = {} if policy.plain else facts(exchange, clock)
-        return policy.evaluate(_ACTION, self.method_arn(exchange), known, also=self.other_names(exchange))
+        asked = {} if policy.plain else {**facts(exchange, clock), **(known or {})}
+        arn, also = self.method_arn(exchange), self.other_names(exchange)
+        return policy.evaluate(_ACTION, arn, asked, principals=principals, also=also)
 
 
 def facts(exchange: Exchange, clock: Clock) -> Facts:

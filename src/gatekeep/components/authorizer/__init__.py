@@ -9,6 +9,7 @@ from .cedar import Cedar
 from .cognito import Cognito
 from .component import Authorizer
 from .custom import CustomAuthorizer
+from .iam_policy import IAMPolicy
 from .introspection import Introspection
 from .jwt import ANY, JWT
 from .mutual_tls import MutualTLS
@@ -29,6 +30,7 @@ __all__ = [
     "Cognito",
     "Credential",
     "CustomAuthorizer",
+    "IAMPolicy",
     "Introspection",
     "KeyRing",
     "MutualTLS",

@@ -13,7 +13,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from gatekeep import ApiKey, Authorize
+from gatekeep import ApiKey, Authorize, Throttle, UsagePlan, UsagePlans
 from gatekeep.components.authorizer.api_keys import KeyRing, MemoryKeys
 from gatekeep.components.authorizer.api_keys.store import KeyStore, at_once
 from gatekeep.components.authorizer.api_keys.text import checks_out, generate
@@ -309,6 +309,15 @@ def test_a_key_that_is_changed_all_the_time(clock):
     ring = KeyRing(Contended(), clock=clock)
     with pytest.raises(DependencyError, match="all the time"):
         ring.update(ring.create("acme").record.id, plan="gold")
+
+
+def test_a_usage_plan_goes_by_the_plan_of_the_key(site, ring, clock):
+    plans = [UsagePlan("gold", Throttle("3/minute", burst=3)), UsagePlan("free", Throttle("1/minute", burst=1))]
+    client = site(Authorize(ApiKey(ring)), UsagePlans(plans, by="api_key"), clock=clock)
+    gold, free = ring.create("acme", plan="gold"), ring.create("acme", plan="free")
+    assert [ask(client, gold).status for _ in range(4)] == [200, 200, 200, 429]
+    assert [ask(client, free).status for _ in range(2)] == [200, 429]
+    assert ask(client, ring.rotate(gold.record.id)).status == 429  # the same key, though another text
 
 
 # What other processes do.

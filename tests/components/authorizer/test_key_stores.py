@@ -277,6 +277,21 @@ def test_an_engine_of_ones_own_stays_open(tmp_path):
     engine.dispose()
 
 
+def test_a_forked_process_has_connections_of_its_own(tmp_path):
+    store = SqlKeys(f"sqlite:///{tmp_path}/keys.db")
+    store.create_tables().run()
+    store.put(record(), 0).run()
+    before = store._engine.pool
+    store.after_fork()
+    assert store._engine.pool is not before
+    assert store.find(DIGEST).run() == record()
+    run(store.close())
+    asynchronous = SqlKeys(f"sqlite+aiosqlite:///{tmp_path}/keys.db")
+    before = asynchronous._engine.pool
+    asynchronous.after_fork()
+    assert asynchronous._engine.pool is not before
+
+
 def test_an_async_engine_serves_no_wsgi():
     store = SqlKeys(create_async_engine("sqlite+aiosqlite://"))
     store.check("asgi")

@@ -13,7 +13,7 @@ import pytest
 
 from components.authorizer.signing import ACCESS_KEY, REGION, SECRET, now, sign
 from gatekeep import ApiKey, Authorize, Route, Transform, Validate, blocking, either, map_body, rewrite_path, set_header
-from gatekeep.components.authorizer.sigv4 import Credential, SigV4
+from gatekeep.components.authorizer.sigv4 import Credential, SigV4, canonical
 from gatekeep.errors import ConfigurationError, DependencyError
 from gatekeep.exchange import current
 from gatekeep.gateway import Gateway
@@ -365,6 +365,20 @@ def test_other_forms_of_the_field(signed_site):
     for spoiled in (credential[:-1], "x" * 2000, f"Credential={'x' * 2000}/a/b/c/aws4_request"):
         answer = signed.but(authorization=f"AWS4-HMAC-SHA256 {spoiled}, {names}, {signature}").send(client)
         assert code(answer) in ("signature_malformed", "invalid_scope")
+
+
+def test_the_authority_of_http_2(signed_site):
+    """Who signs :authority signs what comes as the Host field."""
+    client = signed_site()
+    time = sign().headers["X-Amz-Date"]
+    scope = f"{time[:8]}/{REGION}/execute-api/aws4_request"
+    names = ":authority;x-amz-date"
+    fields = f":authority:testserver\nx-amz-date:{time}\n"
+    request = canonical.canonical_request("GET", "/", "", fields, names, sha256(b"").hexdigest())
+    made = canonical.signature(canonical.signing_key(SECRET, time[:8], REGION, "execute-api"), time, scope, request)
+    value = f"AWS4-HMAC-SHA256 Credential={ACCESS_KEY}/{scope}, SignedHeaders={names}, Signature={made}"
+    assert client.get("/", headers={"host": "testserver", "x-amz-date": time, "authorization": value}).status == 200
+    assert client.get("/", headers={"host": "other", "x-amz-date": time, "authorization": value}).status == 401
 
 
 def test_presigned_requests_can_be_turned_off(signed_site):

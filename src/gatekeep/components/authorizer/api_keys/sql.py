@@ -31,6 +31,7 @@ from sqlalchemy.ext.asyncio import AsyncEngine, create_async_engine
 
 from ....effects import Flow, Io, Protocol, arun, run
 from ....errors import ConfigurationError, DependencyError, Origin
+from ....forks import reset_after_fork
 from .record import KeyRecord, KeySecret
 from .store import KeyStore, in_thread
 
@@ -82,6 +83,12 @@ class SqlKeys(KeyStore):
         self._engine = _made_of(engine, origin) if isinstance(engine, str) else engine
         if not isinstance(self._engine, (Engine, AsyncEngine)):
             raise ConfigurationError(f"KeyRing: a {type(engine).__name__} is no engine", origin=origin)
+        reset_after_fork(self)
+
+    def after_fork(self) -> None:
+        """A child makes connections of its own, and leaves its parent's alone."""
+        engine = self._engine
+        (engine.sync_engine if isinstance(engine, AsyncEngine) else engine).dispose(close=False)
 
     def __repr__(self) -> str:
         return f"<SqlKeys in {self._engine.url!r}>"

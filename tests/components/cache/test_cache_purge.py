@@ -67,13 +67,17 @@ def test_a_purge_takes_what_it_names_and_nothing_else(client, runs, what, gone):
     assert missed == gone
 
 
-def test_a_purge_during_a_flight_is_not_undone_by_it(site):
+@pytest.mark.parametrize(
+    "what", [{"tag": "order:1"}, {"tag": "late"}, {"key": "/orders/1"}, {"prefix": "/ord"}, {"all": True}], ids=str
+)
+def test_a_purge_during_a_flight_is_not_undone_by_it(site, what):
     runs = []
 
     def view(request):
         runs.append(1)
         if len(runs) == 1:
-            client.gateway.cache.purge(tag="order:1")
+            client.gateway.cache.purge(**what)
+        current().tag("late")
         return 200, [], b"%d" % len(runs)
 
     client = site(view=view, routes=[Route("/orders/{id}", Cache(ttl=60, tags=["order:{id}"]))])

@@ -25,16 +25,18 @@ _MAX_DECLINED = 10_000
 class Flight:
     """One run of a view that others may wait for. Its first ending counts; any thread or loop may tell it."""
 
-    __slots__ = ("_event", "_flights", "_futures", "key", "outcome", "release")
+    outcome: Outcome | None = None
+    release: Callable[[Outcome], None] | None = None
+    """Ends the lease by which it flies for other processes, too."""
+    _event: threading.Event | None = None
+    _futures: dict[asyncio.AbstractEventLoop, asyncio.Future[None]] | None = None
 
-    def __init__(self, flights: Flights, key: Hashable) -> None:
+    # Attributes of the class until somebody needs them: nearly every flight begins and ends without company.
+
+    def __init__(self, flights: Flights | None, key: Hashable) -> None:
+        """`flights`: where others may find it; None where nobody shall."""
         self.key = key
-        self.outcome: Outcome | None = None
-        self.release: Callable[[Outcome], None] | None = None
-        """Ends the lease by which it flies for other processes, too."""
         self._flights = flights
-        self._event: threading.Event | None = None
-        self._futures: dict[asyncio.AbstractEventLoop, asyncio.Future[None]] | None = None
 
     def land(self) -> None:
         """The entry is stored: let the others look."""
@@ -51,7 +53,16 @@ class Flight:
     def end(self, outcome: Outcome) -> None:
         """Tell those who wait."""
         if self.outcome is None:
-            self._flights.end(self, outcome)
+            # In this order, and without a lock: who joins registers first and looks at the outcome then.
+            self.outcome = outcome
+            if self._flights is not None:
+                self._flights.forget(self, outcome)
+            if self._event is not None:
+                self._event.set()
+            if self._futures is not None:
+                _wake(self._futures)
+            if self.release is not None:
+                self.release(outcome)
 
 
 class Flights:
@@ -71,9 +82,9 @@ class Flights:
     def take_off(self, key: Hashable) -> Flight | None:
         """The flight that the caller leads, and must end; None when one is under way, which join() waits for."""
         mine = Flight(self, key)
-        if self._flying.setdefault(key, mine) is mine or key in self._declined:
+        if self._flying.setdefault(key, mine) is mine:
             return mine
-        return None
+        return Flight(None, key) if key in self._declined else None
 
     def join(self, key: Hashable, seconds: float) -> Io[Outcome]:
         """Wait for the flight under way to end, at most so long. Where there is none, or none any more, it has "landed"."""
@@ -83,9 +94,9 @@ class Flights:
             if flight is None:
                 return "landed"
             with self._lock:
-                if flight.outcome is not None:
-                    return flight.outcome
                 event = flight._event = flight._event or threading.Event()
+            if flight.outcome is not None:
+                return flight.outcome
             event.wait(seconds)
             return flight.outcome or "late"
 
@@ -95,35 +106,24 @@ class Flights:
                 return "landed"
             loop = asyncio.get_running_loop()
             with self._lock:
-                if flight.outcome is not None:
-                    return flight.outcome
-                if flight._futures is None:
-                    flight._futures = {}
-                future = flight._futures.get(loop)
+                futures = flight._futures or {}
+                future = futures.get(loop)
                 if future is None:
-                    future = flight._futures[loop] = loop.create_future()
+                    future = loop.create_future()
+                    flight._futures = {**futures, loop: future}  # not changed in place: it may be read meanwhile
+            if flight.outcome is not None:
+                return flight.outcome
             await asyncio.wait((future,), timeout=seconds)  # who is cancelled here leaves the future to the others
             return flight.outcome or "late"
 
         return Io(wait, await_)
 
-    def end(self, flight: Flight, outcome: Outcome) -> None:
-        """End a flight, unless it has ended."""
-        with self._lock:
-            if flight.outcome is not None:
-                return
-            flight.outcome = outcome
-            if self._flying.get(flight.key) is flight:
-                del self._flying[flight.key]
-            if outcome == "declined":
+    def forget(self, flight: Flight, outcome: Outcome) -> None:
+        """A flight has ended."""
+        self._flying.pop(flight.key, None)
+        if outcome == "declined":
+            with self._lock:
                 self._declined[flight.key] = True
-            event, futures, release = flight._event, flight._futures, flight.release
-        if event is not None:
-            event.set()
-        if futures is not None:
-            _wake(futures)
-        if release is not None:
-            release(outcome)
 
     def __len__(self) -> int:
         return len(self._flying)

@@ -62,8 +62,6 @@ class Memory:
     def __init__(self, max_bytes: int = 64 * 1024 * 1024) -> None:
         self.max_bytes = max_bytes
         self.max_record = max_bytes // 8
-        self.generation = 0
-        """Counts the clearings: an answer that was on its way during one is not stored."""
         self._records: dict[Key, Record] = {}
         self._probation: deque[Key] = deque()
         self._kept: deque[Key] = deque()
@@ -88,30 +86,28 @@ class Memory:
     peek = get
 
     def put(
-        self, key: Key, vary: tuple[str, ...], header: Callable[[str], str | None], entry: Entry, generation: int | None = None
+        self, key: Key, vary: tuple[str, ...], header: Callable[[str], str | None], entry: Entry
     ) -> tuple[tuple[str, ...], Values]:
         """Store a variant, chosen by what `header` says; gives the names and values that tell it from others.
 
         What one answer varied by counts for every later one: an app that forgets its Vary once mixes up no variants.
         """
-        fresh = self._fresh(vary)
         with self._lock:
-            if generation is not None and generation != self.generation:
-                return vary, ()
-            record = self._records.setdefault(key, fresh)
-            if record is fresh:
+            sizes = self._sizes
+            record = self._records.get(key)
+            if record is None:
+                record = self._records[key] = self._fresh(vary)
                 record.size = _weight(key) + _PER_RECORD
                 self._probation.append(key)
             else:
-                self._sizes[record.kept] -= record.size
+                sizes[record.kept] -= record.size
                 if not set(vary) <= set(record.names) or self._outdated(record):
-                    fresh.names = tuple(dict.fromkeys((*record.names, *vary)))
+                    fresh = self._fresh(tuple(dict.fromkeys((*record.names, *vary))))
                     fresh.size, fresh.used, fresh.kept = _weight(key) + _PER_RECORD, record.used, record.kept
                     record = self._records[key] = fresh
             names = record.names
             values = tuple([header(name) for name in names]) if names else ()
             record.put(values, entry, self.max_record)
-            sizes = self._sizes
             sizes[record.kept] += record.size
             while sizes[False] + sizes[True] > self.max_bytes:
                 self._make_room()
@@ -140,9 +136,8 @@ class Memory:
             del self._records[key]
 
     def clear(self) -> None:
-        """Forget everything, and what is on its way here."""
+        """Forget everything."""
         with self._lock:
-            self.generation += 1
             self._records = {}
             self._probation.clear()
             self._kept.clear()

@@ -144,9 +144,9 @@ def test_what_a_deny_says_of_any_name_of_the_resource_holds():
     document = policy(allow(), deny("arn:aws:execute-api:*:*:gatekeep/live/GET/admin"))
     slashed = "arn:aws:execute-api:local:000000000000:gatekeep/live/GET/admin/"
     assert document.evaluate(INVOKE, slashed, {}) == "allow"
-    assert document.evaluate(INVOKE, slashed, {}, also=[slashed.rstrip("/")]) == "deny"
+    assert document.evaluate(INVOKE, slashed, {}, also=lambda: [slashed.rstrip("/")]) == "deny"
     only = policy(allow("arn:aws:execute-api:*:*:gatekeep/live/GET/admin"))
-    assert only.evaluate(INVOKE, slashed, {}, also=[slashed.rstrip("/")]) is None
+    assert only.evaluate(INVOKE, slashed, {}, also=lambda: [slashed.rstrip("/")]) is None
 
 
 def test_variables_are_of_the_newer_version():

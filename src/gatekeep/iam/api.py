@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 from collections.abc import Collection, Sequence
 from datetime import UTC, datetime
+from functools import partial
 from typing import TYPE_CHECKING
 
 from ..clock import Clock
@@ -74,8 +75,9 @@ class Api:
         if exchange.guard is None and ambiguity(exchange.request) is not None:
             raise BadRequest("The path can be read in more than one way.", code="ambiguous_path")
         asked = {} if policy.plain else {**facts(exchange, clock), **(known or {})}
-        arn, also = self.method_arn(exchange), self.other_names(exchange)
-        return policy.evaluate(_ACTION, arn, asked, principals=principals, also=also)
+        return policy.evaluate(
+            _ACTION, self.method_arn(exchange), asked, principals=principals, also=partial(self.other_names, exchange)
+        )
 
 
 def facts(exchange: Exchange, clock: Clock) -> Facts:

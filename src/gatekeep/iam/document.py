@@ -5,7 +5,7 @@ https://docs.aws.amazon.com/IAM/latest/UserGuide/reference_policies_grammar.html
 
 from __future__ import annotations
 
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from typing import Any, Literal, NamedTuple, TypeAlias
 
 from .conditions import Condition, compile_conditions, texts
@@ -18,6 +18,8 @@ Verdict: TypeAlias = Literal["allow", "deny"] | None
 
 _ELEMENTS = frozenset({"Sid", "Effect", "Action", "NotAction", "Resource", "NotResource", "Condition"})
 _PRINCIPALS = frozenset({"Principal", "NotPrincipal"})
+_ACTIONS = 16
+"""Actions whose statements are remembered; a gateway asks about one."""
 _VERSIONS = (None, "2008-10-17", "2012-10-17")
 
 
@@ -31,20 +33,29 @@ class _Statement(NamedTuple):
     other_principals: bool
     conditions: Sequence[Condition]
 
-    def applies(self, action: str, resources: Sequence[str], facts: Facts, principals: Collection[str]) -> bool:
-        if any(pattern.matches(action, facts) for pattern in self.actions) is self.other_actions:
-            return False
+    def is_about(self, action: str) -> bool:
+        return any(pattern.matches(action, {}) for pattern in self.actions) is not self.other_actions
+
+    def applies(self, resources: Sequence[str], facts: Facts, principals: Collection[str]) -> bool:
         if self.resources is not None and not self._covers(resources, facts):
             return False
         if self.principals is not None:
             named = "*" in self.principals or not self.principals.isdisjoint(principals)
             if named is self.other_principals:
                 return False
-        return all(holds(facts) for holds in self.conditions)
+        return not self.conditions or all(holds(facts) for holds in self.conditions)
 
     def _covers(self, resources: Sequence[str], facts: Facts) -> bool:
-        patterns = self.resources or ()
-        return any(any(pattern.matches(one, facts) for pattern in patterns) is not self.other_resources for one in resources)
+        wanted = not self.other_resources
+        for one in resources:
+            found = False
+            for pattern in self.resources or ():
+                if pattern.matches(one, facts):
+                    found = True
+                    break
+            if found is wanted:
+                return True
+        return False
 
 
 class PolicyDocument:
@@ -53,7 +64,7 @@ class PolicyDocument:
     `expand` turns each Resource into a full ARN, where the document may be written with short ones.
     """
 
-    __slots__ = ("_allows", "_denies", "named", "plain")
+    __slots__ = ("_by_action", "_statements", "named", "plain")
 
     def __init__(self, document: object, *, principals: bool, expand: Mapping[str, str] | None = None) -> None:
         if not isinstance(document, Mapping):
@@ -69,8 +80,8 @@ class PolicyDocument:
         if not isinstance(entries, (list, tuple)):
             raise BadPolicy("a policy document has a Statement")
         statements = [_statement(entry, principals, expand or {}, version == "2012-10-17") for entry in entries]
-        self._denies = [statement for statement in statements if statement.denies]
-        self._allows = [statement for statement in statements if not statement.denies]
+        self._statements = statements
+        self._by_action: dict[str, tuple[list[_Statement], list[_Statement]]] = {}
         self.named: frozenset[str] = frozenset().union(*(one.principals or () for one in statements)) - {"*"}
         """The principals that some statement names."""
         self.plain = not any(one.conditions or any(not each.fixed for each in one.resources or ()) for one in statements)
@@ -83,19 +94,27 @@ class PolicyDocument:
         facts: Facts,
         *,
         principals: Collection[str] = (),
-        also: Sequence[str] = (),
+        also: Callable[[], Sequence[str]] = tuple,
     ) -> Verdict:
-        """What the document says. `also`: other names of the resource, none of which may be denied."""
-        if self._denies:
-            names = (resource, *also)
-            for statement in self._denies:
-                if statement.applies(action, names, facts, principals):
-                    return "deny"
+        """What the document says. `also` gives other names of the resource, none of which may be denied."""
+        denies, allows = self._by_action.get(action) or self._about(action)
         names = (resource,)
-        for statement in self._allows:
-            if statement.applies(action, names, facts, principals):
+        if denies:
+            every = (resource, *also())
+            for statement in denies:
+                if statement.applies(every, facts, principals):
+                    return "deny"
+        for statement in allows:
+            if statement.applies(names, facts, principals):
                 return "allow"
         return None
+
+    def _about(self, action: str) -> tuple[list[_Statement], list[_Statement]]:
+        about = [statement for statement in self._statements if statement.is_about(action)]
+        found = [one for one in about if one.denies], [one for one in about if not one.denies]
+        if len(self._by_action) < _ACTIONS:
+            self._by_action[action] = found
+        return found
 
 
 def _statement(entry: object, principals: bool, expand: Mapping[str, str], variables: bool) -> _Statement:

@@ -68,13 +68,16 @@ class Pattern:
 class ArnPattern:
     """A pattern for ARNs: wildcards stay within the parts that colons divide, but for the last; "*" alone is everything."""
 
-    __slots__ = ("_parts",)
+    __slots__ = ("_count", "_parts", "_tests")
 
     def __init__(self, text: str, *, variables: bool = True) -> None:
         # A colon in a variable divides nothing.
         masked = re.sub(r"\$\{[^}]*\}", lambda found: found[0].replace(":", "\0"), text)
         parts = masked.split(":", _ARN_PARTS - 1)
         self._parts = [Pattern(part.replace("\0", ":"), variables=variables) for part in parts]
+        self._count = len(parts)
+        # The last part says most; what takes everything need not be asked.
+        self._tests = [(place, self._parts[place]) for place in reversed(range(len(parts))) if parts[place] != "*"]
 
     @property
     def fixed(self) -> bool:
@@ -82,10 +85,13 @@ class ArnPattern:
         return all(part.fixed for part in self._parts)
 
     def matches(self, arn: str, facts: Facts) -> bool:
-        parts = arn.split(":", len(self._parts) - 1)
-        return len(parts) == len(self._parts) and all(
-            pattern.matches(part, facts) for pattern, part in zip(self._parts, parts, strict=True)
-        )
+        parts = arn.split(":", self._count - 1)
+        if len(parts) != self._count:
+            return False
+        for place, pattern in self._tests:  # noqa: SIM110 - a generator costs as much as a test
+            if not pattern.matches(parts[place], facts):
+                return False
+        return True
 
 
 def single(value: str | Sequence[str] | None) -> str | None:

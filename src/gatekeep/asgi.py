@@ -90,10 +90,10 @@ async def _http(exchange: Exchange, send: Send) -> None:
         if type(answer) is GeneratorType:
             answer = await arun(answer)
         if answer is not None:
-            exchange.response = cast(Response, answer)
+            exchange.response = answer  # type: ignore[assignment]
             await sender.answer()
             return
-        request = cast(AsgiRequest, exchange.admit())
+        request: AsgiRequest = exchange.admit()  # type: ignore[assignment]
         limit = exchange.site.max_stream
         receive = request.receive
         if type(receive) is InspectedReceive:

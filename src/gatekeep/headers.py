@@ -7,7 +7,7 @@ from collections.abc import Iterable, Iterator
 from functools import lru_cache
 from typing import Any
 
-__all__ = ["Field", "Headers", "RawHeaders"]
+__all__ = ["Field", "Headers", "Patch", "RawHeaders"]
 
 TextPairs = list[tuple[str, str]]
 RawPairs = list[tuple[bytes, bytes]]
@@ -20,9 +20,13 @@ def _raw_name(name: str) -> bytes:
     return name.lower().encode("latin-1")
 
 
+def _plain_text(name: str) -> str:
+    return name.lower().replace("_", "-")
+
+
 @lru_cache(maxsize=1024)
 def _plain_name(name: str) -> bytes:
-    return name.lower().replace("_", "-").encode("latin-1")
+    return _plain_text(name).encode("latin-1")
 
 
 @lru_cache(maxsize=1024)
@@ -31,14 +35,27 @@ def _is_token(name: str) -> bool:
 
 
 class Field:
-    """A header field of our own making, in both forms, made and checked at start-up: see Headers.append and replace."""
+    """A header field of our own making, in both forms, made and checked at start-up: see Headers.append."""
 
-    __slots__ = ("name", "raw", "text")
+    __slots__ = ("raw", "text")
 
     def __init__(self, name: str, value: str) -> None:
-        self.name = name
         self.text = Headers()._checked(name, value)
         self.raw = (_raw_name(name), value.encode("latin-1"))
+
+
+class Patch:
+    """A change of header fields, made at start-up: names to take out, in every spelling, then fields to append."""
+
+    __slots__ = ("lengths", "names", "raw", "raw_names", "text")
+
+    def __init__(self, names: Iterable[str], fields: Iterable[Field]) -> None:
+        fields = tuple(fields)
+        self.names = frozenset(_plain_text(name) for name in names)
+        self.raw_names = frozenset(name.encode("latin-1") for name in self.names)
+        self.lengths = frozenset(map(len, self.names))
+        self.text = [field.text for field in fields]
+        self.raw = [field.raw for field in fields]
 
 
 class Headers:
@@ -82,7 +99,7 @@ class Headers:
 
     @staticmethod
     def _plain(name: Any) -> Any:
-        return name.lower().replace("_", "-")
+        return _plain_text(name)
 
     @staticmethod
     def _out(value: Any) -> str:
@@ -119,10 +136,14 @@ class Headers:
         """As add(), for a field made at start-up."""
         self._pairs.append(field.text)
 
-    def replace(self, field: Field) -> None:
-        """As remove_alike() and append()."""
-        self.remove_alike(field.name)
-        self._pairs.append(field.text)
+    def patch(self, patch: Patch) -> None:
+        """As remove_alike() for each of its names, then append() for each of its fields."""
+        lengths = patch.lengths
+        for name, _ in self._pairs:
+            if len(name) in lengths and _plain_text(name) in patch.names:
+                self._pairs = [pair for pair in self._pairs if _plain_text(pair[0]) not in patch.names]
+                break
+        self._pairs += patch.text
 
     def put(self, name: str, value: str) -> None:
         """As add(), for a name and value of our own making, which need no check; the name in lower case."""
@@ -212,9 +233,13 @@ class RawHeaders(Headers):
     def append(self, field: Field) -> None:
         self._pairs.append(field.raw)
 
-    def replace(self, field: Field) -> None:
-        self.remove_alike(field.name)
-        self._pairs.append(field.raw)
+    def patch(self, patch: Patch) -> None:
+        lengths = patch.lengths
+        for name, _ in self._pairs:
+            if len(name) in lengths and name.lower().replace(b"_", b"-") in patch.raw_names:
+                self._pairs = [pair for pair in self._pairs if self._plain(pair[0]) not in patch.raw_names]
+                break
+        self._pairs += patch.raw
 
     def put(self, name: str, value: str) -> None:
         self._pairs.append((_raw_name(name), value.encode("latin-1")))

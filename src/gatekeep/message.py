@@ -12,9 +12,9 @@ from typing import Any, ClassVar, Protocol
 from urllib.parse import parse_qsl
 
 from .effects import Flow, Io
-from .headers import Field, Headers, RawHeaders
+from .headers import Field, Headers, Patch, RawHeaders
 
-__all__ = ["BodyFilter", "BodyInspector", "Field", "Forwarded", "Headers", "RawHeaders", "Request", "Response"]
+__all__ = ["BodyFilter", "BodyInspector", "Field", "Forwarded", "Headers", "Patch", "RawHeaders", "Request", "Response"]
 
 _log = logging.getLogger("gatekeep")
 

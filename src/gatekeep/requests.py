@@ -70,7 +70,9 @@ class AsgiRequest(Request):
 
     @property
     def headers(self) -> Headers:
-        return RawHeaders.adopt(list(self.native["headers"]))
+        headers = RawHeaders.__new__(RawHeaders)
+        headers._pairs = list(self.native["headers"])
+        return headers
 
     @property
     def native_path(self) -> str:

@@ -3,16 +3,18 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Mapping
-from typing import Any, NamedTuple, Protocol, TypeAlias
+from collections.abc import Callable, Iterable, Mapping
+from functools import reduce
+from itertools import groupby
+from typing import Any, NamedTuple, Protocol, TypeAlias, cast
 from urllib.parse import quote_plus, unquote_plus
 
 from ...exchange import Exchange
-from ...message import Field, Forwarded, Headers
+from ...message import Field, Forwarded, Headers, Patch
 from .expression import TOKEN, Facts, Text, text_template
 from .operations import Operation
 
-__all__ = ["EDITS", "BadValue", "Edit", "compile_edit"]
+__all__ = ["EDITS", "BadValue", "ConstantHeaders", "Edit", "as_functions", "compile_edit"]
 
 
 class HasHeaders(Protocol):
@@ -78,15 +80,32 @@ def _field_value(value: Any, facts: Facts) -> str | Text:
     return checked
 
 
-def _set_header(operation: Operation, facts: Facts) -> Edit:
+class ConstantHeaders:
+    """What needs no request to be known: names to take out and fields to put in; many in a row are one."""
+
+    def __init__(self, names: Iterable[str] = (), fields: Iterable[tuple[str, str]] = ()) -> None:
+        self._names = set(names)
+        self._fields = list(fields)
+
+    def then(self, other: ConstantHeaders) -> ConstantHeaders:
+        """This one and the other after it, as one."""
+        names = {name.replace("_", "-") for name in other._names}
+        kept = [(name, value) for name, value in self._fields if name.replace("_", "-") not in names]
+        return ConstantHeaders(self._names | other._names, kept + other._fields)
+
+    def edit(self) -> Edit:
+        patch = Patch(self._names, [Field(name, value) for name, value in self._fields])
+
+        def edit(_: Exchange, target: HasHeaders) -> None:
+            target.headers.patch(patch)
+
+        return edit
+
+
+def _set_header(operation: Operation, facts: Facts) -> Edit | ConstantHeaders:
     name, value = _header_name(operation.name, facts), _field_value(operation.value, facts)
     if isinstance(value, str):
-        field = Field(name, value)
-
-        def put(_: Exchange, target: HasHeaders) -> None:
-            target.headers.replace(field)
-
-        return put
+        return ConstantHeaders([name], [(name, value)])
 
     def edit(exchange: Exchange, target: HasHeaders) -> None:
         text = value(exchange, None)
@@ -97,11 +116,10 @@ def _set_header(operation: Operation, facts: Facts) -> Edit:
     return edit
 
 
-def _add_header(operation: Operation, facts: Facts) -> Edit:
+def _add_header(operation: Operation, facts: Facts) -> Edit | ConstantHeaders:
     name, value = _header_name(operation.name, facts), _field_value(operation.value, facts)
     if isinstance(value, str):
-        field = Field(name, value)
-        return lambda _, target: target.headers.append(field)
+        return ConstantHeaders(fields=[(name, value)])
 
     def edit(exchange: Exchange, target: HasHeaders) -> None:
         text = value(exchange, None)
@@ -111,13 +129,8 @@ def _add_header(operation: Operation, facts: Facts) -> Edit:
     return edit
 
 
-def _remove_header(operation: Operation, facts: Facts) -> Edit:
-    name = _header_name(operation.name, facts)
-
-    def edit(_: Exchange, target: HasHeaders) -> None:
-        target.headers.remove_alike(name)
-
-    return edit
+def _remove_header(operation: Operation, facts: Facts) -> ConstantHeaders:
+    return ConstantHeaders([_header_name(operation.name, facts)])
 
 
 def _rename_header(operation: Operation, facts: Facts) -> Edit:
@@ -248,7 +261,7 @@ class Kind(NamedTuple):
     """Where a kind of operation may stand, and what makes a function of it."""
 
     sides: frozenset[str]
-    compile: Callable[[Operation, Facts], Edit]
+    compile: Callable[[Operation, Facts], Edit | ConstantHeaders]
 
 
 _BOTH = frozenset({"request", "response"})
@@ -267,9 +280,20 @@ EDITS: Mapping[str, Kind] = {
 }
 
 
-def compile_edit(operation: Operation, facts: Facts) -> Edit:
-    """The function of an operation; what its expressions read is entered in `facts`. Raises ValueError."""
+def compile_edit(operation: Operation, facts: Facts) -> Edit | ConstantHeaders:
+    """What an operation does; what its expressions read is entered in `facts`. Raises ValueError."""
     kind = EDITS[operation.kind]
     if facts.side not in kind.sides:
         raise ValueError(f"it is no operation on a {facts.side}")
     return kind.compile(operation, facts)
+
+
+def as_functions(edits: Iterable[Edit | ConstantHeaders]) -> tuple[Edit, ...]:
+    """The same, in order, as functions: as few as may be."""
+    functions: list[Edit] = []
+    for constant, run in groupby(edits, lambda edit: isinstance(edit, ConstantHeaders)):
+        if constant:
+            functions.append(reduce(ConstantHeaders.then, cast("Iterable[ConstantHeaders]", run)).edit())
+        else:
+            functions += cast("Iterable[Edit]", run)
+    return tuple(functions)

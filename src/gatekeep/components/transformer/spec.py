@@ -10,7 +10,7 @@ from typing import NamedTuple
 from ...component import Spec
 from ...effects import Protocol
 from .body import BodyMap, compile_map
-from .edits import Edit, compile_edit
+from .edits import ConstantHeaders, Edit, as_functions, compile_edit
 from .expression import Facts
 from .operations import Operation
 
@@ -59,7 +59,7 @@ class Transform(Spec):
         Raises ConfigurationError.
         """
         facts = Facts(name, variables=variables)
-        edits: list[Edit] = []
+        edits: list[Edit | ConstantHeaders] = []
         maps: list[BodyMap] = []
         maps_errors = False
         for operation in getattr(self, name):
@@ -71,4 +71,4 @@ class Transform(Spec):
                     edits.append(compile_edit(operation, facts))
             except ValueError as error:
                 raise self.mistake(f"{name}: {operation.kind}: {error}") from None
-        return Side(tuple(edits), tuple(maps), maps_errors, facts)
+        return Side(as_functions(edits), tuple(maps), maps_errors, facts)

@@ -101,8 +101,6 @@ def presented(request: Request, require: frozenset[str], *, in_query: bool) -> P
     fields = _fields(request)
     if signs:
         assert value is not None
-        if len(request.header_lines("authorization")) > 1:
-            raise BadRequest("The request has several authorization fields.", code="ambiguous_credentials")
         found = _of_field(value, fields, query)
     else:
         found = _of_query(parameters, fields, query)
@@ -117,6 +115,8 @@ def _fields(request: Request) -> dict[str, str]:
     fields: dict[str, str] = {}
     for name, value in request.headers:
         if name in fields:
+            if name == "authorization":
+                raise BadRequest("The request has several authorization fields.", code="ambiguous_credentials")
             value = f"{canonical_value(fields[name])},{canonical_value(value)}"  # noqa: PLW2901
         fields[name] = value
     return fields

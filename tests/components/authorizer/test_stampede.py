@@ -85,11 +85,11 @@ def test_a_thousand_first_requests_cause_one_fetch(client, issuer, patient):
 def test_ten_thousand_made_up_key_ids_cause_a_bounded_number(client, issuer):
     assert client.get("/", headers=bearer(mint())).status == 200
     clock = client.gateway.clock
-    for number in range(10_000):
-        answer = client.get("/", headers=bearer(made_up(str(number))))
-        assert answer.status == 401
-        clock.advance(0.01)
-    assert b'"unknown_key"' in answer.body
+    for thousand in range(10):
+        tokens = [made_up(f"{thousand}-{number}") for number in range(1_000)]
+        answers = client.gather([("GET", "/", {"headers": bearer(token)}) for token in tokens])
+        assert {answer.json()["code"] for answer in answers} == {"unknown_key"}
+        clock.advance(10)
     assert len(issuer.asked) <= 1 + 1 + 100 / 30
 
 

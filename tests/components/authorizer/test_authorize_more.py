@@ -371,6 +371,29 @@ def test_the_app_is_told_in_its_own_words(site, protocol):
     assert seen[2]["auth"].scopes == []
 
 
+def test_the_app_is_told_in_report_mode_too(site, protocol):
+    seen = []
+
+    def view(request):
+        native = request.environ_or_scope
+        seen.append(native.get("REMOTE_USER", "") if protocol == "wsgi" else native["user"].id)
+        return 200, [], b""
+
+    client = site(Authorize(api_key(), scopes={"x"}, mode="report"), view=view)
+    for headers in ({}, GOOD_KEY, {"x-api-key": KEY + "x"}):
+        assert client.get("/", headers=headers).status == 200
+    assert seen == ["", "acme", ""]
+
+
+def test_a_kind_of_ones_own_is_challenged_as_its_authenticator(site):
+    custom = CustomAuthorizer(lambda request: Principal("mine", id="a"), identity=[header("authorization")])
+    answer = site(Authorize(custom, scopes={"x"})).get("/", headers={"authorization": "Bearer a"})
+    assert answer.status == 403
+    assert answer.headers.get("www-authenticate").startswith('Bearer error="insufficient_scope"')
+    answer = site(Authorize(any_of(custom, api_key()), scopes={"x"})).get("/", headers={"authorization": "Bearer a"})
+    assert (answer.status, answer.headers.get("www-authenticate")) == (403, None)
+
+
 # Mistakes.
 
 

@@ -71,6 +71,7 @@ class Authorizer(Component):
             ],
             optional=(enforced or specs)[-1].optional,
             deliver=deliverer(plan.protocol, verifier.reads if strip else ()),
+            reports=not enforced,
         )
         return Hooks(on_request=policy.hook(), report=not enforced)
 
@@ -104,12 +105,14 @@ class Policy:
 
     __slots__ = (
         "_allowed",
+        "_challenge",
         "_challenges",
         "_conditions",
         "_deliver",
         "_missing",
         "_name",
         "_optional",
+        "_reports",
         "_scopes",
         "_verify",
         "_waits",
@@ -124,6 +127,7 @@ class Policy:
         *,
         optional: bool,
         deliver: Deliver,
+        reports: bool,
     ) -> None:
         self._name = name
         self._allowed = (name, "allowed")
@@ -133,7 +137,9 @@ class Policy:
         self._waits = any(condition.waits for condition in conditions)
         self._optional = optional
         self._deliver = deliver
+        self._reports = reports
         self._challenges = verifier.challenges
+        self._challenge = next(iter(verifier.challenges.values())) if len(verifier.challenges) == 1 else ""
         code, detail = verifier.missing
         self._missing = partial(Unauthorized, detail, code=code, headers=lines(verifier.challenges))
 
@@ -154,7 +160,11 @@ class Policy:
                 return None
             return ask(exchange, found)
 
-        return on_request
+        def on_reported_request(exchange: Exchange) -> HookResult:
+            deliver(exchange, ANONYMOUS)  # the app is reached though nobody may be known
+            return on_request(exchange)
+
+        return on_reported_request if self._reports else on_request
 
     def _ask(self, exchange: Exchange, found: Verdict | Flow[Verdict]) -> Flow[None] | None:
         return self._wait(exchange, found) if type(found) is GeneratorType else self._admit(exchange, cast(Verdict, found))
@@ -169,6 +179,7 @@ class Policy:
         if found is None and not self._optional:
             raise self._missing()
         principal = exchange.principal = ANONYMOUS if found is None else found
+        self._deliver(exchange, principal)
         if not self._scopes <= principal.scopes:
             raise self._refusal(principal, "insufficient_scope", "The caller lacks a scope that this needs.", self._scopes)
         if self._waits:
@@ -176,7 +187,8 @@ class Policy:
         allowed = True
         for condition in self._conditions:
             allowed = self._judge(exchange, principal, condition, condition.holds(exchange.request, principal)) and allowed
-        self._let_in(exchange, principal, allowed)
+        if allowed:
+            exchange.decisions.append(self._allowed)
         return None
 
     def _check_waiting(self, exchange: Exchange, principal: Principal) -> Flow[None]:
@@ -186,7 +198,8 @@ class Policy:
             if type(holds) is Io:
                 holds = yield from holds
             allowed = self._judge(exchange, principal, condition, holds) and allowed
-        self._let_in(exchange, principal, allowed)
+        if allowed:
+            exchange.decisions.append(self._allowed)
 
     def _judge(self, exchange: Exchange, principal: Principal, condition: Condition, holds: object) -> bool:
         """Whether a condition holds, and one that doesn't is only reported. Raises the refusal of one that is enforced."""
@@ -198,17 +211,12 @@ class Policy:
         exchange.report(self._name, refusal)
         return False
 
-    def _let_in(self, exchange: Exchange, principal: Principal, allowed: bool) -> None:
-        if allowed:
-            exchange.decisions.append(self._allowed)
-        self._deliver(exchange, principal)
-
     def _refusal(self, principal: Principal, code: str, detail: str, scopes: frozenset[str]) -> Denied:
         """403; 401 for a caller who said nothing of who it is (RFC 9110 §15.5.2): it may come back with credentials."""
         if principal is ANONYMOUS:
             return self._missing()
-        challenge = self._challenges.get(principal.kind) if scopes else None
-        if challenge is None:
+        challenge = self._challenges.get(principal.kind, self._challenge) if scopes else ""
+        if not challenge:
             return Forbidden(detail, code=code)
         needed = " ".join(sorted(scopes))
         # RFC 6750 §3

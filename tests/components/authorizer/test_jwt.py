@@ -34,7 +34,7 @@ from gatekeep.errors import ConfigurationError, Denied, Unauthorized
 from gatekeep.exchange import Exchange, Principal, current
 from gatekeep.lifecycle import Runner
 from gatekeep.requests import WsgiRequest
-from gatekeep.sources import cookie, header, query
+from gatekeep.sources import header
 from gatekeep.testing import FakeClock
 
 

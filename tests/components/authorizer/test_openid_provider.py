@@ -150,7 +150,7 @@ def test_keys_are_rotated_while_requests_run(setting, provider):
     finally:
         over.set()
         requests.join()
-    answers = [answer for round in rounds for answer in round]
+    answers = [answer for answers in rounds for answer in answers]
     assert {code for _, code in answers} == {""}
     assert len({token for token, _ in answers}) == 4
 

@@ -1,4 +1,4 @@
-"""Many at a time: cold keys, made-up key ids, an issuer that hangs. What waits, what does not, and how often the issuer is asked."""
+"""Many at a time: cold keys, made-up key ids, an issuer that hangs. What waits, what does not, how often the issuer is asked."""
 
 from __future__ import annotations
 

@@ -48,7 +48,7 @@ def _repaired(specification: Specification[Any]) -> Specification[Any]:
     def subresources(contents: Any) -> list[Any]:
         return [each for each in specification.subresources_of(contents) if isinstance(each, (dict, bool))]
 
-    return attrs.evolve(specification, subresources_of=subresources)
+    return attrs.evolve(specification, subresources_of=subresources)  # type: ignore[misc]
 
 
 def _draft(base: Any, specification: Specification[Any], own: Mapping[str, Any] = {}) -> _Draft:

@@ -9,7 +9,7 @@ import pytest
 
 from gatekeep import Cache, CacheStorage, ConfigurationError, Route, current
 from gatekeep.stores.redis import RedisStore
-from stores.servers import Valkey, until
+from stores.servers import ClusterOfThree, OldRedis, Valkey, until
 
 PATIENT = 5.0
 """Seconds that a healthy store may take on a busy machine."""
@@ -33,7 +33,7 @@ def valkey(server):
 class Process:
     """A gateway as another process would have it: it shares nothing with the others but the store."""
 
-    def __init__(self, site, valkey, *specs, routes=None, **options):
+    def __init__(self, site, valkey, *specs, routes=None, jobs=(), **options):
         self.runs = 0
         self.during = lambda: None
         """Called by the view."""
@@ -47,7 +47,8 @@ class Process:
         self.storage = self.gateway.cache._storage
         self.periodic = {periodic.name: periodic for periodic in self.gateway.runner._periodic}
         for periodic in self.periodic.values():
-            periodic.cancel()  # tests say when
+            if periodic.name not in jobs:
+                periodic.cancel()  # tests say when
 
     def view(self, request):
         self.runs += 1
@@ -244,6 +245,32 @@ def test_messages_tell_of_a_purge(fleet):
     assert other.runs == 1
 
 
+@pytest.mark.parametrize("job", ["cache-messages", "cache-purges"])
+def test_the_runner_hears_of_purges_by_itself(site, valkey, job):
+    """Each of the two ways alone is enough."""
+    one = Process(site, valkey)
+    other = Process(site, valkey, max_lag=60.0, jobs={job})
+    one.get()
+    assert other.get().body == b"run 1"
+    if other.client.protocol == "asgi":
+        other.client.run(asyncio.sleep(0.3))  # time to subscribe
+    else:
+        time.sleep(0.3)
+    one.purge(tag="order:42")
+    log = other.storage._tier._log
+
+    async def wait():
+        while log.log[1] != 1:
+            await asyncio.sleep(0.01)
+
+    if other.client.protocol == "asgi":
+        other.client.run(asyncio.wait_for(wait(), PATIENT))
+    else:
+        until(lambda: log.log[1] == 1)
+    other.get()
+    assert other.runs == 1
+
+
 def test_a_lost_message_is_made_up_for_within_max_lag(site, valkey):
     one = Process(site, valkey)
     other = Process(site, valkey, max_lag=0.2)
@@ -381,6 +408,44 @@ def test_a_key_that_two_processes_can_not_compare_stays_in_its_process(fleet, ca
     other.get()
     assert other.runs == 1
     assert "in this process alone" in caplog.text
+
+
+# Other servers.
+
+
+@pytest.fixture(scope="module", params=[ClusterOfThree, OldRedis])
+def other_server(request):
+    server = request.param()
+    yield server
+    server.stop()
+
+
+def test_a_cluster_and_an_old_redis_will_do(site, other_server):
+    one, other = (Process(site, other_server) for _ in range(2))
+    for process in (one, other):
+        process.answer = (200, [("vary", "accept-language")], None)
+    paths = [f"/orders/{number}" for number in range(10)]  # of several slots
+    for path in paths:
+        one.get(path, accept_language="en")
+    for path in paths:
+        assert other.get(path, accept_language="en").headers.get("cache-status").startswith("gatekeep; hit")
+    assert other.runs == 0
+    one.purge(tag="order:3")
+    one.purge(prefix="/orders/4")
+    other.hear()
+    for path in paths:
+        other.get(path, accept_language="en")
+    assert other.runs == 2
+    listen = other.periodic["cache-messages"].job
+    if one.client.protocol == "wsgi":
+        other.client.run(listen())
+        one.purge(all=True)
+
+        def heard():
+            other.client.run(listen())
+            return other.storage._tier._log.log[1] == one.storage._tier._log.log[1]
+
+        until(heard)
 
 
 # Set-up.

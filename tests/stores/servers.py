@@ -180,10 +180,10 @@ class SentinelSet:
 def take_many(url: str, demand: Demand, times: int) -> tuple[int, float, float, float, float]:
     """How many of so many takes were granted; when the first was sent and answered, and the last."""
     from gatekeep.effects import run
-    from gatekeep.stores import open_store
+    from gatekeep.stores.host import HostStore
     from gatekeep.stores.redis import RedisStore
 
-    store: Any = RedisStore(url, timeout=5.0) if url.startswith("redis") else open_store(url)
+    store: Any = (HostStore if url.startswith("host") else RedisStore)(url, timeout=5.0)
     granted, seen = 0, []
     for _ in range(times):
         sent = time.monotonic()

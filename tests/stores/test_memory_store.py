@@ -16,7 +16,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from gatekeep.effects import Io
-from gatekeep.stores import Bucket, LocalBucketStore, LocalKeyValueStore, MemoryStore, Taken
+from gatekeep.stores import Bucket, LocalBucketStore, LocalKeyValueStore, MemoryStore, Taken, Window
 from gatekeep.testing import FakeClock
 from stores.contract import EPOCH, BucketStoreContract, Clocked, Limits, LimitStoreContract, Take
 
@@ -239,3 +239,34 @@ def test_expired_values_make_room_without_being_asked_for() -> None:
     for number in range(50):
         store.put_now(f"later-{number}", b"x", 1.0, 2.0)
     assert len(store._values._entries) == 50
+
+
+# Limits of other kinds.
+
+
+@pytest.mark.parametrize("max_keys", [4, 50, 2000])
+def test_counts_are_bounded_too(max_keys: int) -> None:
+    store = MemoryStore(FakeClock(), max_keys=max_keys)
+    for number in range(3 * max_keys):
+        store.take_now([Window(f"key-{number}", 1.0, 100.0, "fixed")], 0.0)
+        assert len(store) <= max_keys
+    assert max_keys * 0.6 <= len(store)
+
+
+def test_who_is_held_back_by_a_window_is_not_reset_by_any_number_of_others() -> None:
+    store = MemoryStore(FakeClock(), max_keys=100)
+    hot = [Window("hot", 1.0, 1000.0, "fixed")]
+    assert store.take_now(hot, 0.0).refused is None
+    for number in range(3000):
+        store.take_now([Window(f"forged-{number}", 1.0, 1000.0, "fixed")], 0.0)
+        if number % 20 == 0:
+            assert store.take_now(hot, 0.0).refused == 0
+
+
+def test_what_is_over_goes_first() -> None:
+    store = MemoryStore(FakeClock(), max_keys=100)
+    for number in range(90):
+        store.take_now([Window(f"old-{number}", 1.0, 1.0, "fixed")], 0.0)
+    for number in range(60):
+        store.take_now([Window(f"new-{number}", 1.0, 1000.0, "fixed")], 10.0)
+    assert all(store.take_now([Window(f"new-{number}", 1.0, 1000.0, "fixed")], 10.0).refused == 0 for number in range(60))

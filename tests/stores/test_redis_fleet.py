@@ -98,7 +98,9 @@ def within_the_budget(took: list[float]) -> bool:
 def test_a_server_that_is_killed_forgets_one_burst(fleet: Pool) -> None:
     server, rate, burst = Valkey(), 50.0, 200.0
     workers = fleet.starmap_async(take_for, [(server.url, [Bucket("killed:x", rate, burst)], 3.0)] * 3)
-    time.sleep(1.0)
+    with server.client() as client:
+        until(client.dbsize)
+    time.sleep(0.7)
     server.kill()
     time.sleep(0.5)
     server.start()
@@ -116,7 +118,9 @@ def test_a_node_of_a_cluster_that_is_killed_leaves_the_others_alone(fleet: Pool)
     cluster, rate, burst = ClusterOfThree(), 50.0, 200.0
     buckets = [Bucket(key, rate, burst) for key in nodes_keys(cluster)]
     workers = fleet.starmap_async(take_for, [(cluster.url, buckets, 5.5)] * 3)
-    time.sleep(0.7)
+    with cluster.nodes[1].client() as client:
+        until(client.dbsize)
+    time.sleep(0.5)
     cluster.nodes[1].kill()
     time.sleep(0.3)
     cluster.nodes[1].start()
@@ -135,7 +139,9 @@ def test_a_node_of_a_cluster_that_is_killed_leaves_the_others_alone(fleet: Pool)
 def test_a_primary_that_is_killed_is_followed_by_its_replica(fleet: Pool) -> None:
     sentinels, rate, burst = SentinelSet(), 50.0, 200.0
     workers = fleet.starmap_async(take_for, [(sentinels.url, [Bucket("failover:x", rate, burst)], 4.5)] * 3)
-    time.sleep(1.0)
+    with sentinels.primary.client() as client:
+        until(client.dbsize)
+    time.sleep(0.7)
     killed = time.monotonic()
     sentinels.primary.kill()
     granted, took = heard(workers)

@@ -330,44 +330,47 @@ class Table(Protocol):
 def take(demands: Sequence[Demand], at: Moment, table: Table) -> Taken:
     """Meet all of the demands or none; nobody takes ahead here."""
     refused, longest = None, 0.0
-    found: list[tuple[Demand, State[Any], float]] = []
+    found: list[tuple[Demand, State[Any], float, float]] = []
     for index, demand in enumerate(demands):
-        amount = 1.0 if isinstance(demand, Lease) else demand.cost
+        amount = 1.0 if type(demand) is Lease else demand.cost  # type: ignore[union-attr]
         state, most = table.find(demand, at[0]), _most(demand)
         need = amount or min(1.0, most)
         left = state.left(demand, at)
         if left - need < -SLACK:
-            wait = state.wait(demand, need, at) if need <= max(most, left) or isinstance(demand, Lease) else inf
+            wait = state.wait(demand, need, at) if need <= max(most, left) or type(demand) is Lease else inf
             if refused is None or wait > longest:
                 refused, longest = index, wait
-        found.append((demand, state, amount))
-    if refused is None:
-        for demand, state, amount in found:
-            if amount:
-                state.take(demand, amount, at)
-                table.keep(demand, state, at[0])
-    return _told([(demand, state) for demand, state, _ in found], refused, longest, at)
+        found.append((demand, state, left, amount))
+    if refused is not None:
+        return _told([(demand, state, left) for demand, state, left, _ in found], refused, longest, at)
+    for demand, state, _, amount in found:
+        if amount:
+            state.take(demand, amount, at)
+            table.keep(demand, state, at[0])
+    return _told([(demand, state, left - amount) for demand, state, left, amount in found], None, 0.0, at)
 
 
 def look(demands: Sequence[Demand], at: Moment, table: Table) -> Taken:
     """What is left of each."""
-    return _told([(demand, table.find(demand, at[0])) for demand in demands], None, 0.0, at)
+    states = [(demand, table.find(demand, at[0])) for demand in demands]
+    return _told([(demand, state, state.left(demand, at)) for demand, state in states], None, 0.0, at)
 
 
-def _told(found: Sequence[tuple[Demand, State[Any]]], refused: int | None, longest: float, at: Moment) -> Taken:
-    remaining, resets = [], []
-    for demand, state in found:
-        left, most = state.left(demand, at), _most(demand)
-        if isinstance(demand, Lease):
-            left = min(left, most - len(state.holders))  # type: ignore[attr-defined]
-        remaining.append(max(0.0, left))
-        resets.append(state.wait(demand, min(floor(max(0.0, left) + SLACK) + 1.0, most), at) if left < most else 0.0)
-    only_buckets = all(type(demand) is Bucket for demand, _ in found)
+def _told(found: Sequence[tuple[Demand, State[Any], float]], refused: int | None, longest: float, at: Moment) -> Taken:
+    remaining, resets, only_buckets = [], [], True
+    for demand, state, left in found:
+        most = _most(demand)
+        if type(demand) is Lease:
+            left = most - len(state.holders)  # type: ignore[attr-defined]  # noqa: PLW2901
+        left = max(0.0, left)  # noqa: PLW2901
+        remaining.append(left)
+        resets.append(state.wait(demand, min(floor(left + SLACK) + 1.0, most), at) if left < most else 0.0)
+        only_buckets = only_buckets and type(demand) is Bucket
     return Taken(refused, tuple(remaining), longest, () if only_buckets else tuple(resets))
 
 
 def _most(demand: Demand) -> float:
-    return demand.burst if isinstance(demand, Bucket) else demand.limit
+    return demand.burst if type(demand) is Bucket else demand.limit  # type: ignore[union-attr]
 
 
 def adjust(changes: Sequence[Change], at: Moment, table: Table) -> None:

@@ -99,26 +99,34 @@ class _StateShard:
 
 
 class States:
-    """States of windows, tallies and places by key, at most `max_keys`."""
+    """States of windows, tallies and places by key, at most `max_keys`. A shard is made when its first key comes."""
 
     _IN_EACH = 256
 
     def __init__(self, max_keys: int) -> None:
         shards = how_many(max_keys, self._IN_EACH)
         self._mask = shards - 1
-        self._shards = [_StateShard(max(4, max_keys // shards)) for _ in range(shards)]
+        self._most = max(1, max_keys // shards)
+        self._shards: dict[int, _StateShard] = {}
+
+    def _shard(self, key: str) -> _StateShard:
+        number = hash(key) & self._mask
+        shard = self._shards.get(number)
+        if shard is None:
+            shard = self._shards[number] = _StateShard(self._most)
+        return shard
 
     def find(self, demand: Demand, now: float) -> State[Any]:
         key = demand.key
-        return self._shards[hash(key) & self._mask].find(key, now) or state_for(demand)
+        return self._shard(key).find(key, now) or state_for(demand)
 
     def keep(self, demand: Demand, state: State[Any], now: float) -> None:
         key = demand.key
-        self._shards[hash(key) & self._mask].put(key, state, now)
+        self._shard(key).put(key, state, now)
 
     def drop(self, demand: Demand) -> None:
         key = demand.key
-        self._shards[hash(key) & self._mask].drop(key)
+        self._shard(key).drop(key)
 
     def __len__(self) -> int:
-        return sum(len(shard.recent) + len(shard.earlier) for shard in self._shards)
+        return sum(len(shard.recent) + len(shard.earlier) for shard in self._shards.values())

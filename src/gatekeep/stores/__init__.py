@@ -24,6 +24,7 @@ from .base import (
     Tally,
     Window,
     WindowKind,
+    WindowStore,
 )
 from .circuit import StoreChange
 from .memory import MemoryStore
@@ -50,6 +51,7 @@ __all__ = [
     "Tally",
     "Window",
     "WindowKind",
+    "WindowStore",
     "Workers",
     "declared_workers",
     "open_store",

@@ -28,6 +28,7 @@ __all__ = [
     "Tally",
     "Window",
     "WindowKind",
+    "WindowStore",
 ]
 
 
@@ -186,6 +187,17 @@ class LocalLimitStore(LimitStore, Protocol):
     def take_now(self, demands: Sequence[Demand], now: float, /) -> Taken: ...
     def adjust_now(self, changes: Sequence[Change], now: float, /) -> None: ...
     def release_now(self, leases: Sequence[Lease], now: float, /) -> None: ...
+
+
+@runtime_checkable
+class WindowStore(Store, Protocol):
+    """Windows and nothing else, in whole seconds and whole numbers."""
+
+    def hit(self, demands: Sequence[Window], /) -> Io[Taken]:
+        """Meet all of the demands or none, as far as the store can. Raises DependencyError."""
+
+    def supports(self, kind: WindowKind) -> bool:
+        """Whether it counts so."""
 
 
 @runtime_checkable

@@ -339,7 +339,7 @@ def test_a_store_without_buckets_is_a_mistake(site):
         def close(self) -> None:
             return None
 
-    with pytest.raises(ConfigurationError, match="keeps no token buckets"):
+    with pytest.raises(ConfigurationError, match="does not keep such limits"):
         site(Throttle("1/s"), store=Other()).get("/x")
 
 

@@ -11,13 +11,13 @@ from ...component import Component, Hooks, Plan, Services, Spec
 from ...effects import Flow
 from ...errors import ConfigurationError
 from ...exchange import Exchange, Principal
-from ...stores import BucketStore, LimitStore, LocalBucketStore, LocalLimitStore, Slices, Workers
+from ...stores import BucketStore, LimitStore, LocalBucketStore, LocalLimitStore, Slices, Store, WindowStore, Workers
 from .account import Account
 from .concurrency import Concurrency
 from .customers import Customers, PlanLimits
 from .fallback import Fallback
 from .gate import Gate, Note, Workshop
-from .limit import BucketLimit, LeaseLimit, Limit, bind_limits
+from .limit import BucketLimit, LeaseLimit, Limit, WindowLimit, bind_limits
 from .plans import UsagePlan, UsagePlans
 from .quota import Quota
 from .settlement import Settlement
@@ -68,19 +68,16 @@ class _PhaseThrottler(Component):
         return None
 
     def _check_store(self, limits: Sequence[Limit], plan: Plan) -> None:
-        """The store has to know what is asked of it; one that keeps buckets only is good for buckets."""
+        """The store has to know what is asked of it: some keep buckets only, or windows only."""
         store = self.services.store
         if isinstance(store, LimitStore if store.remote else LocalLimitStore):
             return
-        if not isinstance(store, BucketStore if store.remote else LocalBucketStore):
-            spec = plan.specs[0].spec
-            raise spec.mistake(f"{store!r} keeps no token buckets", fix='Gateway(..., store="memory://")')
-        for placed in plan.specs:
-            if isinstance(placed.spec, UsagePlans):
-                raise placed.spec.mistake(f"{store!r} keeps token buckets only", fix='Gateway(..., store="memory://")')
+        plans = [placed.spec for placed in plan.specs if isinstance(placed.spec, UsagePlans) and self.late]
         for limit in limits:
-            if not isinstance(limit, BucketLimit) or limit.outcome is not None or limit.wish:
-                raise limit.spec.mistake(f"{store!r} keeps token buckets only", fix='Gateway(..., store="memory://")')
+            if not _simple(limit, store):
+                raise _lacks(limit.spec, store)
+        if plans:
+            raise _lacks(plans[0], store)
 
     def _check_workers(self, limits: Sequence[Limit], plan: Plan) -> None:
         """Where each of several workers counts for itself, a rate is a larger one, and an exact limit is none."""
@@ -124,6 +121,8 @@ class _PhaseThrottler(Component):
         note: Note | None = state.get(self)
         if note is None:
             return
+        if not isinstance(self.services.store, LimitStore):
+            raise ConfigurationError(f"{self.services.store!r} can't count what is charged")
         accounts: list[Account] | None = state.get((self, "accounts"))
         if accounts is None:
             panel, _, _, demands, memory, observed = note
@@ -143,6 +142,20 @@ class _PhaseThrottler(Component):
         if self._slices is not None:
             return self._slices.close(self.services.clock.monotonic())
         return None
+
+
+def _simple(limit: Limit, store: Store) -> bool:
+    """Whether a store that does not know every kind of limit is good for this one."""
+    if limit.outcome is not None:
+        return False
+    if isinstance(store, WindowStore):
+        return isinstance(limit, WindowLimit) and limit.period == int(limit.period) and store.supports(limit.kind)
+    keeps_buckets = isinstance(store, BucketStore if store.remote else LocalBucketStore)
+    return keeps_buckets and isinstance(limit, BucketLimit) and not limit.wish
+
+
+def _lacks(spec: Spec, store: Store) -> ConfigurationError:
+    return spec.mistake(f"{store!r} does not keep such limits", fix='Gateway(..., store="memory://") or "redis://..."')
 
 
 class EarlyThrottler(_PhaseThrottler):

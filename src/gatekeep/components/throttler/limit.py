@@ -27,6 +27,7 @@ __all__ = [
     "LeaseLimit",
     "Limit",
     "Make",
+    "WindowLimit",
     "bind_limits",
     "free_name",
     "make_limit",

@@ -78,7 +78,9 @@ def test_a_caller_with_a_good_token(place: Place) -> None:
 def test_a_caller_without_the_scope(place: Place) -> None:
     answer = place.get("/orders/7", headers=bearer("alice", "orders:write"))
     is_problem(answer, 403, "insufficient_scope")
-    assert answer.headers.get("www-authenticate") == 'Bearer error="insufficient_scope", scope="orders:read"'
+    description = "The caller lacks a scope that this needs."
+    challenge = f'Bearer error="insufficient_scope", error_description="{description}", scope="orders:read"'
+    assert answer.headers.get("www-authenticate") == challenge
 
 
 def test_head_has_the_policy_of_get(place: Place) -> None:

@@ -58,11 +58,17 @@ ROWS: dict[str, tuple[list[Says], list[Asks]]] = {
     "3.5 or must-revalidate": for_credentials(f"{FRESH}, must-revalidate", shares=True),
     "3.5 what others were told may serve who has credentials": ([Says([FRESH])], [Asks(1), Asks(1, headers=BEARER)]),
     # §4: what is reused.
-    "4 another query is another resource": ([Says([FRESH])], [Asks(1, path="/a?x=1"), Asks(2, path="/a?x=2"), Asks(1, path="/a?x=1")]),
+    "4 another query is another resource": (
+        [Says([FRESH])],
+        [Asks(1, path="/a?x=1"), Asks(2, path="/a?x=2"), Asks(1, path="/a?x=1")],
+    ),
     "4 another path is another resource": ([Says([FRESH])], [Asks(1), Asks(2, path="/b"), Asks(1)]),
     "4 another method is not served": ([Says([FRESH])], [Asks(1), Asks(2, method="OPTIONS"), Asks(1)]),
     "4 HEAD is served from what a GET left": ([Says([FRESH])], [Asks(1), Asks(0, method="HEAD"), Asks(1)]),
-    "4.1 variants are apart": ([Says([FRESH, VARY])], [Asks(1, headers=EN), Asks(2, headers=FR), Asks(1, headers=EN), Asks(2, headers=FR)]),
+    "4.1 variants are apart": (
+        [Says([FRESH, VARY])],
+        [Asks(1, headers=EN), Asks(2, headers=FR), Asks(1, headers=EN), Asks(2, headers=FR)],
+    ),
     "4.1 a field that is missing is a variant, too": ([Says([FRESH, VARY])], [Asks(1, headers=EN), Asks(2), Asks(2)]),
     "4.1 Vary: * never matches": not_reused(FRESH, "Vary: *"),
     "4.1 nor does it in a list": not_reused(FRESH, "Vary: Accept, *"),
@@ -115,7 +121,10 @@ ROWS: dict[str, tuple[list[Says], list[Asks]]] = {
     ),
     "4.3.1 or by its Last-Modified": ([Says([FRESH, f"Last-Modified: {date(-9)}"])], [Asks(1), Asks(1, 60.0), Asks(1, 59.0)]),
     "4.3.1 no-cache is validated each time": ([Says([f"{FRESH}, no-cache", ETAG])], [Asks(1), Asks(1), Asks(1)]),
-    "4.3.3 a new answer replaces the old": ([Says([FRESH, ETAG]), Says([FRESH, 'ETag: "v2"'])], [Asks(1), Asks(2, 60.0), Asks(2, 59.0)]),
+    "4.3.3 a new answer replaces the old": (
+        [Says([FRESH, ETAG]), Says([FRESH, 'ETag: "v2"'])],
+        [Asks(1), Asks(2, 60.0), Asks(2, 59.0)],
+    ),
     "4.3.3 a server error replaces nothing": (
         [Says([FRESH, ETAG]), Says(status=503), Says([FRESH, ETAG])],
         [Asks(1), Asks(2, 60.0, status=503), Asks(1)],
@@ -168,22 +177,56 @@ ROWS: dict[str, tuple[list[Says], list[Asks]]] = {
         [Asks(1), Asks(2, method="POST", path="/b", status=201), Asks(1)],
     ),
     # §5.2.1: what clients ask, where they may.
-    "5.2.1.1 max-age: not older": ([Says([FRESH])], [Asks(1), Asks(1, 5.0, {"cache-control": "max-age=5"}), Asks(2, 1.0, {"cache-control": "max-age=5"})]),
-    "5.2.1.2 max-stale: not fresh is good enough": ([Says([FRESH])], [Asks(1), Asks(1, 70.0, {"cache-control": "max-stale=10"}), Asks(2, 1.0, {"cache-control": "max-stale=10"})]),
+    "5.2.1.1 max-age: not older": (
+        [Says([FRESH])],
+        [Asks(1), Asks(1, 5.0, {"cache-control": "max-age=5"}), Asks(2, 1.0, {"cache-control": "max-age=5"})],
+    ),
+    "5.2.1.2 max-stale: not fresh is good enough": (
+        [Says([FRESH])],
+        [Asks(1), Asks(1, 70.0, {"cache-control": "max-stale=10"}), Asks(2, 1.0, {"cache-control": "max-stale=10"})],
+    ),
     "5.2.1.2 of any age": ([Says([FRESH])], [Asks(1), Asks(1, 9000.0, {"cache-control": "max-stale"})]),
-    "5.2.1.2 never of a must-revalidate": ([Says([f"{FRESH}, must-revalidate"])], [Asks(1), Asks(2, 70.0, {"cache-control": "max-stale"})]),
-    "5.2.1.2 nor of a proxy-revalidate": ([Says([f"{FRESH}, proxy-revalidate"])], [Asks(1), Asks(2, 70.0, {"cache-control": "max-stale"})]),
-    "5.2.1.2 nor of an s-maxage": ([Says(["Cache-Control: s-maxage=60"])], [Asks(1), Asks(2, 70.0, {"cache-control": "max-stale"})]),
-    "5.2.1.3 min-fresh: for so long at least": ([Says([FRESH])], [Asks(1), Asks(1, 50.0, {"cache-control": "min-fresh=10"}), Asks(2, 1.0, {"cache-control": "min-fresh=10"})]),
-    "5.2.1.4 no-cache validates": ([Says([FRESH, ETAG])], [Asks(1), Asks(1, headers={"cache-control": "no-cache"}, cache_status="gatekeep; fwd=request; fwd-status=304; stored")]),
-    "5.2.1.4 or fetches": ([Says([FRESH])], [Asks(1), Asks(2, headers={"cache-control": "no-cache"}, cache_status="gatekeep; fwd=request; stored"), Asks(2)]),
+    "5.2.1.2 never of a must-revalidate": (
+        [Says([f"{FRESH}, must-revalidate"])],
+        [Asks(1), Asks(2, 70.0, {"cache-control": "max-stale"})],
+    ),
+    "5.2.1.2 nor of a proxy-revalidate": (
+        [Says([f"{FRESH}, proxy-revalidate"])],
+        [Asks(1), Asks(2, 70.0, {"cache-control": "max-stale"})],
+    ),
+    "5.2.1.2 nor of an s-maxage": (
+        [Says(["Cache-Control: s-maxage=60"])],
+        [Asks(1), Asks(2, 70.0, {"cache-control": "max-stale"})],
+    ),
+    "5.2.1.3 min-fresh: for so long at least": (
+        [Says([FRESH])],
+        [Asks(1), Asks(1, 50.0, {"cache-control": "min-fresh=10"}), Asks(2, 1.0, {"cache-control": "min-fresh=10"})],
+    ),
+    "5.2.1.4 no-cache validates": (
+        [Says([FRESH, ETAG])],
+        [Asks(1), Asks(1, headers={"cache-control": "no-cache"}, cache_status="gatekeep; fwd=request; fwd-status=304; stored")],
+    ),
+    "5.2.1.4 or fetches": (
+        [Says([FRESH])],
+        [Asks(1), Asks(2, headers={"cache-control": "no-cache"}, cache_status="gatekeep; fwd=request; stored"), Asks(2)],
+    ),
     "5.2.1.5 no-store stores nothing": ([Says([FRESH])], [Asks(1, headers={"cache-control": "no-store"}), Asks(2), Asks(2)]),
-    "5.2.1.7 only-if-cached": ([Says([FRESH])], [Asks(0, headers={"cache-control": "only-if-cached"}, status=504), Asks(1), Asks(1, headers={"cache-control": "only-if-cached"})]),
+    "5.2.1.7 only-if-cached": (
+        [Says([FRESH])],
+        [
+            Asks(0, headers={"cache-control": "only-if-cached"}, status=504),
+            Asks(1),
+            Asks(1, headers={"cache-control": "only-if-cached"}),
+        ],
+    ),
     "5.2.1.7 a stale one is none": ([Says([FRESH])], [Asks(1), Asks(0, 60.0, {"cache-control": "only-if-cached"}, status=504)]),
-    "5.2.1.7 nor one that the rest does not allow": ([Says([FRESH])], [Asks(1), Asks(0, headers={"cache-control": "only-if-cached, no-cache"}, status=504)]),
+    "5.2.1.7 nor one that the rest does not allow": (
+        [Says([FRESH])],
+        [Asks(1), Asks(0, headers={"cache-control": "only-if-cached, no-cache"}, status=504)],
+    ),
     "5.4 Pragma: no-cache where nothing else is said": ([Says([FRESH])], [Asks(1), Asks(2, headers={"pragma": "no-cache"})]),
     "5.4 Cache-Control beats it": ([Says([FRESH])], [Asks(1), Asks(1, headers={"pragma": "no-cache", "cache-control": "foo"})]),
-}  # fmt: skip
+}
 
 RFC9213: dict[str, tuple[list[Says], list[Asks]]] = {
     "2.2 the targeted field decides": reused("CDN-Cache-Control: max-age=60", "Cache-Control: no-store", after=59.0),

@@ -12,7 +12,23 @@ from pathlib import Path
 import pytest
 
 from components.authorizer.signing import ACCESS_KEY, REGION, SECRET, now, sign
-from gatekeep import ApiKey, Authorize, Route, Transform, Validate, blocking, either, map_body, rewrite_path, set_header
+from gatekeep import (
+    STANDARD,
+    ApiKey,
+    Authorize,
+    Component,
+    Hooks,
+    Route,
+    Spec,
+    Stage,
+    Transform,
+    Validate,
+    blocking,
+    either,
+    map_body,
+    rewrite_path,
+    set_header,
+)
 from gatekeep.components.authorizer.sigv4 import Credential, SigV4, canonical
 from gatekeep.errors import ConfigurationError, DependencyError
 from gatekeep.exchange import current
@@ -815,6 +831,48 @@ def test_a_body_that_was_replaced_can_not_be_checked(site):
     # It was read as it came, before it was replaced: that is what is checked.
     assert signed.send(client).json()[-1] == '{"n":2}'
     assert code(signed.send(client, body=b'{"n": 3}')) == "payload_mismatch"
+
+
+def test_a_rewritten_request_is_still_one(site):
+    client = site(
+        sigv4(once=True),
+        clock=now(),
+        routes=[Route("/old/{id}", Transform(request=[rewrite_path("/new/{id}")])), Route("/new/{id}")],
+    )
+    signed = sign(target="/old/7")
+    assert [signed.send(client).status, signed.send(client).status] == [200, 401]
+
+
+def test_a_body_of_nobody_knows_whom_can_not_be_checked(site):
+    """Whoever puts in another body and path before the signature was looked at, without having read the client's."""
+
+    class Mark(Spec):
+        pass
+
+    class Meddler(Component):
+        spec = Mark
+        repeats = False
+
+        def bind(self, plan):
+            def meddle(exchange):
+                exchange.forward().body = b"another"
+                exchange.forward().path = "/new"
+
+            return Hooks(on_request=meddle) if plan.specs else None
+
+    routes = [Route("/old", Mark()), Route("/new", Authorize(SigV4(KEYS, REGION)))]
+    client = site(routes=routes, order=[Meddler, *STANDARD], clock=now())
+    answer = sign("POST", "/old", body=b"abc").send(client)
+    assert (answer.status, code(answer)) == (400, "body_unverifiable")
+
+
+def test_the_path_of_a_stage_is_signed(site):
+    client = site(sigv4(), clock=now(), stages=[Stage("prod", path="/prod")])
+    for target in ("/prod/orders", "/prod/a%20b"):
+        signed = sign(target=target)
+        assert signed.send(client).status == 200
+        assert signed.send(client, target=target.replace("prod", "Prod")).status != 200
+    assert sign(target="/orders").send(client, target="/prod/orders").status == 401
 
 
 # WebSockets.

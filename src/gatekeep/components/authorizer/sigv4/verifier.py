@@ -201,8 +201,9 @@ class SignatureVerifier(Verifier):
 
     def _conclude(self, exchange: Exchange, found: Presented, known: Known) -> Principal | Flow[Verdict]:
         principal = known.of_field if found.expires is None else known.of_query
-        if not self._rules.once:
+        if not self._rules.once or self._asked_before(exchange):
             return principal
+        exchange.state[self] = True
         left = self._until(found) - self._wall() + 1.0
         # One token, and the next when the signature has expired.
         bucket = Bucket(f"sigv4:{found.signature}", 1.0 / left, 1.0)
@@ -211,6 +212,10 @@ class SignatureVerifier(Verifier):
             _check_first(store.take_now([bucket], exchange.monotonic))
             return principal
         return self._take(principal, cast(BucketStore, store), bucket)
+
+    def _asked_before(self, exchange: Exchange) -> bool:
+        """Whether this is the second half of a request whose path was rewritten, and the first half has used the signature up."""
+        return exchange.outer is not None and self in exchange.outer.state
 
     def _take(self, principal: Principal, store: BucketStore, bucket: Bucket) -> Flow[Verdict]:
         _check_first((yield from store.take([bucket])))

@@ -10,6 +10,7 @@ import pytest
 from gatekeep.effects import Io, run
 from gatekeep.errors import DependencyError
 from gatekeep.stores import MemoryStore, Workers, declared_workers
+from gatekeep.stores.workers import _Process
 from gatekeep.testing import FakeClock
 
 
@@ -48,11 +49,27 @@ def undeclared(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.delenv("GUNICORN_CMD_ARGS", raising=False)
 
 
+def worker(store: Any) -> Workers:
+    """One of a process of its own."""
+    workers = Workers(store)
+    workers._me = _Process()
+    return workers
+
+
+@pytest.mark.usefixtures("undeclared")
+def test_a_process_counts_once_whoever_asks() -> None:
+    store = MemoryStore()
+    one, other = Workers(store), Workers(store)
+    run(one.beat())
+    run(other.beat())
+    assert (one.count, other.count) == (1, 1)
+
+
 @pytest.mark.usefixtures("undeclared")
 def test_counted() -> None:
     clock = FakeClock()
     store = MemoryStore(clock)
-    fleet = [Workers(store) for _ in range(3)]
+    fleet = [worker(store) for _ in range(3)]
     assert [(one.count, one.counted) for one in fleet] == [(1, True)] * 3
     for _ in range(2):
         for one in fleet:
@@ -81,7 +98,7 @@ def test_the_last_number_holds_while_the_store_is_away() -> None:
             return self.take(leases)
 
     store = Away()
-    one, other = Workers(store), Workers(store)
+    one, other = worker(store), worker(store)
     run(other.beat())
     run(one.beat())
     store.gone = True
@@ -93,8 +110,8 @@ def test_the_last_number_holds_while_the_store_is_away() -> None:
 @pytest.mark.usefixtures("undeclared")
 def test_a_child_is_a_worker_of_its_own() -> None:
     one = Workers(MemoryStore())
-    mine = one._me
+    mine = one._me.name
     child = os.fork()
     if child == 0:
-        os._exit(one._me == mine)
+        os._exit(one._me.name == mine)
     assert os.waitpid(child, 0)[1] == 0

@@ -68,6 +68,21 @@ def _option(words: Sequence[str]) -> int | None:
     return found
 
 
+class _Process:
+    """This process, by a name that no other one has."""
+
+    def __init__(self) -> None:
+        self.after_fork()
+        reset_after_fork(self)
+
+    def after_fork(self) -> None:
+        """A child is a worker of its own."""
+        self.name = uuid.uuid4().hex
+
+
+_process = _Process()
+
+
 class Workers:
     """The number of workers: as `given`, else as declared, else as many as were heard of in the last `ttl` seconds.
 
@@ -76,15 +91,10 @@ class Workers:
 
     def __init__(self, store: LimitStore, given: int | None = None, *, ttl: float = 60.0) -> None:
         self._store = store
+        self._me = _process
         self._known = given if given is not None else declared_workers()
         self._heard = 1
         self._ttl = ttl
-        self.after_fork()
-        reset_after_fork(self)
-
-    def after_fork(self) -> None:
-        """A child is a worker of its own."""
-        self._me = uuid.uuid4().hex
 
     @property
     def count(self) -> int:
@@ -99,7 +109,7 @@ class Workers:
     def beat(self) -> Flow[None]:
         """Answer the roll-call. While the store is away the last number holds."""
         try:
-            taken = yield from self._store.take([Lease(_ROLL, float(_ROOM), self._me, self._ttl)])
+            taken = yield from self._store.take([Lease(_ROLL, float(_ROOM), self._me.name, self._ttl)])
         except DependencyError:
             return
         self._heard = max(1, _ROOM - int(taken.remaining[0]))
@@ -107,6 +117,6 @@ class Workers:
     def leave(self) -> Flow[None]:
         """Take this process off the roll."""
         try:
-            yield from self._store.release([Lease(_ROLL, float(_ROOM), self._me, self._ttl)])
+            yield from self._store.release([Lease(_ROLL, float(_ROOM), self._me.name, self._ttl)])
         except DependencyError:
             return

@@ -7,6 +7,7 @@ from hashlib import sha256
 
 import pytest
 
+from gatekeep import Route, Transform, rewrite_path
 from gatekeep.components.authorizer import ApiKey, Authorize
 from gatekeep.errors import ConfigurationError
 from gatekeep.exchange import current
@@ -110,6 +111,15 @@ def test_several_places(site):
     assert (answer.status, code(answer)) == (400, "ambiguous_credentials")
 
 
+def test_a_stripped_key_still_counts_where_the_path_was_rewritten(site):
+    client = site(
+        Authorize(ApiKey({KEY: "acme"}), strip=True),
+        view=whoami,
+        routes=[Route("/old/{id}", Transform(request=[rewrite_path("/new/{id}")])), Route("/new/{id}")],
+    )
+    assert client.get("/old/1", headers={"x-api-key": KEY}).json()[2] == "acme"
+
+
 def test_what_is_written_down_of_a_key(site):
     clock = FakeClock()
     keys = {
@@ -184,7 +194,8 @@ def test_mistakes_name_their_line_and_no_key(arguments, says):
 
 
 @pytest.mark.parametrize(
-    "options", [{"scheme": "Api Key"}, {"scheme": ""}, {"ttl": -1}, {"ttl": "5"}, {"grace": 1e9}, {"remember": 0}, {"remember": 1.5}]
+    "options",
+    [{"scheme": "Api Key"}, {"scheme": ""}, {"ttl": -1}, {"ttl": "5"}, {"grace": 1e9}, {"remember": 0}, {"remember": 1.5}],
 )
 def test_options_are_checked(options):
     with pytest.raises(ConfigurationError, match=next(iter(options))):

@@ -6,6 +6,8 @@ import asyncio
 import json
 import os
 import stat
+import subprocess
+import sys
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
@@ -193,6 +195,26 @@ def test_a_file_is_read_again_when_it_was_changed(tmp_path):
     assert sorted(entry.name for entry in tmp_path.iterdir()) == ["keys.json", "keys.json.lock"]
     path.unlink()
     assert here.find_now(DIGEST) is None
+
+
+_CREATE = """
+import sys
+from pathlib import Path
+from gatekeep import KeyRing
+
+ring = KeyRing(Path(sys.argv[1]))
+for number in range(10):
+    ring.rotate(ring.create(f"{sys.argv[2]}-{number}").record.id)
+"""
+
+
+def test_processes_that_change_a_file_at_once_lose_nothing(tmp_path):
+    path = tmp_path / "keys.json"
+    running = [subprocess.Popen([sys.executable, "-c", _CREATE, str(path), str(number)]) for number in range(3)]
+    assert [process.wait(60) for process in running] == [0, 0, 0]
+    records = KeyRing(path).records()
+    assert len(records) == 30
+    assert {len(one.secrets) for one in records} == {2}
 
 
 def test_while_a_file_is_broken_the_keys_that_were_read_last_hold(tmp_path, caplog):

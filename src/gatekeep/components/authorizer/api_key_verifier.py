@@ -92,8 +92,9 @@ class KeyVerifier(Verifier):
     # A request.
 
     def verify(self, exchange: Exchange) -> Verdict | Flow[Verdict]:
-        field = self._field
-        text = exchange.request.header(field) if field is not None else self._text(exchange.request)
+        # As it came: where the path was rewritten, the key may be stripped from the request already.
+        request, field = exchange.original, self._field
+        text = request.header(field) if field is not None else self._text(request)
         if text is None:
             return None
         digest = sha256(text.encode()).digest()

@@ -11,7 +11,7 @@ from gatekeep import Route, Transform, rewrite_path
 from gatekeep.components.authorizer import ApiKey, Authorize
 from gatekeep.errors import ConfigurationError
 from gatekeep.exchange import current
-from gatekeep.sources import header, query
+from gatekeep.sources import cookie, header, query
 from gatekeep.testing import FakeClock
 
 KEY = "k-0123456789abcdefghij"
@@ -183,6 +183,7 @@ def test_keys_are_not_kept():
         (({KEY: "acme"}, header("X Key")), "no place"),
         (({KEY: "acme"}, "X-Api-Key"), "sources"),
         (({KEY: "acme"}, []), "sources"),
+        (({KEY: "acme"}, cookie("key")), "cookie"),
     ],
 )
 def test_mistakes_name_their_line_and_no_key(arguments, says):

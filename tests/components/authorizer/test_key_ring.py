@@ -360,6 +360,16 @@ def test_what_this_process_changes_holds_at_once(site, remote, clock):
     assert ask(client, later).status == 200
 
 
+def test_a_new_key_makes_nobody_look_the_others_up(site, remote, clock):
+    client = site(Authorize(ApiKey(remote.here)), clock=clock)
+    issued = remote.here.create("acme")
+    assert ask(client, issued).status == 200
+    remote.here.create("umbrella")
+    remote.store.calls.clear()
+    assert ask(client, issued).status == 200
+    assert remote.store.calls == []
+
+
 def test_many_first_requests_cost_one_look_up(site, remote, clock):
     client = site(Authorize(ApiKey(remote.here)), clock=clock)
     issued = remote.there.create("acme")
@@ -407,8 +417,11 @@ def test_grace_while_the_store_is_away(site, remote, clock):
     issued, brief = remote.here.create("acme"), remote.here.create("acme", expires=clock.wall() + 20)
     assert ask(client, issued).status == ask(client, brief).status == 200
     remote.store.failing = True
+    remote.store.calls.clear()
     clock.advance(10.0)
-    assert ask(client, issued).status == ask(client, brief).status == 200
+    for _ in range(3):
+        assert ask(client, issued).status == ask(client, brief).status == 200
+    assert remote.store.calls == ["find", "find"]  # asked again after a second
     clock.advance(10.0)
     assert (ask(client, issued).status, ask(client, brief).status) == (200, 503)
     clock.advance(44.9)

@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from ...errors import ConfigurationError
-from ...sources import Header, Source
+from ...sources import Cookie, Header, Source
 from .api_key_verifier import KeyVerifier, Terms
 from .api_keys.record import KeyRecord, KeySecret
 from .api_keys.ring import KeyRing
@@ -45,7 +45,10 @@ class ApiKey(Authenticator):
     """Whether the time of last use is written to the store, once a minute."""
 
     def check(self) -> None:
-        object.__setattr__(self, "sources", checked_sources(self, self.sources))
+        sources = checked_sources(self, self.sources)
+        if any(isinstance(source, Cookie) for source in sources):
+            raise self.mistake("a key in a cookie would come with what any page makes a browser send", fix="use a header field")
+        object.__setattr__(self, "sources", sources)
         # The scheme is a token, as the name of a field is (RFC 9110 §11.1).
         if not isinstance(self.scheme, str) or not Header(self.scheme).valid:
             raise self.mistake(f"scheme={self.scheme!r} is no authentication scheme", fix='scheme="ApiKey"')

@@ -34,6 +34,8 @@ _log = logging.getLogger("gatekeep.authorizer")
 _TOUCH_EVERY = 60.0
 _PATIENCE = 5.0
 """Seconds to wait for another request's look-up of the same key."""
+_PAUSE = 1.0
+"""Seconds after which a store that did not answer is asked again for a key that is good meanwhile."""
 _REFUSALS = {
     "api_key_invalid": "The API key is not known.",
     "api_key_expired": "The API key has expired.",
@@ -130,7 +132,7 @@ class KeyVerifier(Verifier):
             version = self._ring.version
             return self._conclude(exchange, digest, self._judge(store.find_now(digest.hex()), digest, version))
         unknown = self._unknown.get(digest)
-        if unknown is not None and unknown[0] > exchange.monotonic and unknown[1] == self._ring.version:
+        if unknown is not None and unknown[0] > exchange.monotonic and unknown[1] == self._ring.created:
             raise self._refusal("api_key_invalid")
         return self._wait(exchange, digest, known)
 
@@ -140,15 +142,15 @@ class KeyVerifier(Verifier):
         except DependencyError as error:
             if known is None or known.grace <= exchange.monotonic or known.version != self._ring.version:
                 raise Unavailable("The API key can't be looked up right now.", code="keys_unavailable") from error
-            found = known
+            found = known._replace(until=min(known.grace, exchange.monotonic + _PAUSE))
         return self._conclude(exchange, digest, found)
 
     def _ask(self, digest: bytes) -> Flow[Known | str]:
-        version = self._ring.version
+        version, created = self._ring.version, self._ring.created  # as they were before what is found now
         record = yield from self._store.find(digest.hex())
         found = self._judge(record, digest, version)
         if found == "api_key_invalid":
-            self._unknown.put(digest, (self._clock.monotonic() + self._terms.ttl, version))
+            self._unknown.put(digest, (self._clock.monotonic() + self._terms.ttl, created))
         return found
 
     def _judge(self, record: KeyRecord | None, digest: bytes, version: int) -> Known | str:

@@ -50,7 +50,9 @@ class KeyRing:
         self._start = f"{prefix}_"
         self.clock = clock
         self.version = 0
-        """Counts the changes made through this object: what was remembered of the keys before is forgotten."""
+        """Counts the changes made through this object: what was remembered of keys before is forgotten."""
+        self.created = 0
+        """Counts the texts that came into use through it: what was remembered not to exist is forgotten."""
 
     # What operators do.
 
@@ -141,7 +143,7 @@ class KeyRing:
         record = KeyRecord(id=token_hex(8), secrets=(KeySecret(digest),), created=self.clock.wall(), **fields)
         if not (yield from self.store.put(record, 0)):
             raise ValueError("there is such a key already")
-        self.version += 1
+        self.created += 1
         return IssuedKey(made, record)
 
     def _rotate(self, key_id: str, overlap: float) -> Flow[IssuedKey]:
@@ -185,6 +187,7 @@ class KeyRing:
             changed = change(record)
             if (yield from self.store.put(changed, record.version)):
                 self.version += 1
+                self.created += 1
                 return changed
         raise DependencyError(f"the key {key_id} is being changed all the time")
 

@@ -219,8 +219,9 @@ def test_several_regions(site):
     assert [sign(region=region).send(client).status for region in ("eu-west-1", "us-east-1", "us-east-2")] == [200, 200, 401]
 
 
-def test_s3_signs_paths_once_and_as_they_are(site):
-    client = site(Authorize(SigV4(KEYS, REGION, "s3", unsigned_payload=True)), view=whoami, clock=now())
+@pytest.mark.parametrize("strict", [True, False])
+def test_s3_signs_paths_once_and_as_they_are(site, strict):
+    client = site(Authorize(SigV4(KEYS, REGION, "s3", unsigned_payload=True, strict=strict)), view=whoami, clock=now())
     from botocore.auth import S3SigV4Auth, S3SigV4QueryAuth
     from botocore.awsrequest import AWSRequest
     from botocore.credentials import Credentials
@@ -229,8 +230,12 @@ def test_s3_signs_paths_once_and_as_they_are(site):
         request = AWSRequest(method="GET", url="http://testserver/bucket/a%20b//c/../d")
         kind(Credentials(ACCESS_KEY, SECRET), "s3", REGION, **options).add_auth(request)
         target = request.url.removeprefix("http://testserver")
-        answer = client.get(target, headers=[("Host", "testserver"), *request.headers.items()])
-        assert answer.status == 200, answer.body
+        headers = [("Host", "testserver"), *request.headers.items()]
+        assert client.get(target, headers=headers).status == 200
+        for other in ("/bucket/a%20b//c%2F../d", "/bucket/%61%20b//c/../d"):
+            respelled = client.get(target.replace("/bucket/a%20b//c/../d", other), headers=headers)
+            assert respelled.status == (401 if strict else 200)
+        assert client.get(target.replace("//", "/"), headers=headers).status == 401
 
 
 # What is refused.

@@ -19,6 +19,7 @@ __all__ = [
     "canonical_value",
     "normal_path",
     "quoted_path",
+    "respelled_path",
     "respelled_query",
     "signature",
     "signing_key",
@@ -42,9 +43,14 @@ def normal_path(raw: bytes) -> bytes:
     return b"/" + b"/".join(kept) + (b"/" if kept and raw.endswith(b"/") else b"")
 
 
-def quoted_path(raw: bytes, *, once: bool = False) -> str:
-    """The path as sent, each segment encoded once more than it is; `once` only as it should have been (S3)."""
-    return quote_from_bytes(unquote_to_bytes(raw) if once else raw or b"/", "/~")
+def quoted_path(raw: bytes) -> str:
+    """The path as sent, each segment encoded once more than it is."""
+    return quote_from_bytes(raw or b"/", "/~")
+
+
+def respelled_path(raw: bytes) -> str:
+    """The path decoded, and encoded once (S3)."""
+    return quote_from_bytes(unquote_to_bytes(raw) or b"/", "/~")
 
 
 def canonical_query(query: str, without: tuple[str, ...] = ()) -> str:

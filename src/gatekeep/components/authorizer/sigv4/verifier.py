@@ -23,6 +23,7 @@ from .canonical import (
     canonical_request,
     normal_path,
     quoted_path,
+    respelled_path,
     respelled_query,
     signature,
 )
@@ -197,7 +198,9 @@ class SignatureVerifier(Verifier):
                 # Other paths come to the same signature, but not to the same view.
                 raise refusal("path_not_normal", "A signed path has no dot segments and no empty ones.")
             raw = normal
-        return quoted_path(raw, once=rules.encode_once)
+        if rules.encode_once:
+            return (raw or b"/").decode("latin-1") if rules.strict else respelled_path(raw)
+        return quoted_path(raw)
 
     def _conclude(self, exchange: Exchange, found: Presented, known: Known) -> Principal | Flow[Verdict]:
         principal = known.of_field if found.expires is None else known.of_query

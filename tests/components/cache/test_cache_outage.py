@@ -180,6 +180,26 @@ def test_an_entry_from_before_an_untold_purge_is_not_fetched_again(site, valkey,
     assert one.get().body.startswith(b"second")
 
 
+def test_while_a_purge_is_owed_nothing_is_fetched(site, valkey, caplog):
+    one, other = Process(site, valkey), Process(site, valkey)
+    one.get()
+    one.settle()
+    with valkey.paused(), caplog.at_level(logging.CRITICAL), pytest.raises(DependencyError):
+        one.purge(tag="order:42")
+    other.until_back()
+    other.purge(tag="order:1")  # the log goes on, and so do stamps
+    other.get()
+    other.settle()
+    until(lambda: not one.store.away)
+    one.value = "second"
+    assert one.get().body.startswith(b"second"), "the other one was not told yet"
+    one.settle()
+    one.until_back()
+    other.refresh()
+    other.value = "second"
+    assert other.get().body.startswith(b"second")
+
+
 def test_too_many_untold_purges_become_one_of_all(site, valkey, caplog):
     one = Process(site, valkey)
     one.get()

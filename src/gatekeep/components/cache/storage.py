@@ -79,10 +79,6 @@ class Storage:
 
     # Entries.
 
-    def get(self, key: Key) -> Record | None:
-        """The record of a key in memory, None where purges of other processes may be unknown here."""
-        return self.memory.get(key)
-
     def peek(self, key: Key) -> Record | None:
         """The record of a key in memory as it is: right after a flight has landed."""
         return self.memory.peek(key)

@@ -19,6 +19,7 @@ from typing import TYPE_CHECKING, TypeVar
 from ...clock import Clock
 from ...effects import Flow, Io, SingleFlight, arun, blocking, lift, run
 from ...errors import DependencyError
+from ...forks import reset_after_fork
 from .digest import Unshareable, digest
 from .entry import Entry
 from .flight import Flight, Outcome
@@ -110,13 +111,17 @@ class SharedTier:
         self._given_up_until = -inf
         self._catching_up: SingleFlight[None] = SingleFlight()
         self._purging: SingleFlight[None] = SingleFlight()
+        reset_after_fork(self)
+
+    def after_fork(self) -> None:
+        self._uploading = 0  # by the parent
 
     # Entries.
 
     def fetch(self, key: Key, header: Header) -> Flow[Record | None]:
         """File in memory what the store has for a request; None where it has nothing, or is away."""
         name = self._name(b"e", key)
-        if name is None:
+        if name is None or self._owed:  # what others have stored may be what they were not told to be purged
             return None
         try:
             return (yield from self._fetch(key, header, name))

@@ -9,6 +9,8 @@ import threading
 
 import pytest
 
+from components.authorizer.certificates import leaf, pem
+from components.authorizer.test_mutual_tls import on_connection
 from gatekeep.components.authorizer import ApiKey, Authorize, any_of
 from gatekeep.components.authorizer.custom import CustomAuthorizer
 from gatekeep.components.stages import Stage
@@ -631,6 +633,38 @@ def test_the_request_event_in_format_two(site):
         "time": "09/Sep/2001:01:46:40 +0000",
         "timeEpoch": 1_000_000_000_000,
     }
+
+
+def test_the_client_certificate_is_in_the_event(site, protocol):
+    certificate = leaf("CN=alice,O=Acme")
+    for event, way in (("1.0", "identity"), ("2.0", "authentication")):
+        function = Function({"isAuthorized": True})
+        client = site(Authorize(CustomAuthorizer(function, event=event)), view=whoami, clock=FakeClock())
+        for options, found in (
+            (on_connection(protocol, certificate), True),
+            (on_connection(protocol, certificate, error="unknown ca"), False),
+            (on_connection(protocol), False),
+            ({}, False),
+        ):
+            assert client.get("/", **options).status == 200
+            context = function.asked[-1]["requestContext"][way]["clientCert"]
+            assert (context is not None) is found
+        said = function.asked[0]["requestContext"][way]["clientCert"]
+        assert said["clientCertPem"] == pem(certificate)
+        assert (said["subjectDN"], said["issuerDN"]) == ("CN=alice,O=Acme", "CN=ca")
+        assert int(said["serialNumber"].replace(":", ""), 16) == certificate.serial_number
+        assert said["validity"] == {"notBefore": "Sep  8 01:46:40 2001 GMT", "notAfter": "Sep 19 01:46:40 2001 GMT"}
+
+
+def test_a_certificate_that_can_not_be_read_is_in_no_event(site, protocol):
+    function = Function({"isAuthorized": True})
+    client = site(Authorize(CustomAuthorizer(function, event="2.0")), view=whoami)
+    if protocol == "asgi":
+        options = {"extensions": {"tls": {"client_cert_chain": ["x"], "client_cert_error": None}}}
+    else:
+        options = {"environ": {"SSL_CLIENT_VERIFY": "SUCCESS", "SSL_CLIENT_CERT": "x"}}
+    assert client.get("/", **options).status == 200
+    assert function.asked[0]["requestContext"]["authentication"]["clientCert"] is None
 
 
 def test_a_websocket_handshake_is_asked_for_as_connect():

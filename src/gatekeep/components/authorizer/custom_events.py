@@ -10,9 +10,12 @@ from datetime import UTC, datetime
 from enum import Enum
 from typing import Any
 
+from cryptography.hazmat.primitives.serialization import Encoding
+
 from ...clock import Clock
 from ...exchange import Exchange
 from ...iam import Api
+from .certificate_sources import ReadCertificate
 from .custom_identity import route_key
 
 __all__ = ["EventFormat", "event"]
@@ -26,14 +29,16 @@ class EventFormat(Enum):
     TWO = "2.0"
 
 
-def event(form: EventFormat, exchange: Exchange, values: Sequence[str], api: Api, clock: Clock) -> dict[str, Any]:
-    """The event for one request; a new object, the function's to keep."""
+def event(
+    form: EventFormat, exchange: Exchange, values: Sequence[str], api: Api, clock: Clock, find: ReadCertificate
+) -> dict[str, Any]:
+    """The event for one request; a new object, the function's to keep. `find` finds the certificate of its connection."""
     if form is EventFormat.TOKEN:
         return {"type": "TOKEN", "authorizationToken": values[0], "methodArn": api.method_arn(exchange)}
-    return (_one if form is EventFormat.ONE else _two)(exchange, values, api, clock.wall())
+    return (_one if form is EventFormat.ONE else _two)(exchange, values, api, clock.wall(), _certificate(exchange, find))
 
 
-def _one(exchange: Exchange, values: Sequence[str], api: Api, now: float) -> dict[str, Any]:
+def _one(exchange: Exchange, values: Sequence[str], api: Api, now: float, certificate: dict[str, Any] | None) -> dict[str, Any]:
     request = exchange.request
     headers: dict[str, list[str]] = {}
     for name, value in request.headers:
@@ -69,7 +74,7 @@ def _one(exchange: Exchange, values: Sequence[str], api: Api, now: float) -> dic
                 "apiKey": request.header("x-api-key"),
                 "sourceIp": exchange.client,
                 "userAgent": request.header("user-agent"),
-                "clientCert": None,
+                "clientCert": certificate,
             },
             "path": request.root_path + request.path,
             "protocol": f"HTTP/{request.http_version}",
@@ -83,7 +88,7 @@ def _one(exchange: Exchange, values: Sequence[str], api: Api, now: float) -> dic
     }
 
 
-def _two(exchange: Exchange, values: Sequence[str], api: Api, now: float) -> dict[str, Any]:
+def _two(exchange: Exchange, values: Sequence[str], api: Api, now: float, certificate: dict[str, Any] | None) -> dict[str, Any]:
     request = exchange.request
     headers: dict[str, str] = {}
     for name, value in request.headers:
@@ -108,7 +113,7 @@ def _two(exchange: Exchange, values: Sequence[str], api: Api, now: float) -> dic
         "requestContext": {
             "accountId": api.account,
             "apiId": api.id,
-            "authentication": {"clientCert": None},
+            "authentication": {"clientCert": certificate},
             "domainName": request.host,
             "domainPrefix": request.host.partition(".")[0],
             "http": {
@@ -133,7 +138,32 @@ def _path_parameters(exchange: Exchange) -> Mapping[str, str]:
     return {name: str(value) for name, value in exchange.path_params.items()}
 
 
+def _certificate(exchange: Exchange, find: ReadCertificate) -> dict[str, Any] | None:
+    """The client certificate of the server's connection, if it was verified and can be read."""
+    presented = find(exchange.request)
+    if presented is None or not presented.verified:
+        return None
+    try:
+        found = presented.parse(presented.raw)[0]
+    except ValueError:
+        return None
+    return {
+        "clientCertPem": found.public_bytes(Encoding.PEM).decode(),
+        "subjectDN": found.subject.rfc4514_string(),
+        "issuerDN": found.issuer.rfc4514_string(),
+        "serialNumber": ":".join(f"{byte:02x}" for byte in found.serial_number.to_bytes(20, "big").lstrip(b"\0")),
+        "validity": {"notBefore": _date(found.not_valid_before_utc), "notAfter": _date(found.not_valid_after_utc)},
+    }
+
+
+_MONTHS = ("Jan", "Feb", "Mar", "Apr", "May", "Jun", "Jul", "Aug", "Sep", "Oct", "Nov", "Dec")
+"""In English, whatever the locale."""
+
+
+def _date(moment: datetime) -> str:
+    return f"{_MONTHS[moment.month - 1]} {moment.day:2} {moment:%H:%M:%S} {moment.year} GMT"
+
+
 def _clf(now: float) -> str:
     moment = datetime.fromtimestamp(now, UTC)
-    month = ("Jan", "Feb", "Mar", "Apr", "May", "Jun", "Jul", "Aug", "Sep", "Oct", "Nov", "Dec")[moment.month - 1]
-    return f"{moment.day:02}/{month}/{moment.year}:{moment:%H:%M:%S} +0000"
+    return f"{moment.day:02}/{_MONTHS[moment.month - 1]}/{moment.year}:{moment:%H:%M:%S} +0000"

@@ -16,6 +16,7 @@ from ...iam import Api
 from ...sources import Header
 from .authenticator import Opening, Verdict, Verifier
 from .callables import UserCallable, limited
+from .certificate_sources import server_certificate
 from .custom_answer import Decision, read_answer, refusal_of, unknown
 from .custom_events import EventFormat, event
 from .custom_identity import Identity
@@ -58,6 +59,7 @@ class CustomVerifier(Verifier):
         self.reads = tuple(one.source for one in identity if one.source is not None)
         self._function = limited(function, opening.protocol, timeout, origin=origin)
         self._clock = opening.services.clock
+        self._certificate = server_certificate(opening.protocol)
         self._reads = tuple(one.read for one in identity)
         self._ttl = ttl
         self._event = event
@@ -113,7 +115,7 @@ class CustomVerifier(Verifier):
         """What the function says; a refusal of every request where it fails, takes too long, or says what can't be meant."""
         form = self._event
         try:
-            asked = exchange.request if form is None else event(form, exchange, values, self._api, self._clock)
+            asked = exchange.request if form is None else event(form, exchange, values, self._api, self._clock, self._certificate)
             answer = self._function(asked)
             if type(answer) is Io:
                 answer = yield from answer

@@ -15,7 +15,7 @@ from .commands import CommandStore
 __all__ = ["CacheMessages"]
 
 _IDLE = 60.0
-"""Seconds after which waiting for a message begins anew."""
+"""Seconds of silence after which one asks anew: a connection that was cut off somewhere is as silent as one without news."""
 
 
 class CacheMessages:
@@ -51,15 +51,13 @@ class CacheMessages:
         return said
 
     async def follow(self) -> AsyncGenerator[bytes]:
-        """What comes, as it comes. Raises DependencyError."""
+        """What comes, as it comes, until nothing does for a while. Raises DependencyError."""
         try:
             line = await self._store.aopen_line()
             try:
                 await line.send_command("SUBSCRIBE", self._channel)
-                while True:
-                    reply = await line.read_response(timeout=_IDLE)
-                    if reply is not None:
-                        yield _said(reply)
+                while (reply := await line.read_response(timeout=_IDLE)) is not None:
+                    yield _said(reply)
             finally:
                 await line.disconnect(nowait=True)
         except (RedisError, OSError) as error:

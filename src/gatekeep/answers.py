@@ -17,10 +17,10 @@ _JSON = Field("content-type", "application/json")
 _PROBLEM = Field("content-type", "application/problem+json")
 
 
-def problem(denied: Denied, request_id: str, headers: Headers) -> Response:
+def problem(denied: Denied, request_id: str, kind: type[Headers]) -> Response:
     """`type`, `title`, `status`, `detail`, `code`, `request_id`, and `errors` where there are some.
 
-    `headers` is an empty one of the protocol's form, to be filled.
+    `kind`: the protocol's form of headers.
     """
     head = _problem_head(denied.status, denied.title, denied.detail, denied.code)
     if denied.errors:
@@ -29,11 +29,23 @@ def problem(denied: Denied, request_id: str, headers: Headers) -> Response:
         body = f'{head}"request_id":"{request_id}","errors":{errors}}}'.encode(errors="replace")
     else:
         body = f'{head}"request_id":"{request_id}"}}'.encode()
-    headers.append(_PROBLEM)
-    headers.put("content-length", str(len(body)))
+    fields = [_PROBLEM, _length(len(body))]
     for name, value in denied.headers:
-        headers.add(name, value)
-    return Response(denied.status, headers, body)
+        fields.append(_field(name, value))
+    return Response(denied.status, kind.of(fields), body)
+
+
+# Refusals are much the same: what the latest came to is known.
+
+
+@lru_cache(maxsize=1024)
+def _length(size: int) -> Field:
+    return Field("content-length", str(size))
+
+
+@lru_cache(maxsize=1024)
+def _field(name: str, value: str) -> Field:
+    return Field(name, value)
 
 
 @lru_cache(maxsize=1024)
@@ -113,7 +125,7 @@ _AWS_BY_STATUS = {
 _AWS_FAULT = _Wording(500, "InternalServerErrorException", "Internal server error")
 
 
-def aws(denied: Denied, request_id: str, headers: Headers) -> Response:
+def aws(denied: Denied, request_id: str, kind: type[Headers]) -> Response:
     """`{"message": …}` with `x-amzn-ErrorType` and `x-amzn-RequestId`; texts as API Gateway's REST APIs send them.
 
     No `WWW-Authenticate`: REST APIs send none.
@@ -121,10 +133,8 @@ def aws(denied: Denied, request_id: str, headers: Headers) -> Response:
     wording = _AWS_BY_CODE.get(denied.code) or _AWS_BY_STATUS.get(denied.status, _AWS_FAULT)
     message = _invalid(denied) if denied.code == "invalid_request" else wording.message
     body = json.dumps({wording.key: message}, separators=(",", ":")).encode()
-    headers.append(_JSON)
-    headers.put("content-length", str(len(body)))
+    headers = kind.of((_JSON, _length(len(body)), _field("x-amzn-errortype", wording.error_type)))
     headers.put("x-amzn-requestid", request_id)
-    headers.put("x-amzn-errortype", wording.error_type)
     for name, value in denied.headers:
         if name.lower() != "www-authenticate":
             headers.add(name, value)

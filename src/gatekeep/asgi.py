@@ -90,8 +90,7 @@ async def _http(exchange: Exchange, send: Send) -> None:
         if type(answer) is GeneratorType:
             answer = await arun(answer)
         if answer is not None:
-            exchange.response = answer  # type: ignore[assignment]
-            await sender.answer()
+            await sender.answer(answer)  # type: ignore[arg-type]
             return
         request: AsgiRequest = exchange.admit()  # type: ignore[assignment]
         limit = exchange.site.max_stream
@@ -221,11 +220,12 @@ class _Sender:
 
     async def _send_whole(self, response: Response) -> None:
         exchange = self._exchange
-        pipeline = exchange.pipeline
         self.state = REPLACED
         if response.filters is not None:
-            response = pipeline.seal(exchange)
-        await send_response(self._send, response, exchange.request.method)
+            response = exchange.pipeline.seal(exchange)
+        head, body = _messages(response, exchange.request.method)
+        await self._send(head)
+        await self._send(body)
         self._finish("completed")
 
     async def _collect(self, message: Message) -> None:
@@ -251,12 +251,12 @@ class _Sender:
         exchange.response = exchange.site.render(exchange, denied)
         await self._respond()
 
-    async def answer(self) -> None:
+    def answer(self, response: Response) -> Awaitable[None]:
         """Send the answer that the gateway itself has made."""
-        response = self._exchange.response
-        if response is not None and response.body is None:
+        self._exchange.response = response
+        if response.body is None:
             response.body = b""
-        await self._respond()
+        return self._respond()
 
     def bounded(self, request: AsgiRequest, limit: int) -> Receive:
         """A receive that counts: over `limit` bytes the client gets 413, whatever the app makes of it.
@@ -327,18 +327,27 @@ class _Sender:
 
 async def send_response(send: Send, response: Response, method: str) -> None:
     """Send a whole answer; to HEAD without its body (RFC 9110 §9.3.2)."""
-    body = response.body or b""
-    headers = response.headers.raw()
-    if _lacks_length(response, body, method):
-        headers = [*headers, (b"content-length", b"%d" % len(body))]
-    await send({"type": "http.response.start", "status": response.status, "headers": headers})
-    await send({"type": "http.response.body", "body": b"" if method == "HEAD" or response.status in _BODILESS else body})
+    head, body = _messages(response, method)
+    await send(head)
+    await send(body)
 
 
-def _lacks_length(response: Response, body: bytes, method: str) -> bool:
-    # To HEAD an app may answer without the body, whose length is then not ours to tell.
-    known = response.status not in _BODILESS and (body != b"" or method != "HEAD")
-    return known and "content-length" not in response.headers
+def _messages(response: Response, method: str) -> tuple[Message, Message]:
+    status, body, headers = response.status, response.body or b"", response.headers.raw()
+    if status in _BODILESS:
+        body = b""
+    elif body or method != "HEAD":  # to which an app may answer without the body, whose length is then not ours to tell
+        for name, _ in headers:
+            if len(name) == 14 and name.lower() == b"content-length":
+                break
+        else:
+            headers = [*headers, (b"content-length", b"%d" % len(body))]
+        if method == "HEAD":
+            body = b""
+    return (
+        {"type": "http.response.start", "status": status, "headers": headers},
+        {"type": "http.response.body", "body": body},
+    )
 
 
 async def _websocket(exchange: Exchange, send: Send) -> None:

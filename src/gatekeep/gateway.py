@@ -22,7 +22,7 @@ from .front import Front, protocol_of
 from .guard import AppGuard, guarded_apps
 from .lifecycle import Runner
 from .marks import decorated
-from .message import Forwarded, Headers, HookResult, Request, Response
+from .message import Answer, Forwarded, Headers, Request, Response
 from .orphans import find_orphans, warn_of_unguarded
 from .pipeline import Frame
 from .proxies import TrustedProxies, parse_address
@@ -281,9 +281,9 @@ class Gateway:
     def render(self, exchange: Exchange | None, denied: Denied) -> Response:
         """The answer for a refusal, in this gateway's words."""
         if exchange is None:
-            response = self._problem(denied, "", Headers())
+            response = self._problem(denied, "", Headers)
         else:
-            response = self._problem(denied, exchange.request_id, exchange.request.headers_kind.adopt([]))
+            response = self._problem(denied, exchange.request_id, exchange.request.headers_kind)
         if self._gateway_responses:
             replace = self._gateway_responses.get(denied.code) or self._gateway_responses.get(f"{denied.status // 100}xx")
             if replace is not None:
@@ -307,7 +307,7 @@ class Gateway:
             return None
         return sent
 
-    def reroute(self, exchange: Exchange, forwarded: Forwarded) -> HookResult:
+    def reroute(self, exchange: Exchange, forwarded: Forwarded) -> Answer | Flow[Answer]:
         """Go on at the route that a rewritten path or method leads to: its request phases, too, must let the request through."""
         if exchange.outer is not None:
             raise GatekeepError(f"{exchange.route}: the request was rewritten twice, to {forwarded.method} {forwarded.path!r}")

@@ -79,6 +79,11 @@ class Headers:
         headers._pairs = pairs
         return headers
 
+    @classmethod
+    def of(cls, fields: Iterable[Field]) -> Headers:
+        """Fields made at start-up."""
+        return cls.adopt([field.text for field in fields])
+
     # The two forms: the base class keeps text pairs (WSGI's form), RawHeaders keeps bytes pairs (ASGI's).
 
     def text(self) -> TextPairs:
@@ -229,6 +234,12 @@ class RawHeaders(Headers):
         return self._pairs
 
     # What the hot path calls most, without the steps between.
+
+    @classmethod
+    def of(cls, fields: Iterable[Field]) -> Headers:
+        headers = cls.__new__(cls)
+        headers._pairs = [field.raw for field in fields]
+        return headers
 
     def append(self, field: Field) -> None:
         self._pairs.append(field.raw)

@@ -12,6 +12,7 @@ from typing import Any, ClassVar, Protocol
 from urllib.parse import parse_qsl
 
 from .effects import Flow, Io
+from .errors import Denied
 from .headers import Field, Headers, Patch, RawHeaders
 
 __all__ = ["BodyFilter", "BodyInspector", "Field", "Forwarded", "Headers", "Patch", "RawHeaders", "Request", "Response"]
@@ -278,6 +279,9 @@ class Response:
 
 
 Answer = Response | None
-"""What a request hook says: an answer ends the request phase, None goes on."""
+"""An answer, or None: the app's turn."""
 
-HookResult = Answer | Flow[Answer]
+Decision = Response | Denied | None
+"""What a request hook says: an answer or a refusal ends the request phase, None goes on. A refusal may be raised, too."""
+
+HookResult = Decision | Flow[Decision]

@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Any, TypeAlias
 
 from .exchange import Exchange, Site
 from .pipeline import Pipeline
 from .routing import Endpoint, Params
 
-__all__ = ["Bare", "Passage"]
+__all__ = ["Bare", "Passage", "Passing"]
 
 
 class Bare:
@@ -74,6 +74,10 @@ class Passage:
         self._native.pop("gatekeep", None)
         if self._exchange is not None:
             self._exchange.leave()
+
+
+Passing: TypeAlias = Exchange | Passage
+"""What is current while a request passes."""
 
 
 class _Through:

@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple, cast
 from .component import Component, FinishHook, Hooks, Need, RequestHook, ResponseHook
 from .effects import Flow
 from .errors import Denied, DependencyError, GatekeepError, InternalError, Unavailable
-from .message import Forwarded, HookResult, Request, Response
+from .message import Answer, Decision, Forwarded, HookResult, Request, Response
 
 if TYPE_CHECKING:
     from .exchange import Exchange
@@ -62,7 +62,7 @@ class _Step(NamedTuple):
 
 
 Render = Callable[["Exchange", Denied], Response]
-Reroute = Callable[["Exchange", Forwarded], HookResult]
+Reroute = Callable[["Exchange", Forwarded], Answer | Flow[Answer]]
 
 
 class Pipeline:
@@ -138,7 +138,7 @@ class Pipeline:
 
     # Phase one.
 
-    def before(self, exchange: Exchange, steps: tuple[_Step, ...] | None = None) -> HookResult:
+    def before(self, exchange: Exchange, steps: tuple[_Step, ...] | None = None) -> Answer | Flow[Answer]:
         """Run the request phase. None: the app may be called. A Response: the answer, not yet unwound. A flow: drive it."""
         if steps is None:
             steps = self._request
@@ -153,12 +153,16 @@ class Pipeline:
             if answer is not None:
                 if type(answer) is GeneratorType:
                     return self._wait(exchange, answer, steps[index:])
+                if isinstance(answer, Denied):
+                    answer = self._refuse(exchange, answer, name, report)
+                    if answer is None:
+                        continue
                 exchange.reached = position
-                return answer
+                return answer  # type: ignore[return-value]
         exchange.reached = self.depth
         return None if exchange.forwarded is None else self._onward(exchange, exchange.forwarded)
 
-    def _onward(self, exchange: Exchange, forwarded: Forwarded) -> HookResult:
+    def _onward(self, exchange: Exchange, forwarded: Forwarded) -> Answer | Flow[Answer]:
         # The request was changed: a new path or method is looked up again, anything else is made what the app will see.
         try:
             if forwarded.path != exchange.request.path or forwarded.method != exchange.request.method:
@@ -168,7 +172,7 @@ class Pipeline:
             return self._refuse(exchange, error, "forward", report=False)
         return None
 
-    def _wait(self, exchange: Exchange, flow: Flow[Response | None], steps: tuple[_Step, ...]) -> Flow[Response | None]:
+    def _wait(self, exchange: Exchange, flow: Flow[Decision], steps: tuple[_Step, ...]) -> Flow[Answer]:
         # Go on from a hook that has to wait; what follows may again be plain or wait.
         position, _, name, report = steps[0]
         exchange.reached = position  # should it be cancelled there
@@ -176,6 +180,8 @@ class Pipeline:
             answer = yield from flow
         except Exception as error:
             answer = self._refuse(exchange, error, name, report)
+        if isinstance(answer, Denied):
+            answer = self._refuse(exchange, answer, name, report)
         if answer is not None:
             exchange.reached = position
             return answer
@@ -185,12 +191,13 @@ class Pipeline:
         return cast("Response | None", rest)
 
     def _refuse(self, exchange: Exchange, error: Exception, name: str, report: bool) -> Response | None:
-        denied = as_denied(error, name)
-        denied.__traceback__ = None  # it holds this frame, and so the exchange that is about to hold it
+        denied = error if isinstance(error, Denied) else as_denied(error, name)
+        if denied.__traceback__ is not None:
+            denied.__traceback__ = None  # it holds this frame, and so the exchange that is about to hold it
         if report and not denied.holds_in_report_mode:
             exchange.report(name, denied)
             return None
-        exchange.note(name, denied.code)
+        exchange.decisions.append((name, denied.code))
         exchange.error = denied
         return self._render(exchange, denied)
 

@@ -15,8 +15,9 @@ from .errors import Denied, InternalError, PayloadTooLarge
 from .exchange import Exchange, _current
 from .front import Front
 from .message import Headers, Response
-from .passage import Passage
+from .passage import Passage, Passing
 from .pipeline import as_denied
+from .plain_body import plain_body
 from .requests import Environ, WsgiRequest
 
 __all__ = ["WsgiDriver"]
@@ -24,8 +25,6 @@ __all__ = ["WsgiDriver"]
 ExcInfo: TypeAlias = tuple[type[BaseException], BaseException, TracebackType | None]
 Write: TypeAlias = Callable[[bytes], Any]
 StartResponse: TypeAlias = Callable[..., Write]
-
-Passing: TypeAlias = Exchange | Passage
 
 _log = logging.getLogger("gatekeep")
 
@@ -72,7 +71,7 @@ class WsgiDriver:
             body: Iterable[bytes] = exchange.site.app(environ, start_response)
             file_wrapper = environ.get("wsgi.file_wrapper")
             if file_wrapper is None or not isinstance(file_wrapper, type) or not isinstance(body, file_wrapper):
-                return (_SizedPlain if hasattr(body, "__len__") else _Plain)(body, exchange, previous)
+                return plain_body(body, exchange, previous)
         except BaseException:
             exchange.leave()
             _current.set(previous)
@@ -380,36 +379,6 @@ class _Body:
                 conversation.finish("completed" if self._ended else "disconnected")
             conversation.exchange.leave()
             _current.set(self._previous)
-
-
-class _Plain:
-    """The body of a route with nothing on: only the context is put back at its end."""
-
-    __slots__ = ("_body", "_exchange", "_previous")
-
-    def __init__(self, body: Iterable[bytes], exchange: Passing, previous: Passing | None) -> None:
-        self._body = body
-        self._exchange = exchange
-        self._previous = previous
-
-    def __iter__(self) -> Iterator[bytes]:
-        return iter(self._body)
-
-    def close(self) -> None:
-        try:
-            close = getattr(self._body, "close", None)
-            if close is not None:
-                close()
-        finally:
-            self._exchange.leave()
-            _current.set(self._previous)
-
-
-class _SizedPlain(_Plain):
-    __slots__ = ()
-
-    def __len__(self) -> int:
-        return len(cast("list[bytes]", self._body))
 
 
 class _SizedBody(_Body):

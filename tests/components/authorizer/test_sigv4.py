@@ -6,6 +6,7 @@ import asyncio
 import email.utils
 import json
 import logging
+import time
 from hashlib import sha256
 from pathlib import Path
 
@@ -391,15 +392,15 @@ def test_other_forms_of_the_field(signed_site):
 def test_the_authority_of_http_2(signed_site):
     """Who signs :authority signs what comes as the Host field."""
     client = signed_site()
-    time = sign().headers["X-Amz-Date"]
-    scope = f"{time[:8]}/{REGION}/execute-api/aws4_request"
+    moment = sign().headers["X-Amz-Date"]
+    scope = f"{moment[:8]}/{REGION}/execute-api/aws4_request"
     names = ":authority;x-amz-date"
-    fields = f":authority:testserver\nx-amz-date:{time}\n"
+    fields = f":authority:testserver\nx-amz-date:{moment}\n"
     request = canonical.canonical_request("GET", "/", "", fields, names, sha256(b"").hexdigest())
-    made = canonical.signature(canonical.signing_key(SECRET, time[:8], REGION, "execute-api"), time, scope, request)
+    made = canonical.signature(canonical.signing_key(SECRET, moment[:8], REGION, "execute-api"), moment, scope, request)
     value = f"AWS4-HMAC-SHA256 Credential={ACCESS_KEY}/{scope}, SignedHeaders={names}, Signature={made}"
-    assert client.get("/", headers={"host": "testserver", "x-amz-date": time, "authorization": value}).status == 200
-    assert client.get("/", headers={"host": "other", "x-amz-date": time, "authorization": value}).status == 401
+    assert client.get("/", headers={"host": "testserver", "x-amz-date": moment, "authorization": value}).status == 200
+    assert client.get("/", headers={"host": "other", "x-amz-date": moment, "authorization": value}).status == 401
 
 
 def test_presigned_requests_can_be_turned_off(signed_site):
@@ -634,6 +635,26 @@ def test_a_function_looks_secrets_up(signed_site, protocol, kind):
     assert sign().send(client).status == 200
     assert code(sign(access_key="AKIDOTHER").send(client)) == "unknown_access_key"
     assert len(calls) == 5
+
+
+def test_many_first_requests_cost_one_look_up(signed_site, protocol):
+    calls = []
+
+    async def slowly(access_key, token):
+        calls.append(access_key)
+        await asyncio.sleep(0.05)
+        return SECRET
+
+    def blockingly(access_key, token):
+        calls.append(access_key)
+        time.sleep(0.2)
+        return SECRET
+
+    client = signed_site(either(sync=blockingly, asynchronous=slowly))
+    headers = sign().headers
+    answers = client.gather([("GET", "/", {"headers": headers})] * 30)
+    assert {answer.status for answer in answers} == {200}
+    assert calls == [ACCESS_KEY]
 
 
 def test_a_revoked_key_is_refused_after_the_ttl(signed_site):

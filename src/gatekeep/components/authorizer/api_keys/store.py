@@ -35,9 +35,9 @@ class KeyStore(ABC):
 
     @abstractmethod
     def put(self, record: KeyRecord, expected: int) -> Io[bool]:
-        """Keep a record in place of its version `expected`, 0 for a new one; False where that is not what is there, or
+        """Keep a record in place of its version `expected`, which is 0 for a new one; atomic.
 
-        where another key has one of its secrets. Atomic.
+        False where that is not what is there, or where another key has one of its secrets.
         """
 
     @abstractmethod

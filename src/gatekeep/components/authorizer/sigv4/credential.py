@@ -10,7 +10,7 @@ from math import inf
 from types import MappingProxyType
 from typing import Any, TypeAlias
 
-from ....effects import Blocking, Either, Flow, Io
+from ....effects import Blocking, Either, Flow, Io, SingleFlight
 from ....exchange import Principal
 from ..memo import Memo
 from .canonical import signing_key
@@ -23,6 +23,8 @@ Lookup: TypeAlias = Callable[..., Any] | Either[Any] | Blocking[Any]
 """(access key id, session token or None) -> Credential, secret or None; sync or async, `either(...)` or `blocking(...)`."""
 
 
+_PATIENCE = 5.0
+"""Seconds to wait for another request's look-up of the same key."""
 _Asked: TypeAlias = tuple[str, bytes]
 """The access key id and the digest of the session token."""
 
@@ -97,6 +99,7 @@ class Credentials:
         self._known: Memo[_Asked, tuple[Known, float]] = Memo(remember)
         # Of their own, so that who makes access keys up can't push out good ones.
         self._unknown: Memo[_Asked, float] = Memo(remember)
+        self._flight: SingleFlight[object] = SingleFlight()
 
     def find(self, access_key: str, token: str | None, now: float) -> Known | Flow[Known | None] | None:
         """What is known of it at `now` (monotonic seconds)."""
@@ -114,7 +117,8 @@ class Credentials:
         return self._wait(found, asked, now) if type(found) is Io else self._remember(found, asked, now)
 
     def _wait(self, asking: Io[Any], asked: _Asked, now: float) -> Flow[Known | None]:
-        return self._remember((yield from asking), asked, now)
+        # Who asks for the same key meanwhile waits for the same answer.
+        return self._remember((yield from self._flight.join(asked, lambda: iter(asking), _PATIENCE)), asked, now)
 
     def _remember(self, found: object, asked: _Asked, now: float) -> Known | None:
         if found is None:

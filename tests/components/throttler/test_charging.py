@@ -248,6 +248,12 @@ def test_a_reservation_is_settled(site):
         assert left(client) == f'"ip";r={60 - used};t=1'
 
 
+def test_what_an_outcome_gave_back_is_not_given_back_twice(site):
+    spec = Throttle("100/minute", by="ip", cost=10, count_when={500})
+    client = site(spec, view=charging(("refund", 10, None), ("charge", 3, None)), clock=FakeClock())
+    assert [left(client) for _ in range(3)] == ['"ip";r=90;t=1'] * 3
+
+
 def test_amounts_that_are_none(site):
     for amount in (-1, float("nan"), float("inf")):
         for method in ("charge", "refund"):

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import asyncio
+import gc
 import logging
+import weakref
 from collections.abc import Iterator
 from io import BytesIO
 from typing import Any
@@ -15,7 +17,7 @@ from gatekeep.components.throttler import Concurrency, Quota, Throttle, UsagePla
 from gatekeep.effects import Io
 from gatekeep.errors import ConfigurationError
 from gatekeep.gateway import Gateway
-from gatekeep.stores import BucketStore, LimitStore, MemoryStore, Taken
+from gatekeep.stores import BucketStore, Lease, LimitStore, MemoryStore, Taken
 from gatekeep.stores.redis import RedisStore
 from gatekeep.testing import FakeClock
 from stores.servers import Valkey
@@ -120,6 +122,30 @@ def test_a_store_that_keeps_buckets_only_is_good_for_buckets(site):
             site(Who(), spec, order=ORDER, store=store, clock=clock)
     with pytest.raises(ConfigurationError, match="does not keep such limits"):
         site(Throttle("5/s", by="ip"), store=Nothing(), clock=clock)
+
+
+def test_workers_that_share_a_store_are_counted(site, protocol, monkeypatch):
+    monkeypatch.delenv("WEB_CONCURRENCY", raising=False)
+    server = Valkey()
+    store = RedisStore(server.url, timeout=PATIENT)
+    roll = [Lease("workers:all", 1_000_000.0, f"another-{number}", 60.0) for number in range(3)]
+    for lease in roll:
+        RedisStore(server.url, timeout=PATIENT).take([lease]).run()
+    client = site(Who(), Throttle("8/hour", by="ip"), Throttle("80/hour"), order=ORDER, store=store)
+    assert client.get("/x", client="192.0.2.200").status == 200
+    server.kill()
+    assert statuses(client, 3) == [200, 200, 429]  # a quarter of 8
+    server.stop()
+
+
+def test_a_gateway_that_is_gone_leaves_nothing_behind() -> None:
+    gateway = Gateway(Throttle("5/s", by="ip"))
+    gateway.check(lambda environ, start_response: [])
+    gone = weakref.ref(gateway.store)
+    gateway.close()
+    del gateway
+    gc.collect()
+    assert gone() is None
 
 
 # Slices.

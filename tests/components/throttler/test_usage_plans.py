@@ -184,6 +184,26 @@ def test_report_mode(site):
     assert statuses(client, 4, headers=key("k1", "free")) == [200] * 4
 
 
+def test_report_mode_requires_nothing(site):
+    client = site_with(site, UsagePlans([FREE], required=True, mode="report"))
+    assert statuses(client, 2, headers=key("k1")) == [200] * 2
+
+
+def test_usage_counts_as_requests_do_when_limits_are_alike(site):
+    limits = [Throttle("5/minute"), Throttle("9/hour"), Throttle("99/day")]
+    plan = UsagePlan("gold", throttle="100/s", routes={"GET /x": limits, "/x": limits[:2], "/y": limits})
+    client = site_with(site, UsagePlans([plan]), routes=[Route("/x"), Route("/y")])
+    statuses(client, 2, headers=key("k1", "gold"))
+    statuses(client, 1, "/y", headers=key("k1", "gold"))
+    used = [round(limit.used) for limit in client.gateway.usage("k1", plan="gold").read().run().limits]
+    assert used == [3, 2, 2, 2, 2, 2, 1, 1, 1]
+
+
+def test_plans_may_hold_sets(site):
+    client = site_with(site, UsagePlans([UsagePlan("gold", quota=Quota("1/day", count_when={404}))]))
+    assert statuses(client, 3, headers=key("k1", "gold")) == [200] * 3
+
+
 # Changes at run time.
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import cast
 
+from ...exchange import Exchange
 from ...stores import Bucket, Change, Demand, Lease, LocalLimitStore, Tally, Window
 from .limit import Limit
 from .settlement import Settlement
@@ -37,10 +38,12 @@ class Account:
         for index in which:
             self._sums[index] += amount
 
-    def settle(self, age: float) -> None:
+    def settle(self, exchange: Exchange, age: float) -> None:
         changes = []
-        for (_, demand), amount in zip(self._lines, self._sums, strict=True):
-            bounded = max(amount, -demand.cost)
+        for (limit, demand), amount in zip(self._lines, self._sums, strict=True):
+            # What the request took is given back already where its outcome does not count.
+            taken = demand.cost if limit.outcome is None or limit.outcome(exchange) else 0.0
+            bounded = max(amount, -taken)
             if bounded:
                 changes.append(Change(demand, bounded, age))
         if changes:

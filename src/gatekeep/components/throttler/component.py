@@ -60,7 +60,7 @@ class _PhaseThrottler(Component):
             return None
         self._check_store(limits, plan)
         self._check_workers(limits, plan)
-        self._start_background(limits, plans)
+        self._start_background(limits)
         shop = Workshop(self, self.services, self._settlement, self._fallback, self._slices)
         return Gate(shop, limits, plans).hooks()
 
@@ -101,18 +101,16 @@ class _PhaseThrottler(Component):
                 workers,
             )
 
-    def _start_background(self, limits: Sequence[Limit], plans: PlanLimits | None) -> None:
+    def _start_background(self, limits: Sequence[Limit]) -> None:
         store, runner = self.services.store, self.services.runner
         if not store.remote:
             return
         for limit in limits:
             if isinstance(limit, LeaseLimit):
-                self._settlement.watch(limit.ttl)
+                self._watch(limit.ttl)
             if isinstance(limit, BucketLimit) and limit.wish and self._slices is None:
                 assert isinstance(store, LimitStore)
                 self._slices = Slices(store)
-        if plans is not None:
-            self._settlement.watch(30.0)
         if self._workers is not None and self._workers.counted and not self._beats:
             self._beats = True
             runner.every(_HEARTBEAT, self._workers.beat, name="heartbeat")
@@ -136,12 +134,21 @@ class _PhaseThrottler(Component):
     def _settle(self, exchange: Exchange, accounts: Sequence[Account]) -> None:
         age = self._settlement.age(exchange)
         for account in accounts:
-            account.settle(age)
+            account.settle(exchange, age)
 
-    def close(self) -> Flow[None] | None:
+    def _watch(self, ttl: float) -> None:
+        """Leases of this length have to be renewed, where they are leases."""
+        if self.services.store.remote:
+            self._settlement.watch(ttl)
+
+    def start(self) -> Flow[None] | None:
+        return self._workers.beat() if self._workers is not None and self._beats else None
+
+    def close(self) -> Flow[None]:
         if self._slices is not None:
-            return self._slices.close(self.services.clock.monotonic())
-        return None
+            yield from self._slices.close(self.services.clock.monotonic())
+        if self._workers is not None and self._beats:
+            yield from self._workers.leave()
 
 
 def _simple(limit: Limit, store: Store) -> bool:
@@ -182,7 +189,7 @@ class Throttler(_PhaseThrottler):
         key = (id(spec), plan.protocol)
         if key not in self._customers:
             self._customers[key] = Customers(spec, plan, self.services)
-        return PlanLimits(self._customers[key], plan, self.services)
+        return PlanLimits(self._customers[key], plan, self.services, self._watch)
 
     def usage(self, key: str | Principal, plan: str | UsagePlan | None) -> Usage:
         """See Gateway.usage. Raises ConfigurationError where no route has usage plans."""

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import logging
 from collections import OrderedDict
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 from ...component import Plan, Services
@@ -12,7 +12,7 @@ from ...effects import Flow, Io, SingleFlight, lift
 from ...errors import Forbidden, Unavailable
 from ...exchange import Exchange, Principal
 from .identity import Claim, compile_identity, text_of_claim, text_of_key, text_of_principal
-from .limit import Limit, free_name, make_limit, prefix_of
+from .limit import LeaseLimit, Limit, free_name, make_limit, prefix_of
 from .plans import UsagePlan, UsagePlans
 from .quota import Quota
 from .spec import LimitSpec, Throttle
@@ -76,7 +76,6 @@ class Customers:
 
     def _remember(self, customer: str, found: Any, now: float) -> None:
         self._known[customer] = (now + self.spec.ttl, found)
-        self._known.move_to_end(customer)
         if len(self._known) > _MOST:
             self._known.popitem(last=False)
 
@@ -95,13 +94,18 @@ class Customers:
 
 
 class PlanLimits:
-    """The limits of usage plans on one route."""
+    """The limits of usage plans on one route. `watch` is told the lengths of leases that have to be renewed, in seconds."""
 
-    def __init__(self, customers: Customers, route: Plan, services: Services) -> None:
+    def __init__(self, customers: Customers, route: Plan, services: Services, watch: Callable[[float], None]) -> None:
         self._customers = customers
         self._route = route
         self._services = services
+        self._watch = watch
         self._compiled: dict[tuple[UsagePlan, str], Sequence[Limit]] = {}
+
+    @property
+    def reports(self) -> bool:
+        return self._services.reports(self._customers.spec)
 
     def find(self, exchange: Exchange) -> Flow[Sequence[Limit]]:
         """Those of the caller's plan. Raises Forbidden for a caller without one, where one is required."""
@@ -122,7 +126,11 @@ class PlanLimits:
     def _compile(self, plan: UsagePlan, method: str) -> Sequence[Limit]:
         template = self._route.template
         here = (f"{method} {template}", str(template)) if template is not None else ()
-        return plan_limits(self._customers.spec, plan, here, self._route, self._services)
+        limits = plan_limits(self._customers.spec, plan, here, self._route, self._services)
+        for limit in limits:
+            if isinstance(limit, LeaseLimit):
+                self._watch(limit.ttl)
+        return limits
 
 
 _METHODS = frozenset({"GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS"})
@@ -132,15 +140,16 @@ def plan_limits(
     spec: UsagePlans, plan: UsagePlan, routes: Sequence[str], route: Plan | None, services: Services
 ) -> Sequence[Limit]:
     """The limits of a plan, and those that it has on some routes ("GET /orders", "/orders"). `route` None: only the numbers."""
-    placed = [(f"plan:{plan.name}", each) for each in plan.general]
-    placed += [(f"plan:{plan.name} {key}", each) for key in routes for each in plan.routes.get(key, ())]
+    placed = [(f"plan:{plan.name}", 0, each) for each in plan.general]
+    placed += [(f"plan:{plan.name} {key}", *row) for key in routes for row in enumerate(plan.routes.get(key, ()))]
     names: set[str] = set()
     limits = []
-    for level, each in placed:
+    for level, index, each in placed:
         reports = services.reports(each) or services.reports(spec)
         name = free_name(each, names, plan.name)
         # The plan's numbers may change, and what was used is still used.
-        limit = make_limit(each, prefix_of(level, _kept_as(each), name), name, route, reports=reports)
+        prefix = prefix_of(level, _kept_as(each), each.name or str(index))
+        limit = make_limit(each, prefix, name, route, reports=reports)
         if route is not None:
             limit.identity = compile_identity(spec.by, route, late=True, origin=spec.origin)
         limits.append(limit)

@@ -169,7 +169,7 @@ class Gate:
         enforced: Sequence[Limit] = self._enforced
         reported: Sequence[Limit] = self._reported
         if self._plans is not None:
-            more = yield from self._plans.find(exchange)
+            more = yield from self._of_plan(exchange, self._plans)
             enforced = [*enforced, *(limit for limit in more if not limit.reports)]
             reported = [*reported, *(limit for limit in more if limit.reports)]
         limits, demands = yield from self._due(exchange, enforced, before)
@@ -183,6 +183,15 @@ class Gate:
         exchange.state[self._owner] = (panel, taken.remaining, taken.resets, verdict.demands, verdict.memory, observed)
         for limit in reported:
             yield from self._observe(exchange, limit, before, observed)
+
+    def _of_plan(self, exchange: Exchange, plans: PlanLimits) -> Flow[Sequence[Limit]]:
+        try:
+            return (yield from plans.find(exchange))
+        except Denied as denied:
+            if not plans.reports:
+                raise
+            exchange.report(self._owner.name, denied)
+            return ()
 
     def _taken_before(self, exchange: Exchange) -> Collection[str]:
         """The keys that the same request took from under the path it had before it was rewritten."""

@@ -63,7 +63,7 @@ class UsagePlan:
         return isinstance(other, UsagePlan) and self._content == other._content and self.routes == other.routes
 
     def __hash__(self) -> int:
-        return hash(self._content)
+        return hash(self.name)  # specs may hold sets
 
     @property
     def _content(self) -> tuple[Any, ...]:

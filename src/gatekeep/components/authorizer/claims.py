@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Collection, Mapping, Sequence
 from math import inf
+from types import MappingProxyType
 from typing import Any, NoReturn, TypeGuard, cast
 
 from ...exchange import Principal
@@ -14,6 +15,8 @@ __all__ = ["ClaimRules", "date", "principal"]
 
 _LATEST = 2.0**53  # beyond it floats skip whole seconds; also what bounds arithmetic on a number with a thousand digits
 _NOTHING: frozenset[str] = frozenset()
+_NUMBERS = (int, float)
+_NESTING = frozenset({dict, list})
 _CLIENTS = ("azp", "client_id")
 
 
@@ -57,6 +60,8 @@ class ClaimRules:
             if not meant:
                 raise BadToken("invalid_audience", "The token is meant for another audience.")
         until = self._check_dates(claims, now)
+        if self._max_age is not None:
+            until = min(until, self._check_age(claims, now, self._max_age))
         if self._clients is not None:
             named = [claims[name] for name in _CLIENTS if name in claims]
             if not named or not all(type(name) is str and name in self._clients for name in named):
@@ -70,9 +75,8 @@ class ClaimRules:
 
     def _check_dates(self, claims: Mapping[str, Any], now: float) -> float:
         leeway = self._leeway
-        expires = date(claims, "exp")
-        if expires is not None:
-            until = expires + leeway
+        if "exp" in claims:
+            until = date(claims, "exp") + leeway
             if now >= until:
                 raise BadToken("token_expired", "The token has expired.")
         elif self._must_expire:
@@ -80,23 +84,23 @@ class ClaimRules:
         else:
             until = inf
         for name in ("nbf", "iat"):
-            moment = date(claims, name)
-            if moment is not None and moment - leeway > now:
+            if name in claims and date(claims, name) - leeway > now:
                 raise BadToken("token_not_yet_valid", f"The token is not valid yet: its {name} lies in the future.")
-        if self._max_age is not None:
-            if moment is None:
-                _invalid("iat is missing")
-            oldest = moment + self._max_age + leeway
-            if now >= oldest:
-                raise BadToken("token_too_old", "The token was issued too long ago.")
-            until = min(until, oldest)
         return until
+
+    def _check_age(self, claims: Mapping[str, Any], now: float, max_age: float) -> float:
+        if "iat" not in claims:
+            _invalid("iat is missing")
+        oldest = date(claims, "iat") + max_age + self._leeway
+        if now >= oldest:
+            raise BadToken("token_too_old", "The token was issued too long ago.")
+        return oldest
 
 
 def principal(
-    claims: Mapping[str, Any], proof: str | None = None, roles: Sequence[str] = ("roles",), kind: str = "jwt", issuer: str = ""
+    claims: dict[str, Any], proof: str | None = None, roles: Sequence[str] = ("roles",), kind: str = "jwt", issuer: str = ""
 ) -> Principal:
-    """The Principal that valid claims make, read from the request field `proof`; `roles` is the way to the roles.
+    """The Principal that valid claims make, which it takes over; read from the field `proof`, `roles` leads to the roles.
 
     Raises BadToken for claims of the wrong type, or where they name nobody.
     """
@@ -112,16 +116,24 @@ def principal(
     found: Any = claims
     for name in roles:
         found = found.get(name) if type(found) is dict else None
-    held = frozenset(found) if _is_strings(found) else _NOTHING
-    return Principal(kind, iss or issuer, who, client, _scopes(claims), held, frozen(claims), proof)
+    held = frozenset(found) if type(found) is list and _is_strings(found) else _NOTHING
+    flat = _NESTING.isdisjoint(map(type, claims.values()))
+    return Principal(
+        kind,
+        iss or issuer,
+        who,
+        client,
+        _scopes(claims),
+        held,
+        MappingProxyType(claims) if flat else frozen(claims),  # nobody else has them: they were read for this
+        proof,
+    )
 
 
-def date(claims: Mapping[str, Any], name: str) -> float | None:
-    """A NumericDate (RFC 7519 §2), finite; None if absent. Raises BadToken."""
-    value = claims.get(name)
-    if value is None and name not in claims:
-        return None
-    if type(value) not in (int, float) or not -_LATEST < value < _LATEST:  # type: ignore[operator]
+def date(claims: Mapping[str, Any], name: str) -> float:
+    """A NumericDate (RFC 7519 §2) that is there, finite. Raises BadToken."""
+    value = claims[name]
+    if type(value) not in _NUMBERS or not -_LATEST < value < _LATEST:
         _invalid(f"{name} is not a date")
     return cast(float, value)
 
@@ -133,7 +145,8 @@ def _scopes(claims: Mapping[str, Any]) -> frozenset[str]:
         if value is None:
             continue
         if type(value) is str:
-            return frozenset(filter(None, value.split(" ")))
+            names = value.split(" ")
+            return frozenset(filter(None, names) if "" in names else names)
         if _is_strings(value):
             return frozenset(value)
         _invalid(f"{name} is neither a string nor a list of strings")

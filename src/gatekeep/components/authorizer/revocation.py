@@ -145,8 +145,7 @@ class Revocations:
             keys.append(_key(issuer, None, subject))
         if type(jti) is str:
             keys.append(_key(issuer, jti, None))
-        issued = date(claims, "iat")
-        return Watch(self, tuple(keys), -inf if issued is None else issued)
+        return Watch(self, tuple(keys), date(claims, "iat") if "iat" in claims else -inf)
 
     def known(self, keys: tuple[str, ...], issued: float) -> bool:
         """Whether this process knows a token as revoked."""

@@ -6,6 +6,7 @@ And what other processes do with them.
 from __future__ import annotations
 
 import atexit
+import multiprocessing
 import os
 import shutil
 import signal
@@ -15,6 +16,7 @@ import tempfile
 import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
+from multiprocessing.pool import Pool
 from pathlib import Path
 from typing import Any
 
@@ -172,6 +174,13 @@ class SentinelSet:
     def stop(self) -> None:
         for server in (*self.sentinels, self.replica, self.primary):
             server.stop()
+
+
+def processes(count: int) -> Pool:
+    """Processes that have shared nothing but the imports."""
+    context = multiprocessing.get_context("forkserver")
+    context.set_forkserver_preload(["gatekeep.stores.redis", "gatekeep.stores.host"])
+    return context.Pool(count)
 
 
 # For processes of their own. CLOCK_MONOTONIC is the same for all of them.

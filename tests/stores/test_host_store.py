@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import logging
-import multiprocessing
 import os
 import sqlite3
 import stat
@@ -24,7 +23,7 @@ from gatekeep.stores import Bucket, BucketStore, Lease, LimitStore, Tally, Windo
 from gatekeep.stores.host import HostStore
 from gatekeep.testing import FakeClock
 from stores.contract import EPOCH, BucketStoreContract, Clocked, Limits, LimitStoreContract, Take, calendar, fresh_key
-from stores.servers import take_many
+from stores.servers import processes, take_many
 
 
 @pytest.fixture(scope="module", params=["sync", "async"])
@@ -101,7 +100,7 @@ def test_mistakes(bad: str) -> None:
 
 def test_processes_are_granted_exactly_what_is_allowed(url: str) -> None:
     rate, burst = 20.0, 300.0
-    with multiprocessing.get_context("spawn").Pool(4) as pool:
+    with processes(4) as pool:
         found = pool.starmap(take_many, [(url, Bucket("many:bucket", rate, burst), 500)] * 4)
         counted = pool.starmap(take_many, [(url, Tally("many:tally", 333.0, calendar_of_all), 100)] * 4)
     granted = sum(row[0] for row in found)

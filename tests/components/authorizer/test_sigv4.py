@@ -696,9 +696,11 @@ def test_made_up_keys_fill_no_memory(signed_site):
     signed = sign()
     for number in range(30):
         signed.but(authorization=signed.headers["Authorization"].replace(ACCESS_KEY, f"AKID{number}")).send(client)
+        # Nor do session tokens that are made up for a key that there is.
+        assert code(signed.but(x_amz_security_token=f"token-{number}").send(client)) == "session_token_invalid"
     authorizer = next(one for one in client.gateway.components if type(one).__name__ == "Authorizer")
     credentials = next(iter(authorizer._verifiers.values()))._credentials
-    assert (len(credentials._known), len(credentials._unknown)) == (1, 10)
+    assert (len(credentials._known), len(credentials._useless)) == (1, 10)
 
 
 # Replays.

@@ -6,6 +6,7 @@ import re
 from collections.abc import Callable, Collection, Mapping
 from dataclasses import dataclass, field, replace
 from hashlib import sha256
+from hmac import compare_digest
 from math import inf
 from types import MappingProxyType
 from typing import Any, TypeAlias
@@ -57,7 +58,7 @@ class Credential:
 class Known:
     """A credential as it is remembered: with the principals that it makes, and the signing keys of the last days."""
 
-    __slots__ = ("_keys", "_secret", "expires", "of_field", "of_query", "session_token")
+    __slots__ = ("_keys", "_secret", "_token", "expires", "of_field", "of_query")
 
     _MOST = 16
     """More days than presigned requests live."""
@@ -73,10 +74,15 @@ class Known:
         )
         # The same, of a request whose Authorization field is the signature.
         self.of_field = replace(self.of_query, proof="authorization")
-        self.session_token = credential.session_token
+        self._token = (credential.session_token or "").encode()
         self.expires = inf if credential.expires is None else credential.expires
         self._secret = credential.secret
         self._keys: Memo[tuple[str, str, str], bytes] = Memo(self._MOST)
+
+    def takes(self, token: str | None) -> bool:
+        """Whether a session token is the one that goes with it; in constant time, also where none does."""
+        # As bytes: what comes in a field may be anything.
+        return compare_digest(self._token, (token or "").encode("latin-1"))
 
     def key(self, date: str, region: str, service: str) -> bytes:
         scope = (date, region, service)
@@ -85,6 +91,10 @@ class Known:
             key = signing_key(self._secret, date, region, service)
             self._keys.put(scope, key)
         return key
+
+
+_Found: TypeAlias = tuple[Known | None, float]
+"""What is known of it, and until when that counts (monotonic)."""
 
 
 class Credentials:
@@ -96,9 +106,9 @@ class Credentials:
         self._given = {key: Known(key, credential) for key, credential in (given or {}).items()}
         self._lookup = lookup
         self._ttl = ttl
-        self._known: Memo[_Asked, tuple[Known, float]] = Memo(remember)
-        # Of their own, so that who makes access keys up can't push out good ones.
-        self._unknown: Memo[_Asked, float] = Memo(remember)
+        self._known: Memo[_Asked, _Found] = Memo(remember)
+        # Of their own, so that who makes access keys or session tokens up can't push out good ones.
+        self._useless: Memo[_Asked, _Found] = Memo(remember)
         self._flight: SingleFlight[object] = SingleFlight()
 
     def find(self, access_key: str, token: str | None, now: float) -> Known | Flow[Known | None] | None:
@@ -107,28 +117,27 @@ class Credentials:
         if lookup is None:
             return self._given.get(access_key)
         asked = (access_key, sha256(token.encode("latin-1")).digest() if token else b"")
-        known = self._known.get(asked)
-        if known is not None and known[1] > now:
-            return known[0]
-        until = self._unknown.get(asked)
-        if until is not None and until > now:
-            return None
+        for memo in (self._known, self._useless):
+            remembered = memo.get(asked)
+            if remembered is not None and remembered[1] > now:
+                return remembered[0]
         found = lookup(access_key, token)
-        return self._wait(found, asked, now) if type(found) is Io else self._remember(found, asked, now)
+        return self._wait(found, asked, token, now) if type(found) is Io else self._remember(found, asked, token, now)
 
-    def _wait(self, asking: Io[Any], asked: _Asked, now: float) -> Flow[Known | None]:
+    def _wait(self, asking: Io[Any], asked: _Asked, token: str | None, now: float) -> Flow[Known | None]:
         # Who asks for the same key meanwhile waits for the same answer.
-        return self._remember((yield from self._flight.join(asked, lambda: iter(asking), _PATIENCE)), asked, now)
+        found = yield from self._flight.join(asked, lambda: iter(asking), _PATIENCE)
+        return self._remember(found, asked, token, now)
 
-    def _remember(self, found: object, asked: _Asked, now: float) -> Known | None:
-        if found is None:
-            self._known.drop(asked)
-            self._unknown.put(asked, now + self._ttl)
-            return None
+    def _remember(self, found: object, asked: _Asked, token: str | None, now: float) -> Known | None:
         if isinstance(found, str):
             found = Credential(found)
-        if not isinstance(found, Credential):  # the app's mistake, and so an error: nobody is let in by it
+        if found is not None and not isinstance(found, Credential):  # the app's mistake: nobody is let in by it
             raise TypeError(f"SigV4: the look-up gave a {type(found).__name__}, and not a Credential, a secret or None")
-        known = Known(asked[0], found)
-        self._known.put(asked, (known, now + self._ttl))
+        known = Known(asked[0], found) if found is not None else None
+        if known is not None and known.takes(token):
+            self._known.put(asked, (known, now + self._ttl))
+        else:
+            self._known.drop(asked)
+            self._useless.put(asked, (known, now + self._ttl))
         return known

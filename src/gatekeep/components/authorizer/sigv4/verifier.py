@@ -120,9 +120,7 @@ class SignatureVerifier(Verifier):
             raise _unknown()
         if known.expires <= self._wall():
             raise refusal("session_token_expired", "The credentials have expired.")
-        # Compared even where none is expected, and as bytes: a token of a field may hold anything.
-        expected, sent = known.session_token or "", found.token or ""
-        if not compare_digest(expected.encode(), sent.encode("latin-1")):
+        if not known.takes(found.token):
             raise refusal("session_token_invalid", "The session token is not that of the access key.")
         return known
 

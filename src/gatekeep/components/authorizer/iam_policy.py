@@ -22,7 +22,8 @@ class IAMPolicy:
 
     A document with Principal elements is a resource's: they name callers by id, or by the claim `arn`. One without is the
     caller's own. Variables and conditions: aws:username (the id), aws:userid, aws:PrincipalType (the kind),
-    aws:FederatedProvider (the issuer), aws:PrincipalArn, aws:PrincipalTag/<claim>, and those of the request. Raises ConfigurationError.
+    aws:FederatedProvider (the issuer), aws:PrincipalArn, aws:PrincipalTag/<claim>, and those of the
+    request. Raises ConfigurationError.
     """
 
     def __init__(self, document: Mapping[str, Any] | str, *, arn: str = LOCAL) -> None:

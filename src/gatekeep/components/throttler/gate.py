@@ -14,6 +14,7 @@ from ...component import Component, Hooks, RequestHook, Services
 from ...effects import Flow, Io
 from ...errors import Denied, DependencyError, Throttled
 from ...exchange import Exchange
+from ...message import HookResult
 from ...stores import Change, Demand, Lease, LocalBucketStore, LocalLimitStore, Slices, Taken, WindowStore
 from .answer import Panel
 from .ask import Question, as_cost
@@ -102,13 +103,13 @@ class Gate:
         assert identify is not None
         take_one = cast(LocalBucketStore, self._store).take_one
 
-        def on_request(exchange: Exchange) -> Flow[None] | None:
+        def on_request(exchange: Exchange) -> HookResult:
             if exchange.outer is not None:
                 return decide(exchange)
             key = prefix + bounded(identify(exchange))
             left = take_one(key, rate, burst, cost, exchange.monotonic)
             if left < 0.0:
-                raise panel.refuse(0, left + cost, -left / rate)
+                return panel.refuse(0, left + cost, -left / rate)
             exchange.state[owner] = (panel, (left,), (), (key,), memory, ())
             return None
 
@@ -119,14 +120,14 @@ class Gate:
         finders, rows = self._rows()
         take_now = cast(LocalLimitStore, memory).take_now
 
-        def on_request(exchange: Exchange) -> Flow[None] | None:
+        def on_request(exchange: Exchange) -> HookResult:
             if exchange.outer is not None:
                 return decide(exchange)
             found = [bounded(find(exchange)) for find in finders]
             demands = [make(prefix + found[which]) for which, prefix, make in rows]
             taken = take_now(demands, exchange.monotonic)
             if taken.refused is not None:
-                raise panel.refusal(taken)
+                return panel.refusal(taken)
             exchange.state[owner] = (panel, taken.remaining, taken.resets, demands, memory, ())
             return None
 
@@ -137,7 +138,7 @@ class Gate:
         panel, owner, decide, spend, clock = self._panel, self._owner, self._decide, slices.spend, self._clock
         finders, rows = self._rows()
 
-        def on_request(exchange: Exchange) -> Flow[None] | None:
+        def on_request(exchange: Exchange) -> HookResult:
             if exchange.outer is not None:
                 return decide(exchange)
             found = [bounded(find(exchange)) for find in finders]

@@ -987,7 +987,18 @@ def test_mistakes_name_their_line_and_no_secret(arguments, options, says):
 
 
 @pytest.mark.parametrize(
-    "options", [{"secret": ""}, {"secret": 7}, {"secret": "s", "scopes": "a"}, {"secret": "s", "roles": [7]}]
+    "options",
+    [
+        {"secret": ""},
+        {"secret": 7},
+        {"secret": "s", "scopes": "a"},
+        {"secret": "s", "roles": [7]},
+        {"secret": "s", "owner": ""},
+        {"secret": "s", "session_token": 7},
+        {"secret": "s", "session_token": ""},
+        {"secret": "s", "expires": "soon"},
+        {"secret": "s", "expires": float("inf")},
+    ],
 )
 def test_credentials_are_checked(options):
     with pytest.raises(ValueError, match="a credential's"):

@@ -7,7 +7,7 @@ from collections.abc import Callable, Collection, Mapping
 from dataclasses import dataclass, field, replace
 from hashlib import sha256
 from hmac import compare_digest
-from math import inf
+from math import inf, isfinite
 from types import MappingProxyType
 from typing import Any, TypeAlias
 
@@ -48,6 +48,12 @@ class Credential:
     def __post_init__(self) -> None:
         if not isinstance(self.secret, str) or not self.secret:
             raise ValueError("a credential's secret is a string that is not empty")
+        for name in ("owner", "session_token"):
+            text = getattr(self, name)
+            if not (text is None or (isinstance(text, str) and text)):
+                raise ValueError(f"a credential's {name} is a string that is not empty, or None")
+        if not (self.expires is None or (type(self.expires) in (int, float) and isfinite(self.expires))):
+            raise ValueError("a credential's expires is Unix time in seconds, or None")
         for name in ("scopes", "roles"):
             values: object = getattr(self, name)
             if isinstance(values, str) or not isinstance(values, Collection) or not all(isinstance(one, str) for one in values):

@@ -231,6 +231,9 @@ def test_wsgi_servers_show_handshakes_as_requests(site, protocol):
         ({"origins": [OUR_APP + "/"]}, "no origin"),
         ({"origins": ["ws://app.example.com"]}, "no origin"),
         ({"origins": [1]}, "no origin"),
+        ({"origins": ["https://["]}, "no origin"),
+        ({"origins": ["https://me@app.example.com"]}, "no origin"),
+        ({"origins": ["null"]}, "no origin"),
     ],
 )
 def test_mistakes_name_their_line(options, message):

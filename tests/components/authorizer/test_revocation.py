@@ -100,6 +100,30 @@ def test_ids_are_told_apart(setting):
     assert setting.code(mint(jti="1")) == ""
 
 
+def test_an_older_moment_takes_nothing_back(setting):
+    token = mint(iat=NOW - 1)
+    setting.revocations.revoke(issuer=ISSUER, subject="alice", ttl=100)
+    setting.revocations.revoke(issuer=ISSUER, subject="alice", issued_before=NOW - 1000, ttl=100)
+    assert setting.code(token) == "token_revoked"
+
+
+def test_nor_does_a_shorter_time(site):
+    setting = Setting(site, shared=False)
+    setting.revocations.revoke(issuer=ISSUER, jti="1", ttl=100)
+    setting.revocations.revoke(issuer=ISSUER, jti="1", ttl=10)
+    setting.clock.advance(50)
+    assert setting.code(mint(jti="1")) == "token_revoked"
+
+
+def test_tokens_of_one_subject_are_judged_each_by_its_own_date(site):
+    """Looked up at the same time, under the same ids."""
+    setting = Setting(site, shared=True)
+    old, new = mint(iat=NOW - 1), mint(iat=NOW)
+    setting.revocations.revoke(issuer=ISSUER, subject="alice")
+    answers = setting.client.gather([("GET", "/", {"headers": bearer(token)}) for token in [old, new] * 20])
+    assert [answer.status for answer in answers] == [401, 200] * 20
+
+
 def test_it_can_be_taken_back(setting):
     token = mint(jti="1", iat=NOW - 1)
     for ids in ({"jti": "1"}, {"subject": "alice"}, {}):

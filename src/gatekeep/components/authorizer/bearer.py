@@ -163,7 +163,6 @@ def checked_origins(owner: Authenticator, given: object) -> frozenset[str]:
     if isinstance(given, str) or not isinstance(given, Collection):
         raise owner.mistake(f"origins={given!r} is not a collection", fix='origins=["https://app.example.com"]')
     for origin in given:
-        parts = urlsplit(origin) if isinstance(origin, str) else None
-        if parts is None or parts.scheme not in _PORTS or not parts.hostname or origin != f"{parts.scheme}://{parts.netloc}":
+        if not isinstance(origin, str) or _origin_of(origin) != origin or not origin.startswith(("https://", "http://")):
             raise owner.mistake(f"origins: {origin!r} is no origin", fix='it looks like "https://app.example.com"')
     return frozenset(origin.lower() for origin in given)

@@ -8,6 +8,7 @@ from dataclasses import dataclass, field
 from functools import partial
 from hashlib import sha256
 from math import inf
+from threading import BoundedSemaphore
 from typing import Any, Literal, NamedTuple, cast
 from urllib.parse import quote_plus, urlsplit
 
@@ -15,6 +16,7 @@ from ...component import Services
 from ...effects import Flow, SingleFlight
 from ...errors import DependencyError, Unavailable
 from ...exchange import Exchange, Principal
+from ...forks import reset_after_fork
 from ...sources import Header, Source
 from ...stores.circuit import Circuit
 from .authenticator import Authenticator, Opening, Verdict, Verifier
@@ -133,9 +135,14 @@ class IntrospectionVerifier(Verifier):
         what = f"the introspection endpoint of {_origin(spec.url)}"
         self._circuit = Circuit(what, services.clock.monotonic, lambda _: None)
         self._flight: SingleFlight[Seen | Refused] = SingleFlight()
-        self._flights = 0
         self._seen: Memo[bytes, Seen] = Memo(int(spec.remember))
         self._refused: Memo[bytes, Refused] = Memo(int(spec.remember))
+        self.after_fork()
+        reset_after_fork(self)
+
+    def after_fork(self) -> None:
+        """What was under way in the parent will not come back here."""
+        self._turns = BoundedSemaphore(_MAX_FLIGHTS)
 
     def close(self) -> Flow[None]:
         yield from self._endpoint.close()
@@ -169,12 +176,11 @@ class IntrospectionVerifier(Verifier):
         return found.principal
 
     def _fly(self, token: str, digest: bytes, field: str | None) -> Flow[Seen | Refused]:
-        if self._flights >= _MAX_FLIGHTS:
-            raise DependencyError(f"{_MAX_FLIGHTS} tokens are being looked up already")
         if self._circuit.away and not self._circuit.wants_probe():
             raise DependencyError("the introspection endpoint does not answer")
-        since = self._clock.monotonic()
-        self._flights += 1
+        if not self._turns.acquire(blocking=False):
+            raise DependencyError(f"{_MAX_FLIGHTS} tokens are being looked up already")
+        turns, since = self._turns, self._clock.monotonic()
         try:
             answer = yield from self._endpoint.post({"token": token, **self._form})
             active = answer.get("active")
@@ -184,7 +190,7 @@ class IntrospectionVerifier(Verifier):
             self._circuit.failed(error, since)
             raise
         finally:
-            self._flights -= 1
+            turns.release()
         self._circuit.succeeded()
         self._seen.drop(digest)
         now = self._clock.monotonic()

@@ -113,7 +113,9 @@ class Revocations:
         moment = inf if jti is not None else since
         lasting = self._ttl if ttl is None else ttl
         if self.store is not None:
-            yield from self.store.put(key, repr(moment).encode(), lasting)
+            known = yield from self.store.get(key)
+            # What was revoked stays so: an older moment takes nothing back.
+            yield from self.store.put(key, repr(moment if known is None else max(moment, float(known))).encode(), lasting)
         else:
             self._remember(key, moment, lasting)
         self.version += 1
@@ -133,7 +135,9 @@ class Revocations:
                     self._entries.pop(old, None)
             if len(self._entries) >= self._max_entries:  # none is dropped: its token would be good again
                 raise DependencyError(f"there are {self._max_entries} revocations already, and none has run out")
-        self._entries[key] = (moment, now + ttl)
+        before, until = self._entries.get(key, (moment, now))
+        # What was revoked stays so: neither an older moment nor a shorter time takes anything back.
+        self._entries[key] = (max(moment, before), max(now + ttl, until)) if until > now else (moment, now + ttl)
 
     # What verifiers do.
 
@@ -188,7 +192,7 @@ class Watch:
 
     def _ask(self, revocations: Revocations, version: int, now: float) -> Flow[bool]:
         try:
-            good = yield from revocations.flight.join(self._keys, partial(self._look_up, revocations), _PATIENCE)
+            good = yield from revocations.flight.join((self._keys, self._issued), partial(self._look_up, revocations), _PATIENCE)
         except DependencyError as error:
             if not revocations.open:
                 raise Unavailable(

@@ -359,7 +359,7 @@ def test_a_certificate_or_a_key(site, protocol):
 # Behind a real TLS server.
 
 
-@pytest.mark.parametrize("server", ["gunicorn", "werkzeug"])
+@pytest.mark.parametrize("server", ["gunicorn", "werkzeug", "uvicorn"])
 def test_a_handshake_with_a_real_server(server, tmp_path, monkeypatch):
     now = time.time() // DAY * DAY
     files = {
@@ -378,6 +378,7 @@ def test_a_handshake_with_a_real_server(server, tmp_path, monkeypatch):
     command = {
         "gunicorn": ["gunicorn", "components.authorizer.tls_app:application", "-b", f"127.0.0.1:{port}", *tls],
         "werkzeug": ["components.authorizer.tls_werkzeug", str(port)],
+        "uvicorn": ["components.authorizer.tls_uvicorn", str(port)],
     }[server]
     with serving(*command, port=port, cwd=tmp_path):
 

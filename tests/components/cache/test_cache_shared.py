@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import asyncio
+import subprocess
+import sys
 import time
 
 import pytest
@@ -446,6 +448,59 @@ def test_a_cluster_and_an_old_redis_will_do(site, other_server):
             return other.storage._tier._log.log[1] == one.storage._tier._log.log[1]
 
         until(heard)
+
+
+# Forks.
+
+FORKING = """
+import os, sys, time
+from gatekeep import Cache, CacheStorage, Gateway, Route
+from gatekeep.stores.redis import RedisStore
+from gatekeep.testing import call_wsgi
+
+runs = 0
+
+def app(environ, start_response):
+    global runs
+    runs += 1
+    start_response("200 OK", [])
+    return [b"%s %d" % (who, runs)]
+
+who = b"parent"
+store = RedisStore(sys.argv[1], timeout=5.0)
+gateway = Gateway(routes=[Route("/x", Cache(ttl=60, tags=["x"]))], store=store, cache=CacheStorage(max_lag=60.0))
+driver = gateway.wrap(app)
+ask = lambda: call_wsgi(driver, "GET", "/x").body
+tier = gateway.cache._storage._tier
+
+def until(condition):
+    for _ in range(1000):
+        if condition():
+            return
+        time.sleep(0.01)
+    os._exit(3)
+
+assert ask() == b"parent 1"
+until(lambda: gateway.runner._busy == 0)
+read, write = os.pipe()
+child = os.fork()
+if child == 0:
+    who = b"child"
+    if ask() != b"parent 1":
+        os._exit(1)
+    os.write(write, b"x")
+    until(lambda: tier._log.log[1] == 1)  # the child's own runner hears of it
+    os._exit(0 if ask() != b"parent 1" else 2)
+os.read(read, 1)
+gateway.cache.purge(tag="x")
+_, status = os.waitpid(child, 0)
+gateway.close()
+sys.exit(os.waitstatus_to_exitcode(status))
+"""
+
+
+def test_a_forked_worker_has_its_own_memory_and_ears(valkey):
+    subprocess.run([sys.executable, "-c", FORKING, valkey.url], check=True, timeout=60)
 
 
 # Set-up.

@@ -89,6 +89,16 @@ def test_so_many_at_a_time_until_their_bodies_are_closed() -> None:
     assert [gate.open()[0] for _ in range(3)] == [200, 200, 429]
 
 
+def test_in_memory_a_place_is_held_however_long_it_takes() -> None:
+    clock = FakeClock()
+    gate = Gate(Gateway(Concurrency(1, by="ip", ttl=5.0), clock=clock))
+    _, body = gate.open()
+    clock.advance(86400.0)
+    assert gate.open()[0] == 429
+    body.close()
+    assert gate.open()[0] == 200
+
+
 def test_what_clients_are_told(site):
     client = site(Concurrency(5, by="ip"), Throttle("9/s", by="ip"), clock=FakeClock())
     answer = client.get("/x")
@@ -306,8 +316,11 @@ def test_while_the_store_is_away_each_worker_has_its_part(valkey: Valkey) -> Non
     server = Valkey()
     server.kill()
     spec = Concurrency(8, by="ip", on_store_error="local")
-    gate = Gate(Gateway(spec, store=RedisStore(server.url), workers=4))
-    opened = [gate.open() for _ in range(3)]
+    clock = FakeClock()
+    gate = Gate(Gateway(spec, store=RedisStore(server.url), workers=4, clock=clock))
+    opened = [gate.open() for _ in range(2)]
+    clock.advance(3600)
+    opened.append(gate.open())
     assert [status for status, _ in opened] == [200, 200, 429]
     opened[0][1].close()
     assert gate.open()[0] == 200

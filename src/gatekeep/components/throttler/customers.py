@@ -145,11 +145,11 @@ def plan_limits(
     names: set[str] = set()
     limits = []
     for level, index, each in placed:
-        reports = services.reports(each) or services.reports(spec)
         name = free_name(each, names, plan.name)
         # The plan's numbers may change, and what was used is still used.
         prefix = prefix_of(level, _kept_as(each), each.name or str(index))
-        limit = make_limit(each, prefix, name, route, reports=reports)
+        limit = make_limit(each, prefix, name, route, services)
+        limit.reports = limit.reports or services.reports(spec)
         if route is not None:
             limit.identity = compile_identity(spec.by, route, late=True, origin=spec.origin)
         limits.append(limit)

@@ -8,7 +8,7 @@ from collections.abc import Callable
 from functools import partial
 from hashlib import blake2b
 from itertools import count
-from math import ceil
+from math import ceil, inf
 from typing import Any, TypeAlias, cast
 
 from ...component import Plan, Services
@@ -273,7 +273,7 @@ class LeaseLimit(Limit):
         return Lease(key, self.places, _holders.next(), self.ttl)
 
     def share(self, demand: Lease, workers: int) -> Lease:
-        return demand._replace(limit=max(1.0, demand.limit // workers))
+        return demand._replace(limit=max(1.0, demand.limit // workers), ttl=inf)
 
     def teller(self) -> Callable[[float, float], str]:
         head = f'"{self.name}";r='
@@ -284,12 +284,16 @@ class LeaseLimit(Limit):
         return f'Too many requests are under way for the limit "{self.name}".'
 
 
-def make_limit(spec: LimitSpec, prefix: str, name: str, plan: Plan | None, *, reports: bool) -> Limit:
+def make_limit(spec: LimitSpec, prefix: str, name: str, plan: Plan | None, services: Services) -> Limit:
     """The bound form of a spec. Raises ConfigurationError."""
+    reports = services.reports(spec)
     if isinstance(spec, Quota):
         return TallyLimit(spec, prefix, name, plan, reports=reports)
     if isinstance(spec, Concurrency):
-        return LeaseLimit(spec, prefix, name, plan, reports=reports)
+        limit = LeaseLimit(spec, prefix, name, plan, reports=reports)
+        if not services.store.remote:
+            limit.ttl = inf  # the places go with the process, and nobody renews them
+        return limit
     assert isinstance(spec, Throttle)
     kind = BucketLimit if spec.algorithm == "token_bucket" else WindowLimit
     return kind(spec, prefix, name, plan, reports=reports)
@@ -309,7 +313,7 @@ def bind_limits(plan: Plan, services: Services) -> list[Limit]:
             raise spec.mistake(f"the same limit stands at {other}: they would share one count", fix="drop one, or name= each")
         seen[own] = spec
         name = free_name(spec, names)
-        limits.append(make_limit(spec, prefix_of(*own), name, plan, reports=services.reports(spec)))
+        limits.append(make_limit(spec, prefix_of(*own), name, plan, services))
     return limits
 
 

@@ -4,8 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import hashlib
-from collections.abc import AsyncGenerator, Awaitable, Callable, Coroutine, Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import AsyncGenerator, Awaitable, Callable, Coroutine, Sequence
 from time import monotonic
 from typing import Any
 
@@ -33,6 +32,7 @@ __all__ = ["Loops", "Node", "Script"]
 
 _TROUBLE = (ReadOnlyError, ClusterDownError, TryAgainError, OutOfMemoryError, NoPermissionError)
 """Answers that say that the server is not to be used now, rather than that one command was wrong."""
+_FAILURES = (Busy, RedisError, OSError)
 _PASSED_ON = (AskError, NoScriptError)
 """Answers for who asked (a MovedError is an AskError)."""
 
@@ -89,25 +89,26 @@ class Node:
                 in_thread(self._probe)
             raise DependencyError(f"{self.what} is away")
         since = self._clock.monotonic()
-        with self._guard(since):
+        try:
             return Pending(self._threads.send(commands, deadline), len(commands), since)
+        except _FAILURES as error:
+            raise self._failed(error, since) from error
 
     def finish(self, pending: Pending, deadline: float) -> list[Any]:
-        with self._guard(pending.since):
+        try:
             replies = self._threads.receive(pending.line, pending.replies, deadline)
-            if self._checked(replies):
-                self.drop()
+            self._check(replies)
+        except _FAILURES as error:
+            raise self._failed(error, pending.since) from error
         return self._told(replies)
 
     def _probe(self) -> None:
         since = self._clock.monotonic()
         try:
-            with self._guard(since):
-                line = self._threads.send([self._probe_with], monotonic() + CONNECT)
-                if self._checked(self._threads.receive(line, 1, monotonic() + CONNECT / 10)):
-                    self.drop()
-        except DependencyError:
-            return  # the circuit knows
+            line = self._threads.send([self._probe_with], monotonic() + CONNECT)
+            self._check(self._threads.receive(line, 1, monotonic() + CONNECT / 10))
+        except _FAILURES as error:
+            self._failed(error, since)
 
     # Tasks.
 
@@ -117,50 +118,45 @@ class Node:
             if self.circuit.wants_probe():
                 here.spawn(self._aprobe(here))
             raise DependencyError(f"{self.what} is away")
-        with self._guard(self._clock.monotonic()):
-            pool = here.pool(self)
-            replies = await pool.call(commands, deadline)
-            if self._checked(replies):
-                self.drop()
+        since = self._clock.monotonic()
+        try:
+            replies = await here.pool(self).call(commands, deadline)
+            self._check(replies)
+        except _FAILURES as error:
+            raise self._failed(error, since) from error
         return self._told(replies)
 
     async def _aprobe(self, here: OnLoop) -> None:
+        since = self._clock.monotonic()
         try:
-            with self._guard(self._clock.monotonic()):
-                pool = here.pool(self)
-                if self._checked(await pool.call([self._probe_with], monotonic() + CONNECT)):
-                    self.drop()
-        except DependencyError:
-            return
+            self._check(await here.pool(self).call([self._probe_with], monotonic() + CONNECT))
+        except _FAILURES as error:
+            self._failed(error, since)
 
     # Outcomes.
 
-    @contextmanager
-    def _guard(self, since: float) -> Iterator[None]:
-        try:
-            yield
-        except Busy as error:
-            raise DependencyError(f"{self.what}: {error}") from None
-        except (RedisError, OSError) as error:
-            self.circuit.failed(error, since)
-            raise DependencyError(f"{self.what}: {type(error).__name__}: {error}") from error
+    def _failed(self, error: Exception, since: float) -> DependencyError:
+        if isinstance(error, Busy):
+            return DependencyError(f"{self.what}: {error}")
+        self.circuit.failed(error, since)
+        return DependencyError(f"{self.what}: {type(error).__name__}: {error}")
 
-    def _checked(self, replies: list[Any]) -> bool:
-        """Whether the server is the wrong one, and all of its connections shall go. Raises what is the server's trouble."""
+    def _check(self, replies: list[Any]) -> None:
+        """Raises what is the server's trouble, rather than that of one command."""
         for reply in replies:
-            if isinstance(reply, ReadOnlyError):
-                self.circuit.failed(reply, self._clock.monotonic())
-                return True
-            if isinstance(reply, _TROUBLE):
+            kind = type(reply)
+            if kind is bytes:
+                if reply.startswith(b"cluster_state:fail"):
+                    raise ClusterDownError("the cluster is down")
+            elif isinstance(reply, _TROUBLE):
+                if isinstance(reply, ReadOnlyError):
+                    self.drop()  # a primary no longer
                 raise reply
-            if isinstance(reply, bytes) and reply.startswith(b"cluster_state:fail"):
-                raise ClusterDownError("the cluster is down")
         self.circuit.succeeded()
-        return False
 
     def _told(self, replies: list[Any]) -> list[Any]:
         for reply in replies:
-            if isinstance(reply, ResponseError) and not isinstance(reply, _PASSED_ON):
+            if type(reply) is not bytes and isinstance(reply, ResponseError) and not isinstance(reply, _PASSED_ON):
                 raise DependencyError(f"{self.what}: {type(reply).__name__}: {reply}") from reply
         return replies
 

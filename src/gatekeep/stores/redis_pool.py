@@ -130,7 +130,7 @@ class ThreadPool:
         """Send commands; `receive` has to follow."""
         line = self.acquire(deadline)
         try:
-            line.send_packed_command(line.pack_commands(commands), check_health=False)
+            line.send_packed_command(_packed(line, commands), check_health=False)
         except BaseException:
             self.discard(line)
             raise
@@ -152,6 +152,10 @@ class ThreadPool:
             raise
         self.release(line)
         return found
+
+
+def _packed(line: Line | AsyncLine, commands: Commands) -> Any:
+    return line.pack_command(*commands[0]) if len(commands) == 1 else line.pack_commands(commands)
 
 
 def _as_theirs(error: Exception) -> Exception:
@@ -272,7 +276,7 @@ class LoopPool:
     async def _converse(self, line: AsyncLine, commands: Commands) -> list[Any]:
         found: list[Any] = []
         try:
-            await line.send_packed_command(line.pack_commands(commands), check_health=False)
+            await line.send_packed_command(_packed(line, commands), check_health=False)
             for _ in commands:
                 try:
                     found.append(await line.read_response())

@@ -95,6 +95,8 @@ def read(reply: bytes) -> Reply:
 
 def merged(demands: Sequence[Demand], parts: Sequence[tuple[Sequence[int], Reply]]) -> Taken:
     """One outcome of several replies; each comes with the indices of its demands."""
+    if len(parts) == 1:
+        return _whole(demands, parts[0][1])
     remaining, resets, ahead = ([0.0] * len(demands) for _ in range(3))
     refused, longest = None, 0.0
     for indices, reply in parts:
@@ -102,6 +104,15 @@ def merged(demands: Sequence[Demand], parts: Sequence[tuple[Sequence[int], Reply
             remaining[index], resets[index], ahead[index] = left, more, taken
         if reply.refused is not None and reply.retry_after > longest:
             refused, longest = indices[reply.refused], reply.retry_after
-    only_buckets = all(type(demand) is Bucket for demand in demands)
-    wished = any(type(demand) is Bucket and demand.wish for demand in demands)
-    return Taken(refused, tuple(remaining), longest, () if only_buckets else tuple(resets), tuple(ahead) if wished else ())
+    return _whole(demands, Reply(refused, longest, tuple(remaining), tuple(resets), tuple(ahead)))
+
+
+def _whole(demands: Sequence[Demand], reply: Reply) -> Taken:
+    only_buckets, wished = True, False
+    for demand in demands:
+        if type(demand) is not Bucket:
+            only_buckets = False
+        elif demand.wish:
+            wished = True
+    ahead = reply.ahead if wished else ()
+    return Taken(reply.refused, reply.remaining, reply.retry_after, () if only_buckets else reply.resets, ahead)

@@ -236,3 +236,12 @@ def test_never_more_than_the_limit_in_a_period(hours: list[int], limit: int) -> 
         if store.take_now([demand], clock.monotonic()).refused is None:
             granted[day] = granted.get(day, 0) + 1
     assert granted == {day: min(limit, count) for day, count in asked.items()}
+
+
+def test_off_cancels_its_own_kind(site):
+    client = site(
+        Quota("1/day", by="ip"), Throttle("2/day", by="ip"), routes=[Route("/free", Quota.off())], clock=FakeClock(wall=86400.0)
+    )
+    assert [client.get("/free").status for _ in range(3)] == [200, 200, 429]
+    assert client.get("/x", client="192.0.2.8").status == 200
+    assert client.get("/x", client="192.0.2.8").json()["code"] == "quota_exceeded"

@@ -104,6 +104,8 @@ def live(head: Answered, terms: Terms, seconds: float, now: float, wall: float, 
 
     `jitter`, between 0 and 1, spreads the early refreshes of entries that were made at the same time.
     """
+    if head.plain and not terms.http and not terms.early_refresh:
+        return _life((now, now + seconds, now + seconds, terms.stale_while_revalidate, terms.stale_if_error, False))
     control = head.control
     if terms.http:
         control = governing(head)

@@ -21,6 +21,8 @@ class Answered:
     """
 
     # Most answers say little: what is not said costs nothing.
+    plain = False
+    """Whether it says nothing to a cache but its type and length."""
     control: Directives = NOTHING
     targeted: Directives | None = None
     vary: tuple[str, ...] = ()
@@ -39,6 +41,7 @@ class Answered:
         fields = {field.lower(): value for field, value in pairs}
         if len(fields) == len(pairs) and form.telling.isdisjoint(fields):
             # What most answers come to: a type and a length, and what a cache has no business with.
+            self.plain = True
             self.pairs = pairs.copy()
             length = fields.get(form.content_length)
             kind = fields.get(form.content_type)

@@ -87,8 +87,11 @@ async def call_asgi(
     if b"host" not in names:
         pairs.insert(0, (b"host", b"testserver"))
     chunks = [body] if isinstance(body, bytes) else list(body)
-    if isinstance(body, bytes) and body and b"content-length" not in names:
-        pairs.append((b"content-length", b"%d" % len(body)))
+    if b"content-length" not in names and b"transfer-encoding" not in names:
+        if not isinstance(body, bytes):
+            pairs.append((b"transfer-encoding", b"chunked"))
+        elif body:
+            pairs.append((b"content-length", b"%d" % len(body)))
     scope: dict[str, Any] = {
         "type": "http",
         "asgi": {"version": "3.0", "spec_version": "2.4"},

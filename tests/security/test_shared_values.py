@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from hashlib import sha256
 from typing import Any
 
 import pytest
@@ -22,6 +23,7 @@ def test_claims_and_variables_are_read_only(site: Any, headers: dict[str, str]) 
         return 200, [], str([dict(each) for each in shared]).encode()
 
     specs = [Authorize(ApiKey({KEY: "acme"}))] if headers else []
+    claims = {"key_id": sha256(KEY.encode()).hexdigest()[:16]} if headers else {}
     for stages, variables in ((), {}), ((Stage("only", variables={"color": "blue"}),), {"color": "blue"}):
         client = site(*specs, view=view, stages=stages)
-        assert client.get("/", headers=headers).body == str([{}, variables]).encode()
+        assert client.get("/", headers=headers).body == str([claims, variables]).encode()

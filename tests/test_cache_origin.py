@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import http.client
 import threading
 from collections.abc import Iterator
@@ -9,9 +10,10 @@ from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from typing import Any
 
 import pytest
+import uvicorn
 
 from gatekeep.testing import Client
-from gatekeep.testing.cache_origin import make_app
+from gatekeep.testing.cache_origin import Forwarder, main, make_app
 from servers import free_port, serving
 
 
@@ -103,3 +105,42 @@ def test_an_origin_that_is_away_is_a_502(tmp_path: Any) -> None:
         for _ in range(2):
             answer = client.get("/a")
             assert (answer.status, answer.headers.get("cache-status")) == (502, "gatekeep; fwd=miss; detail=no-store")
+
+
+def test_what_it_is_told_on_the_command_line(origin: Any, monkeypatch: Any) -> None:
+    served: list[tuple[Any, dict[str, Any]]] = []
+    monkeypatch.setattr(uvicorn, "run", lambda app, **options: served.append((app, options)))
+    main([f"http://127.0.0.1:{origin.server_address[1]}/", "--port", "1234", "--ttl", "9", "--heuristic", "0.2"])
+    [(app, options)] = served
+    assert (options["host"], options["port"], options["date_header"]) == ("127.0.0.1", 1234, False)
+    with Client(app) as client:
+        assert client.get("/a").body == b"run 1"
+        assert "hit" in client.get("/a").headers.get("cache-status")
+        assert (
+            client.get("/a", headers={"cache-control": "no-cache"})
+            .headers.get("cache-status")
+            .startswith("gatekeep; fwd=request")
+        )
+
+
+def test_it_lives_as_long_as_its_server(origin: Any) -> None:
+    async def live() -> list[str]:
+        inbox = [{"type": "lifespan.startup"}, {"type": "lifespan.shutdown"}]
+        said: list[str] = []
+
+        async def receive() -> Any:
+            return inbox.pop(0)
+
+        async def send(message: Any) -> None:
+            said.append(message["type"])
+
+        await Forwarder(f"http://127.0.0.1:{origin.server_address[1]}")({"type": "lifespan"}, receive, send)
+        return said
+
+    assert asyncio.run(live()) == ["lifespan.startup.complete", "lifespan.shutdown.complete"]
+
+
+def test_a_body_in_pieces_is_passed_on(origin: Any) -> None:
+    with Client(make_app(f"http://127.0.0.1:{origin.server_address[1]}")) as client:
+        assert client.post("/a", body=[b"one, ", b"two"]).status == 200
+    assert origin.runs[-1][3] == b"one, two"

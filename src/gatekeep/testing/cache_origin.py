@@ -52,9 +52,13 @@ class Forwarder:
             await self._live(receive, send)
             return
         request = self._request(scope, await _body(receive))
-        client = self._client
-        if client is None:  # a server without lifespan
-            client = self._client = self._make_client()
+        if self._client is not None:
+            await self._pass_on(self._client, request, send)
+        else:  # a server without lifespan
+            async with self._make_client() as client:
+                await self._pass_on(client, request, send)
+
+    async def _pass_on(self, client: httpx2.AsyncClient, request: httpx2.Request, send: Send) -> None:
         try:
             response = await client.send(request, stream=True)
         except httpx2.HTTPError as error:

@@ -7,11 +7,12 @@ import contextvars
 import functools
 import os
 import threading
+import time
 from contextlib import contextmanager
 
 import pytest
 
-from gatekeep.effects import Io, SingleFlight, arun, blocking, either, is_flow, lift, run
+from gatekeep.effects import Io, SingleFlight, arun, blocking, either, in_thread, is_flow, lift, run
 from gatekeep.errors import ConfigurationError, DependencyError, Origin
 
 
@@ -415,3 +416,24 @@ def test_after_a_fork_the_child_has_a_pool_and_flights_of_its_own():
     assert in_child(work) == 0
     gate.set()
     thread.join(10)
+
+
+# In a thread.
+
+
+def test_nobody_waits_for_what_runs_in_a_thread(caplog):
+    names, over = [], threading.Event()
+
+    def fail():
+        names.append(threading.current_thread().name)
+        raise ValueError("in vain")
+
+    in_thread(fail)
+    in_thread(over.set)
+    assert over.wait(10)
+    in_thread(lambda: names.append("again"))
+    deadline = time.monotonic() + 10
+    while len(names) < 2 and time.monotonic() < deadline:
+        time.sleep(0.01)
+    assert names[0].startswith("gatekeep-blocking")
+    assert "failed in a thread" in caplog.text

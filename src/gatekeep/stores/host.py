@@ -169,7 +169,7 @@ class HostStore:
                     raise
                 rows.end("COMMIT")
         except (sqlite3.Error, OSError) as error:
-            if getattr(error, "sqlite_errorcode", 0) in (sqlite3.SQLITE_BUSY, sqlite3.SQLITE_LOCKED):
+            if _code(error) in (sqlite3.SQLITE_BUSY, sqlite3.SQLITE_LOCKED):
                 return None
             self._failed(error, since)
             raise DependencyError(f"{self._circuit.what}: {type(error).__name__}: {error}") from error
@@ -181,7 +181,7 @@ class HostStore:
             if self._rows is not None:
                 self._rows.close()
                 self._rows = None
-            if getattr(error, "sqlite_errorcode", 0) in _RUINED:
+            if _code(error) in _RUINED:
                 _log.error("%s is ruined (%s); beginning a new one", self._circuit.what, error)
                 for end in ("", "-wal", "-shm"):
                     Path(f"{self.path}{end}").unlink(missing_ok=True)
@@ -214,7 +214,7 @@ class _Rows:
         self._looked = clock.monotonic()
         try:
             os.chmod(path, 0o600)
-            self._db.execute("PRAGMA busy_timeout = 1000")  # opening may take a moment
+            self._db.execute("PRAGMA busy_timeout = 10")  # others may be opening it, too
             self._db.execute("PRAGMA journal_mode = WAL")
             self._db.execute("PRAGMA synchronous = OFF")  # a process that dies loses nothing; a host that dies may
             self._db.execute("CREATE TABLE IF NOT EXISTS limits (key BLOB PRIMARY KEY, until REAL, state TEXT) WITHOUT ROWID")
@@ -261,7 +261,7 @@ class _Rows:
         try:
             self._db.execute("BEGIN IMMEDIATE")
         except sqlite3.OperationalError as error:
-            if error.sqlite_errorcode == sqlite3.SQLITE_BUSY:
+            if _code(error) == sqlite3.SQLITE_BUSY:
                 return False
             raise
         return True
@@ -303,6 +303,11 @@ class _Rows:
 
     def close(self) -> None:
         self._db.close()
+
+
+def _code(error: Exception) -> int:
+    """SQLite's primary result code; the rest of the number says more than is asked here."""
+    return getattr(error, "sqlite_errorcode", 0) & 0xFF
 
 
 def _boot_id() -> str:

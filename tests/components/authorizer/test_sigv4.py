@@ -74,7 +74,8 @@ def signed_site(site):
     return make
 
 
-# The test suite of AWS: requests as they stand on the wire, in no spelling that a client of ours would choose.
+# The test suite of AWS (github.com/awslabs/aws-c-auth): what is sent, and its signature. Requests as they stand on the wire,
+# some in a spelling that no client would choose.
 
 
 def send_case(case, protocol, wrapped):

@@ -7,10 +7,7 @@ import re
 from .dates import read_date
 from .policy import Header
 
-__all__ = ["CONDITIONS", "matches", "not_modified", "range_holds"]
-
-CONDITIONS = ("if-none-match", "if-modified-since")
-"""The fields by which a client says what it has already; a cache may answer them (RFC 9111 §4.3.2)."""
+__all__ = ["matches", "not_modified", "range_holds"]
 
 _ENTITY_TAG = re.compile(r'(?:W/)?("[^"]*")')
 

@@ -232,7 +232,7 @@ class WayIn:
         if outcome == "landed":
             found = route.find(exchange.request, errand.key, landed=True)
             now = route.clock.monotonic()
-            if isinstance(found, Entry) and (now < found.expires or found is not entry):
+            if isinstance(found, Entry) and (now < found.expires or (found is not entry and not route.http)):
                 return self._use(errand, found, now, decision.forward)
             again = True  # another variant, or purged by now: there is a flight for that, too
         elif outcome != "declined":

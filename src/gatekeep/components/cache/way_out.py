@@ -10,7 +10,7 @@ from ...message import Field, Response
 from .conditions import not_modified
 from .entry import Entry
 from .form import Pair
-from .freshness import lifetime, live
+from .freshness import Life, lifetime, live
 from .head import Answered
 from .invalidation import invalidate
 from .pending import Case, Pending
@@ -58,6 +58,8 @@ class WayOut:
         if refused is None:
             jitter = route.jitter() if terms.early_refresh else 0.0
             life = live(head, terms, seconds or 0.0, now, wall, now - exchange.monotonic, jitter)
+            if terms.http:
+                self._share(pending, life, now)
             response.attach(Recorder(route, exchange, head, pending, life))
             self._tell(response, route.stored[pending.forward])
         else:
@@ -71,6 +73,11 @@ class WayOut:
         if case is not None and case.asked is not None and response.status == 200:
             self._narrow(response, head, case.asked)
         return None
+
+    def _share(self, pending: Pending, life: Life, now: float) -> None:
+        """An answer that may not be reused unasked is for nobody who waits for it (RFC 9111 §4)."""
+        if life.expires <= now and pending.flight is not None:
+            pending.flight.decline()
 
     def _tell(self, response: Response, status: Field) -> None:
         response.headers.append(status)
@@ -131,6 +138,8 @@ class WayOut:
         fresh = Entry(form, merged.pairs, entry.body, entry.status, entry.etag, merged.modified, tags, pending.epoch, *life)
         fresh.identify(route.etag)
         flight = pending.flight
+        if terms.http:
+            self._share(pending, life, now)
         if refused is None:
             vary = merged.vary
             route.storage.put(pending.key, vary, exchange.request.header, fresh, flight)

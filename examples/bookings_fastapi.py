@@ -37,4 +37,4 @@ async def read_booking(number: str) -> Response:
     return JSONResponse(booking)
 
 
-Gateway(Validate(openapi=DOCUMENT, unknown_query="refuse")).init_app(app)
+Gateway(Validate(openapi=DOCUMENT, unknown_query="refuse", answers="report")).init_app(app)

@@ -36,4 +36,4 @@ def read_booking(number: str):
     return booking
 
 
-Gateway(Validate(openapi=DOCUMENT, unknown_query="refuse")).init_app(app)
+Gateway(Validate(openapi=DOCUMENT, unknown_query="refuse", answers="report")).init_app(app)

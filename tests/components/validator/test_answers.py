@@ -125,6 +125,11 @@ def test_a_document(ask):
     assert ask(spec, {}, method="DELETE").status == 200
 
 
+def test_a_document_says_nothing_of_answers_unless_it_is_asked(ask):
+    assert ask(Validate(openapi=DOCUMENT), {"id": "x"}).status == 200
+    assert ask(Validate(openapi=DOCUMENT, answers="report"), {"id": "x"}).status == 200
+
+
 def test_answers_of_version_2(ask):
     responses = {"200": {"schema": {"$ref": "#/definitions/Order"}}, "404": 5}
     doc = {"swagger": "2.0", "paths": {"/orders": {"get": {"responses": responses}}}, "definitions": {"Order": ORDER}}

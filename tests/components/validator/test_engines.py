@@ -100,7 +100,7 @@ def _documents(draw):
     return draft, draw(st.recursive(_schemas(st.just({}), draft), lambda inner: _schemas(inner, draft), max_leaves=4))
 
 
-@settings(max_examples=150, deadline=None)
+@settings(max_examples=100, deadline=None)
 @given(_documents(), st.lists(_instances, min_size=1, max_size=5), st.booleans())
 def test_both_engines_give_the_same_verdict(document, instances, formats):
     draft, document = document
@@ -134,7 +134,7 @@ def answers():
     return ask
 
 
-@settings(max_examples=40, deadline=None)
+@settings(max_examples=25, deadline=None)
 @given(_documents().filter(lambda pair: pair[0] == "2020-12"), st.lists(_instances, min_size=1, max_size=5), st.booleans())
 def test_answers_are_equal_byte_for_byte(answers, document, instances, formats):
     bodies = [json.dumps(instance, ensure_ascii=False).encode() for instance in instances]

@@ -325,7 +325,7 @@ def test_which_schemas_the_fast_engine_judges(monkeypatch):
     assert not is_fast({"minimum": 2**53 + 1})
     assert not is_fast({"maximum": 10**400})
     assert not is_fast({"pattern": "^[]$"})
-    assert not is_fast({"pattern": r"\p{L}{9999}"})
+    assert not is_fast({"pattern": r"\p{L}{2500}"})
     assert not is_fast({"patternProperties": {"^(?=a)": {}}})
     assert not is_fast({"patternProperties": {"a": {}, "(?:a)": {}}})
     assert not is_fast({"unevaluatedItems": False})
@@ -391,7 +391,7 @@ def _cases(draw, depth=3):
     return schema, valid, {**valid, names[index]: inner[index][2]}, [names[index], *inner[index][3]]
 
 
-@settings(max_examples=200, deadline=None)
+@settings(max_examples=100, deadline=None)
 @given(_cases())
 def test_a_mutation_is_found_where_it_is(case):
     document, valid, broken, place = case

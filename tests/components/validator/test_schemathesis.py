@@ -48,7 +48,7 @@ def test_no_crash_no_undocumented_status_and_the_same_from_both(documents, label
     ]
     statuses = Counter()
 
-    @settings(max_examples=50, deadline=None, database=None, suppress_health_check=list(HealthCheck))
+    @settings(max_examples=30, deadline=None, database=None, suppress_health_check=list(HealthCheck))
     @given(fastapi.as_strategy(generation_mode=mode))
     def check(case):
         answer = case.call()

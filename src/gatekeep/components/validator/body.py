@@ -6,7 +6,6 @@ import re
 from collections.abc import Collection, Mapping
 from typing import Any
 
-from ...effects import Flow
 from ...errors import PayloadTooLarge, UnsupportedMediaType
 from ...exchange import Exchange
 from ...message import Request
@@ -51,16 +50,18 @@ class BodyCheck:
         self._max_ratio = max_ratio
         self._max_size = bounds.size
 
-    def receive(self, exchange: Exchange, limit: int) -> Flow[None]:
-        """Read the body: no more than `limit` bytes, nor than its type may have. Raises UnsupportedMediaType, PayloadTooLarge."""
-        request = exchange.request
+    def admit(self, request: Request, limit: int) -> int:
+        """How many bytes of it may be read, `limit` at most, by what its head says; before one is.
+
+        Raises UnsupportedMediaType.
+        """
         length = request.header("content-length")
-        if length != "0" and (length is not None or request.header("transfer-encoding") is not None):
-            # By what the head says, before a byte is read; a body that nothing announced is looked at when it is there.
-            if self._reader(request).parses:
-                limit = min(limit, self._max_size)
+        if length == "0" or (length is None and request.header("transfer-encoding") is None):
+            return limit  # none, or one that nothing announced: it is looked at when it is there
+        reader = self._by_header.get(request.header("content-type") or "") or self._reader(request)
+        if request.header("content-encoding") is not None:
             self._encoding(request)
-        yield from request.read(limit)
+        return min(limit, self._max_size) if reader.parses else limit
 
     def check(self, exchange: Exchange, found: list[Violation], limit: int) -> Any:
         """The value of the body, or NO_BODY; what is wrong is added to `found`. Raises UnsupportedMediaType, PayloadTooLarge.

@@ -93,7 +93,8 @@ def _check(rules: Rules, guard: Callable[[Exchange], None], max_body: int, *, wi
 
     def receive(exchange: Exchange, found: list[Violation], valid: dict[str, Any]) -> Flow[Response | None]:
         assert body is not None
-        yield from body.receive(exchange, max_body)
+        request = exchange.request
+        yield request.read(body.admit(request, max_body))
         value = body.check(exchange, found, max_body)
         if value is not NO_BODY:
             valid["body"] = value
@@ -141,6 +142,8 @@ class AnswerValidator(Component):
         by_method: Mapping[str, AnswerCheck] | None = None
         common: AnswerCheck | None = None
         if spec.openapi:
+            if spec.answers is None:
+                return None
             operations = spec.operations(plan)
             by_method = {method: rules.answers for method, rules in operations.items() if rules.answers is not None}
         elif not spec.aws:

@@ -116,9 +116,11 @@ _CASED: Final = ("Lu", "Ll", "Lt")
 @functools.cache
 def _by_category() -> dict[str, list[tuple[int, int]]]:
     found: dict[str, list[tuple[int, int]]] = {}
-    for category, run in groupby(range(_LAST + 1), lambda code: unicodedata.category(chr(code))):
-        codes = list(run)
-        found.setdefault(category, []).append((codes[0], codes[-1]))
+    start = 0
+    for category, run in groupby(map(unicodedata.category, map(chr, range(_LAST + 1)))):
+        end = start + len(list(run))
+        found.setdefault(category, []).append((start, end - 1))
+        start = end
     return found
 
 

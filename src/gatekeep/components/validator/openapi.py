@@ -105,6 +105,8 @@ class OpenApi:
         meaning = "3.1" if self.version == "3.2" else self.version
         self.requests = Tree(root, base, files, meaning, REQUEST)
         self.answers = Tree(root, base, files, meaning, ANSWER)
+        self.made: dict[Any, Any] = {}
+        """What operations have come to, for specs to keep."""
         self.root = self.requests.root()
         self._prefixes = ["", *_bases(root)]
         self._paths: dict[str, dict[str, Operation]] = {}

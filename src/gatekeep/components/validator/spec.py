@@ -16,7 +16,7 @@ from .aws import AwsRules
 from .documents import SchemaMistake
 from .encodings import ENCODINGS, is_available
 from .media import Bounds
-from .openapi import OpenApi
+from .openapi import OpenApi, Operation
 from .operations import rules_of
 from .rules import Making, Rules, rules
 from .schema import DRAFTS, Source
@@ -29,7 +29,6 @@ _DEEPEST = 128
 MAX_BODY = 1024 * 1024
 MAX_VALUES = 20_000
 _CHOICES: Mapping[str, tuple[str, ...]] = {
-    "answers": ("report", "refuse"),
     "security": ("gateway", "app"),
     "unknown_query": ("pass", "refuse"),
 }
@@ -58,7 +57,7 @@ class Validate(Spec):
     schemas: Mapping[str, Any] = field(default_factory=dict)
     formats: bool | None = None
     unknown_query: Literal["pass", "refuse"] = "pass"
-    answers: Literal["report", "refuse"] = "report"
+    answers: Literal["report", "refuse"] | None = None
     security: Literal["gateway", "app"] = "gateway"
     secrets: Collection[str] = ()
     encodings: Sequence[str] = ("gzip", "deflate")
@@ -91,6 +90,8 @@ class Validate(Spec):
         for name, allowed in _CHOICES.items():
             if getattr(self, name) not in allowed:
                 raise self.mistake(f"{name}={getattr(self, name)!r} is none of {', '.join(allowed)}")
+        if self.answers not in (None, "report", "refuse"):
+            raise self.mistake(f"answers={self.answers!r} is none of report, refuse")
         for name in ("content_types", "encodings", "secrets"):
             if isinstance(getattr(self, name), str):
                 raise self.mistake(f"{name} is a string", fix=f"{name}=[{getattr(self, name)!r}]")
@@ -142,13 +143,20 @@ class Validate(Spec):
         for method, operation in document.operations(template).items():
             if plan.methods is None or method in plan.methods or (method == "GET" and "HEAD" in plan.methods):
                 self._check_security(plan, document, operation.method, document.security(operation))
-                try:
-                    found[method] = rules_of(document, operation, template, self._making(formats=True))
-                except SchemaMistake as error:
-                    raise self.mistake(f"openapi: {error}") from None
+                found[method] = self._of_operation(document, operation, template)
         if "GET" in found and "HEAD" not in found:
             found["HEAD"] = found["GET"]._replace(body=None)
         return found
+
+    def _of_operation(self, document: OpenApi, operation: Operation, template: str) -> Rules:
+        key = (id(self), operation.method, operation.template, template)
+        known = document.made.get(key)
+        if known is None:
+            try:
+                known = document.made[key] = rules_of(document, operation, template, self._making(formats=True))
+            except SchemaMistake as error:
+                raise self.mistake(f"openapi: {error}") from None
+        return known
 
     def _check_security(
         self, plan: Plan, document: OpenApi, method: str, alternatives: Sequence[Mapping[str, Sequence[str]]]
@@ -195,7 +203,7 @@ class Validate(Spec):
             self.encodings,
             self.max_ratio,
             self.unknown_query == "refuse",
-            answers=self.openapi not in (None, False),
+            answers=self.answers is not None,
         )
 
 

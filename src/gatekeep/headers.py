@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 from collections.abc import Iterable, Iterator
 from functools import lru_cache
+from operator import itemgetter
 from typing import Any
 
 __all__ = ["Field", "Headers", "Patch", "RawHeaders"]
@@ -42,6 +43,14 @@ class Field:
     def __init__(self, name: str, value: str) -> None:
         self.text = Headers()._checked(name, value)
         self.raw = (_raw_name(name), value.encode("latin-1"))
+
+
+_name_of = itemgetter(0)
+
+
+def _names_in(pairs: RawPairs) -> bytes:
+    """All names in one, lower case: what is not in there is no name of theirs. One look costs less than one at each."""
+    return b"\n".join(map(_name_of, pairs)).lower()
 
 
 class Patch:
@@ -245,9 +254,9 @@ class RawHeaders(Headers):
         self._pairs.append(field.raw)
 
     def patch(self, patch: Patch) -> None:
-        lengths = patch.lengths
-        for name, _ in self._pairs:
-            if len(name) in lengths and name.lower().replace(b"_", b"-") in patch.raw_names:
+        names = _names_in(self._pairs).replace(b"_", b"-")
+        for name in patch.raw_names:
+            if name in names:
                 self._pairs = [pair for pair in self._pairs if self._plain(pair[0]) not in patch.raw_names]
                 break
         self._pairs += patch.raw
@@ -257,11 +266,8 @@ class RawHeaders(Headers):
 
     def stamp(self, name: str, value: str) -> None:
         wanted = _raw_name(name)
-        length = len(wanted)
-        for key, _ in self._pairs:
-            if len(key) == length and key.lower() == wanted:
-                self.remove(name)
-                break
+        if wanted in _names_in(self._pairs):
+            self.remove(name)
         self._pairs.append((wanted, value.encode("latin-1")))
 
     def remove_alike(self, name: str) -> None:

@@ -7,11 +7,11 @@ so that a decision from memory costs no generator and, under ASGI, no coroutine.
 from __future__ import annotations
 
 import logging
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from types import GeneratorType
 from typing import TYPE_CHECKING, Any, NamedTuple, cast
 
-from .component import Component, FinishHook, Hooks, Need, RequestHook, ResponseHook
+from .component import Component, Hooks, Need, RequestHook, ResponseHook
 from .effects import Flow
 from .errors import Denied, DependencyError, GatekeepError, InternalError, Unavailable
 from .message import Answer, Decision, Forwarded, HookResult, Request, Response
@@ -55,10 +55,18 @@ class Frame(NamedTuple):
 
 
 class _Step(NamedTuple):
+    """Where a request hook stands, whose it is, and whether its refusals are only reported."""
+
     position: int
-    hook: RequestHook
     name: str
     report: bool
+
+
+class Steps(NamedTuple):
+    """Request hooks in order, and the step of each. A hook stands here once."""
+
+    hooks: tuple[RequestHook, ...]
+    steps: tuple[_Step, ...]
 
 
 Render = Callable[["Exchange", Denied], Response]
@@ -70,6 +78,7 @@ class Pipeline:
 
     __slots__ = (
         "_bound",
+        "_endings",
         "_finish",
         "_positions",
         "_render",
@@ -118,18 +127,17 @@ class Pipeline:
         self._render = render
         self._reroute = reroute
         self._positions = {bound_.component: position for position, bound_ in enumerate(bound)}
-        self._request = tuple(_steps(bound))
-        self._response: tuple[tuple[int, ResponseHook], ...] = tuple(
-            (position, hooks.on_response)
-            for position, (_, hooks) in reversed(list(enumerate(bound)))
-            if hooks.on_response is not None
+        self._request = _steps(bound)
+        inside_out = list(reversed(list(enumerate(bound))))
+        self._response = tuple(
+            (position, hooks.on_response) for position, (_, hooks) in inside_out if hooks.on_response is not None
         )
-        self._unwind = tuple(tuple(step for step in self._response if step[0] < position) for position in range(self.depth + 1))
-        self._finish: tuple[tuple[int, FinishHook], ...] = tuple(
-            (position, hooks.on_finish)
-            for position, (_, hooks) in reversed(list(enumerate(bound)))
-            if hooks.on_finish is not None
-        )
+        self._finish = tuple((position, hooks.on_finish) for position, (_, hooks) in inside_out if hooks.on_finish is not None)
+        places = range(self.depth + 1)
+        self._unwind = tuple(tuple(hook for position, hook in self._response if position < place) for place in places)
+        """The response hooks of a request that came so deep."""
+        self._endings = tuple(tuple(hook for position, hook in self._finish if position <= place) for place in places)
+        """Its finish hooks."""
         self.needs: tuple[Need, ...] = tuple(
             hooks.needs_response_body for _, hooks in bound if hooks.needs_response_body is not None
         )
@@ -138,29 +146,33 @@ class Pipeline:
 
     # Phase one.
 
-    def before(self, exchange: Exchange, steps: tuple[_Step, ...] | None = None) -> Answer | Flow[Answer]:
+    def before(self, exchange: Exchange, steps: Steps | None = None) -> Answer | Flow[Answer]:
         """Run the request phase. None: the app may be called. A Response: the answer, not yet unwound. A flow: drive it."""
-        if steps is None:
-            steps = self._request
-        for index, (position, hook, name, report) in enumerate(steps):
-            try:
+        hooks, places = self._request if steps is None else steps
+        answer: Any = None
+        try:
+            for hook in hooks:
                 answer = hook(exchange)
-            except Exception as error:
-                answer = self._refuse(exchange, error, name, report)
-            except BaseException:
-                exchange.reached = position
-                raise
-            if answer is not None:
-                if type(answer) is GeneratorType:
-                    return self._wait(exchange, answer, steps[index:])
-                if isinstance(answer, Denied):
-                    answer = self._refuse(exchange, answer, name, report)
-                    if answer is None:
-                        continue
-                exchange.reached = position
-                return answer  # type: ignore[return-value]
-        exchange.reached = self.depth
-        return None if exchange.forwarded is None else self._onward(exchange, exchange.forwarded)
+                if answer is not None:
+                    break
+            else:
+                exchange.reached = self.depth
+                return None if exchange.forwarded is None else self._onward(exchange, exchange.forwarded)
+        except Exception as error:
+            answer = error
+        except BaseException:
+            exchange.reached = places[hooks.index(hook)].position
+            raise
+        at = hooks.index(hook)
+        if type(answer) is GeneratorType:
+            return self._wait(exchange, answer, places[at], Steps(hooks[at + 1 :], places[at + 1 :]))
+        position, name, report = places[at]
+        if isinstance(answer, Exception):
+            answer = self._refuse(exchange, answer, name, report)
+            if answer is None:
+                return self.before(exchange, Steps(hooks[at + 1 :], places[at + 1 :]))
+        exchange.reached = position
+        return answer  # type: ignore[no-any-return]
 
     def _onward(self, exchange: Exchange, forwarded: Forwarded) -> Answer | Flow[Answer]:
         # The request was changed: a new path or method is looked up again, anything else is made what the app will see.
@@ -172,23 +184,24 @@ class Pipeline:
             return self._refuse(exchange, error, "forward", report=False)
         return None
 
-    def _wait(self, exchange: Exchange, flow: Flow[Decision], steps: tuple[_Step, ...]) -> Flow[Answer]:
+    def _wait(self, exchange: Exchange, flow: Flow[Decision], step: _Step, rest: Steps) -> Flow[Answer]:
         # Go on from a hook that has to wait; what follows may again be plain or wait.
-        position, _, name, report = steps[0]
+        position, name, report = step
         exchange.reached = position  # should it be cancelled there
+        answer: Any
         try:
             answer = yield from flow
         except Exception as error:
-            answer = self._refuse(exchange, error, name, report)
-        if isinstance(answer, Denied):
+            answer = error
+        if isinstance(answer, Exception):
             answer = self._refuse(exchange, answer, name, report)
         if answer is not None:
             exchange.reached = position
-            return answer
-        rest = self.before(exchange, steps[1:])
-        if type(rest) is GeneratorType:
-            rest = yield from rest
-        return cast("Response | None", rest)
+            return answer  # type: ignore[no-any-return]
+        found = self.before(exchange, rest)
+        if type(found) is GeneratorType:
+            found = yield from found
+        return cast("Response | None", found)
 
     def _refuse(self, exchange: Exchange, error: Exception, name: str, report: bool) -> Response | None:
         denied = error if isinstance(error, Denied) else as_denied(error, name)
@@ -221,41 +234,37 @@ class Pipeline:
             self._fail(exchange, error)
             return False
 
-    def after(
-        self, exchange: Exchange, outermost: int = 0, steps: tuple[tuple[int, ResponseHook], ...] | None = None
-    ) -> Flow[None] | None:
+    def after(self, exchange: Exchange, outermost: int = 0, hooks: Iterator[ResponseHook] | None = None) -> Flow[None] | None:
         """Run the response phase over `exchange.response` for what stands outside the place that answered.
 
         A hook that fails is answered by an error, which goes on through what stands outside of it.
         """
-        if steps is None:
-            steps = self._unwind[exchange.reached]
         outer = exchange.outer
         innermost = outer is not None and not outer.inner  # `outermost` is a place in the outer pipeline
-        for index, (position, hook) in enumerate(steps):
-            if position < outermost and not innermost:
-                break
+        if hooks is None:
+            hooks = iter(self._unwind[exchange.reached])
+            if outermost and not innermost:
+                hooks = iter([hook for position, hook in self._response if outermost <= position < exchange.reached])
+        for hook in hooks:
             try:
                 flow = hook(exchange)
             except Exception as error:
                 self._fail(exchange, error)
             else:
                 if flow is not None:
-                    return self._after_waiting(exchange, flow, steps[index + 1 :], outermost)
+                    return self._after_waiting(exchange, flow, hooks, outermost)
         if outer is not None and innermost:
             exchange.outer = Frame.of(exchange, inner=True)
             outer.resume(exchange)
             return outer.pipeline.after(exchange, outermost)
         return None
 
-    def _after_waiting(
-        self, exchange: Exchange, flow: Flow[None], steps: tuple[tuple[int, ResponseHook], ...], outermost: int
-    ) -> Flow[None]:
+    def _after_waiting(self, exchange: Exchange, flow: Flow[None], hooks: Iterator[ResponseHook], outermost: int) -> Flow[None]:
         try:
             yield from flow
         except Exception as error:
             self._fail(exchange, error)
-        rest = self.after(exchange, outermost, steps)
+        rest = self.after(exchange, outermost, hooks)
         if rest is not None:
             yield from rest
 
@@ -293,18 +302,22 @@ class Pipeline:
             outer.resume(exchange)
             outer.pipeline.finish(exchange, outermost)
             return
-        for position, hook in self._finish:
-            if outermost <= position <= exchange.reached:
-                try:
-                    hook(exchange)
-                except Exception:
-                    _log.exception("on_finish failed")
+        hooks = self._endings[exchange.reached]
+        if outermost:
+            hooks = tuple(hook for position, hook in self._finish if outermost <= position <= exchange.reached)
+        for hook in hooks:
+            try:
+                hook(exchange)
+            except Exception:
+                _log.exception("on_finish failed")
 
     # Variants.
 
-    def inside(self, position: int) -> tuple[_Step, ...]:
+    def inside(self, position: int) -> Steps:
         """The request phase of what stands inside a place."""
-        return tuple(step for step in self._request if step.position > position)
+        first = sum(step.position <= position for step in self._request.steps)
+        hooks, steps = self._request
+        return Steps(hooks[first:], steps[first:])
 
     def as_target(self) -> Pipeline:
         """What a request passes here whose path was rewritten to this route: without what must not run twice."""
@@ -325,17 +338,18 @@ class Pipeline:
         return self._positions[component]  # type: ignore[index]
 
 
-def _steps(bound: Sequence[Bound]) -> list[_Step]:
+def _steps(bound: Sequence[Bound]) -> Steps:
+    hooks: list[RequestHook] = []
     steps: list[_Step] = []
-    reading = False
-    for position, (component, hooks) in enumerate(bound):
-        if hooks.needs_request_body and not reading:
+    for position, (component, own) in enumerate(bound):
+        if own.needs_request_body and _read_body not in hooks:
             # The body is read on first demand, right before the first hook that needs it.
-            reading = True
-            steps.append(_Step(position, _read_body, component.name, False))
-        if hooks.on_request is not None:
-            steps.append(_Step(position, hooks.on_request, component.name, hooks.report))
-    return steps
+            hooks.append(_read_body)
+            steps.append(_Step(position, component.name, False))
+        if own.on_request is not None:
+            hooks.append(own.on_request)
+            steps.append(_Step(position, component.name, own.report))
+    return Steps(tuple(hooks), tuple(steps))
 
 
 def _read_body(exchange: Exchange) -> HookResult:

@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable
+from operator import itemgetter
 from typing import Any
 
 from ...effects import Protocol
 
 __all__ = ["glance"]
+
+_name = itemgetter(0)
 
 _UNPREFIXED = {"content-length": "CONTENT_LENGTH", "content-type": "CONTENT_TYPE"}
 
@@ -17,12 +20,6 @@ def glance(names: Iterable[str], protocol: Protocol) -> Callable[[Any], bool]:
     if protocol == "asgi":
         raw = frozenset(name.encode("latin-1") for name in names)
 
-        def carries(scope: Any) -> bool:
-            for name, _ in scope["headers"]:  # noqa: SIM110  a generator would cost more than the loop
-                if name in raw:
-                    return True
-            return False
-
-        return carries
+        return lambda scope: not raw.isdisjoint(map(_name, scope["headers"]))
     keys = frozenset(_UNPREFIXED.get(name) or f"HTTP_{name.upper().replace('-', '_')}" for name in names)
     return lambda environ: not environ.keys().isdisjoint(keys)

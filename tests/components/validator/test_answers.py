@@ -9,6 +9,7 @@ import pytest
 from gatekeep.clock import SYSTEM_CLOCK
 from gatekeep.components.transformer import Transform, map_body
 from gatekeep.components.validator import Validate
+from gatekeep.exchange import current
 from gatekeep.routing import Route
 from gatekeep.stores import open_store
 
@@ -77,6 +78,17 @@ def test_reported(ask, caplog):
     assert answer.json() == {"id": "secret"}
     assert "/orders answers with 200 what is not declared: /id must be of type integer" in caplog.text
     assert "secret" not in caplog.text
+
+
+def test_what_is_reported_is_counted(site):
+    seen = []
+
+    def view(request):
+        seen.append(current())
+        return 200, [("content-type", "application/json"), ("content-length", "2")], b"{}"
+
+    site(Validate(response=ORDER), view=view, store=STORE).get("/")
+    assert ("answer_validator", "report:invalid_answer") in seen[0].decisions
 
 
 def test_report_mode_reports(ask, caplog):

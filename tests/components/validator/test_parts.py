@@ -218,6 +218,20 @@ def test_cookies(send):
     assert send(spec, method="GET", headers={}) == [("/n", "required")]
 
 
+def test_a_cookie_that_is_sent_twice(send):
+    spec = Validate(cookies={"n": {"type": "integer"}})
+    assert send(spec, headers={"cookie": "n=5; n=6; m=1; m=2"}, method="GET") == [("/n", "type")]
+
+
+def test_a_content_type_that_is_sent_twice():
+    async def never(scope, receive, send):
+        raise AssertionError
+
+    fields = [("content-type", "application/json; a=b"), ("content-type", "text/plain")]
+    with Client(Gateway(Validate(body=True), store=STORE).wrap(never)) as client:
+        assert client.post("/", headers=fields, body=b"1").status == 415
+
+
 def test_credentials_are_not_repeated(send):
     spec = Validate(headers={"Authorization": {"maxLength": 3}, "X-Other": {"maxLength": 3}}, secrets=["x-other"])
     assert send(spec, headers={"authorization": "secret", "x-other": "secret"}, method="GET") == [

@@ -97,6 +97,8 @@ class BodyCheck:
         content_type = request.header("content-type") or ""
         reader = self._by_header.get(content_type)
         if reader is None:
+            if len(request.header_lines("content-type")) > 1:
+                raise UnsupportedMediaType("There is more than one Content-Type.")
             media_type = request.content_type
             reader = self._readers.get(media_type)
             if reader is None:

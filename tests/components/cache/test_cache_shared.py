@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import random
 import subprocess
 import sys
 import time
@@ -122,6 +123,17 @@ def test_a_large_body_comes_compressed_and_whole(fleet, valkey, secrets):
     assert other.get().body == body
     with valkey.client() as client:
         assert sum(client.strlen(name) for name in client.keys("*") if client.type(name) == b"string") < 20_000
+
+
+def test_an_entry_too_large_for_the_time_budget_stays_in_its_process(fleet):
+    one, other = fleet(2, Cache(ttl=60, max_entry=8_000_000))
+    noise = random.Random(1).randbytes(3_000_000)
+    for process in (one, other):
+        process.answer = (200, [], noise)
+    assert one.get().body == noise
+    assert one.get().headers.get("cache-status").startswith("gatekeep; hit")
+    assert other.get().body == noise
+    assert other.runs == 1, "the lease says at once that there is nothing to wait for"
 
 
 def test_an_encrypted_store_shows_neither_answers_nor_tags_nor_paths(fleet, valkey):

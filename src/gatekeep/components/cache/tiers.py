@@ -48,6 +48,8 @@ _SIGNPOST = 3600.0
 """Seconds that a signpost lives at least: it leads to variants that may live longer than the newest."""
 _SMALL = 65_536
 """Bytes of a blob that are packed and unpacked in place; larger ones could keep an event loop waiting."""
+_LARGEST = 2 * 2**20
+"""Bytes of a blob for the store: what takes longer than its time budget would look like an outage, to limits too."""
 _UPLOADING = 16 * 2**20
 """Bytes of bodies that may wait for their upload."""
 _OWED = 1000
@@ -189,16 +191,18 @@ class SharedTier:
             place = name if not names else name + _tail(values, self._secret)
             write = partial(self._wire.write, entry, names, stamp, place)
             blob = write() if len(entry.body) <= _SMALL else (yield from _in_pool(write))
-            blobs = [(place, blob, seconds)]
-            if names:
-                blobs.append((name, self._wire.signpost(names, name), max(seconds, _SIGNPOST)))
-            yield from self._cache.put(blobs)
+            fits = len(blob) <= _LARGEST
+            if fits:
+                blobs = [(place, blob, seconds)]
+                if names:
+                    blobs.append((name, self._wire.signpost(names, name), max(seconds, _SIGNPOST)))
+                yield from self._cache.put(blobs)
         except DependencyError:
             return
         finally:
             self._uploading -= len(entry.body)
         if release is not None:
-            release("landed")
+            release("landed" if fits else "declined")
 
     # Flights.
 

@@ -119,6 +119,13 @@ def test_skip_when_that_fails_closes(site):
     assert client.get("/x").status == 500
 
 
+def test_in_report_mode_a_function_that_fails_lets_through(site, caplog):
+    client = site(Throttle("9/minute", by="ip", skip_when=lambda request: 1 / 0, mode="report"), clock=FakeClock())
+    with caplog.at_level(logging.ERROR, "gatekeep.throttler"):
+        assert statuses(client, 1) == [200]
+    assert "failed, and lets through" in caplog.text
+
+
 # count_when=
 
 

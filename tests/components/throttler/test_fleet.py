@@ -13,6 +13,7 @@ from typing import Any
 import pytest
 
 from components.throttler.who import ORDER, Who
+from gatekeep import current
 from gatekeep.components.throttler import Concurrency, Quota, Throttle, UsagePlan, UsagePlans
 from gatekeep.effects import Io
 from gatekeep.errors import ConfigurationError
@@ -146,6 +147,17 @@ def test_a_gateway_that_is_gone_leaves_nothing_behind() -> None:
     del gateway
     gc.collect()
     assert gone() is None
+
+
+def test_a_store_that_keeps_buckets_only_can_not_be_charged(site):
+    def view(request: Any) -> Any:
+        current().charge(5)
+        return 200, [], b""
+
+    clock = FakeClock()
+    store: Any = BucketsOnly(clock)
+    with pytest.raises(ConfigurationError, match="can't count what is charged"):
+        site(Throttle("9/minute", by="ip"), view=view, store=store, clock=clock).get("/x")
 
 
 # Slices.

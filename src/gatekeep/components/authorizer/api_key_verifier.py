@@ -125,12 +125,12 @@ class KeyVerifier(Verifier):
     def _look_up(self, exchange: Exchange, text: str, digest: bytes, known: Known | None) -> Verdict | Flow[Verdict]:
         if "," in text:  # no key has one: it joins two lines
             raise BadRequest("The request has several API keys.", code="ambiguous_credentials")
-        if len(text) > LONGEST or not self._ring.may_be(text):
-            raise self._refusal("api_key_invalid")
         store = self._store
         if isinstance(store, LocalKeyStore):
             version = self._ring.version
             return self._conclude(exchange, digest, self._judge(store.find_now(digest.hex()), digest, version))
+        if len(text) > LONGEST or not self._ring.may_be(text):  # not worth the way
+            raise self._refusal("api_key_invalid")
         unknown = self._unknown.get(digest)
         if unknown is not None and unknown[0] > exchange.monotonic and unknown[1] == self._ring.created:
             raise self._refusal("api_key_invalid")
@@ -157,10 +157,16 @@ class KeyVerifier(Verifier):
         """What is to be remembered of a key, or the code of its refusal."""
         wanted = digest.hex()
         # It was found by its digest, maybe by an index that is out of date; compared in constant time.
-        secret = next((one for one in record.secrets if compare_digest(one.digest, wanted)), None) if record is not None else None
-        if record is None or secret is None:
+        for secret in record.secrets if record is not None else ():
+            if compare_digest(secret.digest, wanted):
+                break
+        else:
             return "api_key_invalid"
-        left = min(inf if moment is None else moment - self._clock.wall() for moment in (record.expires, secret.expires))
+        assert record is not None
+        left = inf
+        for moment in (record.expires, secret.expires):
+            if moment is not None:
+                left = min(left, moment - self._clock.wall())
         if left <= 0:
             return "api_key_expired"
         if not record.enabled:

@@ -106,6 +106,8 @@ class SignatureVerifier(Verifier):
             self._check_signature(exchange, found, known, payload)
             if payload != EMPTY:  # not left to the reading: apps don't read where there is nothing to be read
                 raise mismatch()
+            if request.protocol == "wsgi":  # whose servers give no more than the head says
+                return self._conclude(exchange, found, known)
         elif payload is None or not self._rules.stream:
             return self._read(exchange, found, known, payload, request)
         else:

@@ -20,6 +20,7 @@ from gatekeep.effects import either
 from gatekeep.errors import ConfigurationError
 from gatekeep.exchange import Principal
 from gatekeep.testing import Client, FakeClock, call_asgi, call_wsgi
+from opaque import asgi_app, wsgi_app
 
 PATIENCE = 10.0
 
@@ -452,3 +453,34 @@ def test_a_class_that_caches_its_get_alone() -> None:
         assert [client.get("/order").json()["run"] for _ in range(2)] == [1, 1]
         client.request("DELETE", "/order")
         assert client.get("/order").json()["run"] == 2
+
+
+# Answers that are not for those who wait.
+
+
+@pytest.mark.parametrize(
+    ("control", "runs"), [("max-age=60", 1), ("no-cache", 20), ("max-age=0", 20), ("private", 20)], ids=lambda value: str(value)
+)
+def test_rfc9111_4_who_waits_gets_no_answer_that_may_not_be_reused(site: Any, protocol: str, control: str, runs: int) -> None:
+    """One request leads; what it brings back serves the others only if it may be reused unasked."""
+    origin = Origin(Says([f"Cache-Control: {control}", 'ETag: "v1"']), conditional=False)
+    client = site(Cache(http=True), app=slow(origin, protocol))
+    answers = client.gather([("GET", "/a", {})] * 20)
+    assert origin.runs == runs
+    assert len({answer.body for answer in answers}) == runs
+    assert all(answer.status == 200 for answer in answers)
+
+
+def slow(view: Any, protocol: str) -> Any:
+    """An app that gives others the time to come."""
+    inner = wsgi_app(view) if protocol == "wsgi" else asgi_app(view)
+
+    def wsgi(environ: Any, start_response: Any) -> Any:
+        time.sleep(0.05)
+        return inner(environ, start_response)
+
+    async def asgi(scope: Any, receive: Any, send: Any) -> None:
+        await asyncio.sleep(0.05)
+        await inner(scope, receive, send)
+
+    return wsgi if protocol == "wsgi" else asgi

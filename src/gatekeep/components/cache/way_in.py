@@ -9,7 +9,7 @@ from typing import NamedTuple, TypeAlias
 from ...effects import Flow, Io
 from ...errors import Denied, Forbidden, Unavailable
 from ...exchange import Exchange
-from ...message import HookResult, Response
+from ...message import Response
 from .entry import Entry, narrowed
 from .flight import Flight, Outcome
 from .form import Pair
@@ -29,6 +29,9 @@ class NotCached(Denied):
     status, code, title = 504, "not_cached", "Gateway Timeout"
     holds_in_report_mode = True
 
+
+Result: TypeAlias = Response | Flow[Response | None] | None
+"""A request hook's: an answer, None for the app's turn, or a flow that comes to one of them."""
 
 Found: TypeAlias = Entry | Forward
 """The stored answer, fresh or not, or why there is none."""
@@ -55,7 +58,7 @@ class WayIn:
         self._route = route
         self.hook = self._look_up if route.add_key is None else self._look_up_keyed
 
-    def _look_up(self, exchange: Exchange) -> HookResult:
+    def _look_up(self, exchange: Exchange) -> Result:
         route = self._route
         request = exchange.request
         method = request.method
@@ -83,7 +86,7 @@ class WayIn:
                     return None
         return self._serve(exchange, key, header, found)
 
-    def _look_up_keyed(self, exchange: Exchange) -> HookResult:
+    def _look_up_keyed(self, exchange: Exchange) -> Result:
         """The same, with what the user's function adds to the key."""
         route = self._route
         request = exchange.request
@@ -121,7 +124,7 @@ class WayIn:
         exchange.note(route.name, "bypass")
         return True
 
-    def _serve(self, exchange: Exchange, key: Key, header: Header | None, found: Found) -> HookResult:
+    def _serve(self, exchange: Exchange, key: Key, header: Header | None, found: Found) -> Result:
         if header is None:
             return self._act(_Errand(exchange, key, None, PLAIN), found)
         demands = demanded(header("cache-control"), header("pragma"), http=self._route.http)
@@ -138,7 +141,7 @@ class WayIn:
         allowed = yield from io
         return (yield from _driven(self._serve_demanding(errand, found, allowed)))
 
-    def _serve_demanding(self, errand: _Errand, found: Found, allowed: object) -> HookResult:
+    def _serve_demanding(self, errand: _Errand, found: Found, allowed: object) -> Result:
         """Those who may not refresh get what AWS' three strategies say."""
         if not allowed:
             route, demands = self._route, errand.demands
@@ -150,7 +153,7 @@ class WayIn:
 
     # What was decided.
 
-    def _act(self, errand: _Errand, found: Found, *, last: bool = False) -> HookResult:
+    def _act(self, errand: _Errand, found: Found, *, last: bool = False) -> Result:
         """`last`: there is no other place to look."""
         route = self._route
         exchange = errand.exchange
@@ -194,7 +197,7 @@ class WayIn:
             pairs = [*entry.ready, *warning]
         return entry.answer(exchange.request.method, header, pairs)
 
-    def _forward(self, errand: _Errand, entry: Entry | None, decision: Decision) -> HookResult:
+    def _forward(self, errand: _Errand, entry: Entry | None, decision: Decision) -> Result:
         """To the app, unless another request is there already for the same answer."""
         route = self._route
         exchange, key, header, _, _ = errand
@@ -247,7 +250,7 @@ class WayIn:
         """Seconds that a request may go on waiting."""
         return max(0.0, exchange.monotonic + self._route.wait - self._route.clock.monotonic())
 
-    def _ask(self, errand: _Errand, entry: Entry | None, decision: Decision, flight: Flight | None) -> HookResult:
+    def _ask(self, errand: _Errand, entry: Entry | None, decision: Decision, flight: Flight | None) -> Result:
         """Let the request go to the app, with the cache's own condition where there is something to validate."""
         route = self._route
         exchange, key, header, _, _ = errand
@@ -299,7 +302,7 @@ class WayIn:
         return response
 
 
-def _driven(result: HookResult) -> Flow[Response | None]:
+def _driven(result: Result) -> Flow[Response | None]:
     """A hook's result inside of a flow."""
     if result is None or isinstance(result, Response):
         return result

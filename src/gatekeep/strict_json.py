@@ -36,7 +36,8 @@ class Document(NamedTuple):
     plain: bool
 
 
-_DIGITS_AS_ZERO = bytes.maketrans(b"123456789", b"000000000")
+_FOLDED = bytes.maketrans(b"123456789[", b"000000000{")
+"""Digits are one, and so are the brackets that open."""
 _LONG = b"0" * 16  # 10**15 < 2**53
 
 # Never backtracks, and takes an unterminated string whole, so that it is linear whatever the text.
@@ -50,9 +51,10 @@ _SURROGATE = re.compile(rb"\\u[dD][89a-fA-F]")
 def loads(body: bytes, *, max_depth: int = MAX_DEPTH, max_values: int = MAX_VALUES) -> Document:
     """Parse a body. Raises Malformed."""
     # A value takes two bytes with its comma, a level one bracket: small bodies need no closer look.
-    if len(body) >= 2 * max_values or body.count(b"{") + body.count(b"[") > max_depth:
+    folded = body.translate(_FOLDED)
+    if len(body) >= 2 * max_values or folded.count(b"{") > max_depth:
         _measure(body, max_depth, max_values)
-    plain = _LONG not in body.translate(_DIGITS_AS_ZERO)
+    plain = _LONG not in folded
     orjson = _orjson()
     if orjson is not None and plain and b"\\" not in body:
         try:

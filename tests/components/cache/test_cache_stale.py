@@ -13,7 +13,7 @@ from flask import Flask
 from flask.views import MethodView
 from origins import Origin, Says
 
-from gatekeep import Gateway
+from gatekeep import Gateway, Route
 from gatekeep.component import Component, Hooks, Plan
 from gatekeep.components.cache import Cache, ResponseCache
 from gatekeep.effects import either
@@ -453,6 +453,11 @@ def test_a_class_that_caches_its_get_alone() -> None:
         assert [client.get("/order").json()["run"] for _ in range(2)] == [1, 1]
         client.request("DELETE", "/order")
         assert client.get("/order").json()["run"] == 2
+
+
+def test_a_tag_that_asks_for_what_the_path_does_not_have(site: Any) -> None:
+    with pytest.raises(ConfigurationError, match=r"tags= asks for \{id\}, which is no parameter of /orders/\{order\}"):
+        site(routes=[Route("/orders/{order}", Cache(tags=["order:{id}"]))])
 
 
 # Answers that are not for those who wait.

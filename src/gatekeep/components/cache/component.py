@@ -29,8 +29,6 @@ class ResponseCache(Component):
         self.storage = Storage(services)
 
     def bind(self, plan: Plan) -> Hooks | None:
-        if plan.handshake:
-            return None
         if not plan.specs or (plan.methods is not None and not plan.methods & _SERVED):
             changes = (plan.specs or Cache in plan.beside) and (plan.methods is None or not plan.methods <= SAFE)
             return Hooks(on_response=self._invalidate) if changes else None

@@ -14,7 +14,7 @@ from redis.crc import key_slot
 
 from gatekeep.effects import Io, arun, run
 from gatekeep.errors import DependencyError
-from gatekeep.stores import Bucket
+from gatekeep.stores import Bucket, Change, Lease, Tally, Window
 from gatekeep.stores.redis import RedisStore
 from gatekeep.stores.redis_node import Script
 from gatekeep.testing import FakeClock
@@ -355,8 +355,6 @@ def test_a_connection_of_ones_own(valkey: Valkey, cluster: ClusterOfThree) -> No
 
 
 def test_the_servers_calendar_counts(valkey: Valkey, drive: Drive) -> None:
-    from gatekeep.stores import Change, Tally
-
     def hourly(unix: float) -> tuple[float, float]:
         return unix // 3600 * 3600, unix // 3600 * 3600 + 3600
 
@@ -379,3 +377,56 @@ def test_the_servers_calendar_counts(valkey: Valkey, drive: Drive) -> None:
     with redis.Redis.from_url(valkey.url) as raw:
         assert 0 < raw.pttl(f"gatekeep:q:{{{demand.key}}}") <= 3_600_000
     closed(store, drive)
+
+
+@pytest.mark.parametrize("place", ["valkey", "cluster"])
+def test_every_operation_by_the_servers_clock(place: str, drive: Drive, request: pytest.FixtureRequest) -> None:
+    store = RedisStore(request.getfixturevalue(place).url, timeout=3.0)
+    window, lease = Window(fresh_key(), 3.0, 3600.0, "fixed"), Lease(fresh_key(), 2.0, "me", 60.0)
+    assert drive(store.take([window, lease])).remaining == (2.0, 1.0)
+    drive(store.renew([lease]))
+    drive(store.adjust([Change(window, 1.0)]))
+    assert drive(store.peek([window, lease])).remaining == (1.0, 1.0)
+    drive(store.release([lease]))
+    drive(store.reset([window]))
+    assert drive(store.peek([window, lease])).remaining == (3.0, 2.0)
+    closed(store, drive)
+
+
+def test_whatever_is_asked_of_a_store_that_is_away_is_a_dependency_error(drive: Drive) -> None:
+    window, lease = Window("w", 3.0, 3600.0, "fixed"), Lease("l", 2.0, "me", 60.0)
+    for url in ("redis://127.0.0.1:1", "redis+cluster://127.0.0.1:1"):
+        store = RedisStore(url, timeout=3.0)
+        for operation in (
+            store.take([window, lease]),
+            store.peek([window]),
+            store.adjust([Change(window, 1.0)]),
+            store.reset([window]),
+            store.release([lease]),
+            store.renew([lease]),
+            store.pipeline([("GET", "a"), ("GET", "b")]),
+            store.eval(Script("return 1"), [b"a"], []),
+        ):
+            with pytest.raises(DependencyError):
+                drive(operation)
+        closed(store, drive)
+
+
+def test_what_a_node_granted_is_given_back_when_another_is_away() -> None:
+    cluster = ClusterOfThree()
+    store = RedisStore(cluster.url, timeout=3.0)
+    rows: list[Any] = [Window(f"both:{number}", 5.0, 3600.0, "fixed") for number in range(12)]
+    assert store.take(rows).run().refused is None
+    cluster.nodes[2].kill()
+    with pytest.raises(DependencyError):
+        store.take(rows).run()
+    left = []
+    for row in rows:
+        try:
+            left.append(store.peek([row]).run().remaining[0])
+        except DependencyError:
+            left.append(None)
+    assert None in left
+    assert set(left) == {None, 4.0}
+    run(store.close())
+    cluster.stop()

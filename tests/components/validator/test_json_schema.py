@@ -245,6 +245,14 @@ def test_what_is_expected_and_what_came():
     behind = {"properties": {"pin": {"$ref": "#/$defs/p"}}, "$defs": {"p": {"writeOnly": True, "items": {"type": "null"}}}}
     assert told(behind, {"pin": [1]}) == ("null", "[redacted]")
     assert told({"items": {"maxLength": 2}}, ["1234"], Source(secrets=frozenset({"/0"}))) == (2, "[redacted]")
+    for schema in ({"items": {"$ref": "#/$defs/s"}}, {"additionalProperties": {"$ref": "#/$defs/s"}}, {"$ref": "#/$defs/s"}):
+        secret = {"$defs": {"s": {"writeOnly": True, "allOf": [{"maxLength": 2}]}}}
+        value = ["1234"] if "items" in schema else "1234" if "$ref" in schema else {"a": "1234"}
+        assert told({**schema, **secret}, value) == (2, "[redacted]")
+    assert told({"maxLength": 2, "format": "password"}, "1234") == (2, "[redacted]")
+    card = {"properties": {"card": {"properties": {"n": {"maxLength": 2}}}}}
+    assert told(card, {"card": {"n": "1234"}}, Source(secrets=frozenset({"/card"}))) == (2, "[redacted]")
+    assert told(card, {"card": {"n": "1234"}}, Source(secrets=frozenset({"/car"}))) == (2, "1234")
     assert told({"properties": {"pin": {"maxLength": 2}}}, {"pin": "1234"}, Source(secrets=frozenset({"pin"}))) == (
         2,
         "[redacted]",

@@ -552,6 +552,11 @@ def test_content_types_of_what_is_not_read(send):
     assert send(spec, b"\xff", {"content-type": "image/png"})[0] == {}
     assert send(spec, b"abc", {"content-type": "text/x"}) == [("", "maxLength")]
     assert send(spec, b"\xff", {"content-type": "a/b"})[0] == {}
+    spec = Validate(content={"*/*": {"type": "integer"}}, max_body=10)
+    assert send(spec, b"5") == ({"body": 5}, b"5")
+    assert send(spec, b'"x"') == [("", "type")]
+    assert send(spec, b"1" * 11) == 413
+    assert send(spec, b"x" * 11, {"content-type": "image/png"})[0] == {}
 
 
 def test_the_handshake_of_a_gateway_with_a_body_only():

@@ -10,6 +10,7 @@ from typing import Any, Final, NamedTuple
 from urllib.parse import parse_qsl
 
 from ... import strict_json
+from ...errors import PayloadTooLarge
 from .coercion import Kind, members_of
 from .documents import SchemaMistake
 from .multipart import Malformed, UploadedPart, scan
@@ -232,6 +233,21 @@ class BytesReader(Reader):
         return NO_BODY
 
 
+class RangeReader(BytesReader):
+    """A range of types, such as "*/*": JSON among them is judged, other types are not read."""
+
+    def __init__(self, json: JsonReader, bounds: Bounds) -> None:
+        self._json = json
+        self._size = bounds.size
+
+    def read(self, body: bytes, content_type: str, found: list[Violation]) -> Any:
+        if not is_json(content_type.partition(";")[0].strip().lower()):
+            return NO_BODY
+        if len(body) > self._size:
+            raise PayloadTooLarge(f"The body is larger than {self._size} bytes.")
+        return self._json.read(body, content_type, found)
+
+
 _JSON = re.compile(r"(?:application|text)/(?:json|[\w!#$&^.+-]+\+json)", re.ASCII)
 
 
@@ -259,9 +275,8 @@ def reader_for(
         return JsonReader(Schema(declared, draft, "body", source), bounds)
     if media_type.startswith("text/"):
         return TextReader(Schema(declared, draft, "body", source))
-    if declared is not True:
-        Schema(declared, draft, "body", source)  # looked at, so that a mistake shows
-    return BytesReader()
+    schema = Schema(declared, draft, "body", source)
+    return RangeReader(JsonReader(schema, bounds), bounds) if media_type in ("*/*", "application/*") else BytesReader()
 
 
 def _object(declared: Any) -> Mapping[str, Any]:

@@ -210,8 +210,8 @@ def _cookies(exchange: Exchange, declared: Mapping[str, Kind]) -> Texts:
     texts: Texts = {name: [cookies[name]] for name in declared if name in cookies}
     if texts:  # frameworks disagree on which of two counts
         sent = [pair.partition("=")[0].strip() for pair in (exchange.request.header("cookie") or "").split(";")]
-        for name, given in texts.items():
-            given *= sent.count(name)
+        for name in texts:
+            texts[name] *= sent.count(name)
     return texts
 
 

@@ -22,7 +22,7 @@ from .fast import fast_engine
 from .keywords import FORMAT, TOO_DEEP, replacements
 from .pattern import compiled
 from .reach import Reach
-from .violations import Part, Violation, leaves, violation
+from .violations import Part, Violation, is_marked, leaves, violation
 
 __all__ = ["DRAFTS", "JUST_THIS", "MAX_VIOLATIONS", "Schema", "Source"]
 
@@ -191,17 +191,23 @@ def _ignore(_validator: Any, _value: Any, _instance: Any, _schema: Any) -> tuple
 
 
 def _secret_names(reach: Reach) -> frozenset[str]:
-    """The members that some schema calls `writeOnly` or a password: their values are not repeated, wherever they stand."""
-    names = set()
+    """The members that some schema calls `writeOnly` or a password: their values are not repeated, wherever they stand.
+
+    Where such a schema is not that of a member, nothing is repeated ("" is the pointer to everything).
+    """
+    names: set[str] = set()
+    known: set[int] = set()
     for schema, _ in reach.schemas.values():
         for name, member in schema.get("properties", {}).items():
-            seen: set[int] = set()
-            while isinstance(member, dict) and id(member) not in seen:
-                seen.add(id(member))
-                if member.get("writeOnly") is True or member.get("format") == "password":
-                    names.add(name)
+            chain: list[Any] = []
+            while isinstance(member, dict) and all(member is not each for each in chain):
+                chain.append(member)
                 member = reach.schemas[id(member)].target if id(member) in reach.schemas else None  # noqa: PLW2901
-    return frozenset(names)
+            if any(map(is_marked, chain)):
+                names.add(name)
+                known.update(map(id, chain))
+    elsewhere = any(is_marked(schema) and id(schema) not in known for schema, _ in reach.schemas.values())
+    return frozenset({*names, ""} if elsewhere else names)
 
 
 def _check_patterns(reach: Reach) -> None:

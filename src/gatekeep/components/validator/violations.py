@@ -11,12 +11,12 @@ from typing import Any, Literal, TypeAlias
 
 from jsonschema import ValidationError
 
-__all__ = ["REDACTED", "Part", "Violation", "described", "leaves", "pointer_to", "shown", "violation"]
+__all__ = ["REDACTED", "Part", "Violation", "described", "is_marked", "leaves", "pointer_to", "shown", "violation"]
 
 Part: TypeAlias = Literal["path", "query", "header", "cookie", "body", "response"]
 Violation: TypeAlias = dict[str, Any]
 Secrets: TypeAlias = Collection[str]
-"""Names of members, at any depth, and JSON pointers, whose values are never shown."""
+"""Names of members, at any depth, and JSON pointers, whose values are never shown; "" is the pointer to everything."""
 
 REDACTED = "[redacted]"
 _MAX_POINTER = 256
@@ -60,9 +60,18 @@ def described(part: Part, error: ValidationError, secrets: Secrets) -> Violation
         found["detail"] = text.format(_constraint(keyword, error.validator_value))
         found["expected"] = _expected(error.validator_value)
     if keyword not in _ABSENT:
-        hidden = found["pointer"] in secrets or any(step in secrets for step in path)
+        hidden = is_marked(error.schema) or any(step in secrets for step in path) or _is_under(found["pointer"], secrets)
         found["got"] = REDACTED if hidden else shown(error.instance)
     return found
+
+
+def is_marked(schema: Any) -> bool:
+    """Whether a schema calls its value a secret."""
+    return isinstance(schema, Mapping) and (schema.get("writeOnly") is True or schema.get("format") == "password")
+
+
+def _is_under(pointer: str, secrets: Secrets) -> bool:
+    return any(f"{pointer}/".startswith(f"{secret}/") for secret in secrets if not secret or secret[0] == "/")
 
 
 def leaves(part: Part, error: ValidationError, secrets: Secrets) -> Iterator[Violation]:

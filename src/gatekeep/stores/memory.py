@@ -22,8 +22,8 @@ __all__ = ["MemoryStore"]
 
 T = TypeVar("T")
 
-_SHARD = 512
-"""Keys in a shard: what is ever resized, swept or evicted at once, some 50 µs of work."""
+_SHARD = 256
+"""Keys in a shard: what is ever resized, swept or evicted at once, some 80 µs of work."""
 _OVERHEAD = 200
 """Bytes that a value's entry costs besides key and value."""
 

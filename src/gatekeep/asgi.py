@@ -6,20 +6,22 @@ import asyncio
 import logging
 from collections.abc import Awaitable
 from types import GeneratorType, MappingProxyType
-from typing import cast
+from typing import Any, cast
 
 from .bodies import InspectedReceive, declared_length
 from .effects import Flow, arun
 from .errors import Denied, InternalError, PayloadTooLarge
 from .exchange import ZERO_COPY, Exchange, _current
 from .front import Front
+from .handshake import serve_handshake
+from .headers import RawPairs
 from .lifespan import serve_lifespan
 from .message import RawHeaders, Response
 from .passage import Passage
 from .pipeline import as_denied
 from .requests import AsgiRequest, Message, Receive, Scope, Send
 
-__all__ = ["AsgiDriver", "refuse_handshake", "send_response"]
+__all__ = ["AsgiDriver", "send_response"]
 
 _log = logging.getLogger("gatekeep")
 
@@ -41,7 +43,7 @@ class AsgiDriver:
         if kind == "http":
             serve = _http
         elif kind == "websocket":
-            serve = _websocket
+            serve = serve_handshake
         elif kind == "lifespan":
             await serve_lifespan(front, scope, receive, send)
             return
@@ -60,18 +62,22 @@ class AsgiDriver:
         if (
             site is not None
             and kind == "http"
-            and (bare := site.bare.get((scope["path"], scope["method"]))) is not None
+            and (known := site.known.get((scope["path"], scope["method"]))) is not None
             and not (front.stale or scope.get("root_path") or scope.get("path_params"))
+            and not (known.strict and b"%" in scope.get("raw_path", b""))
         ):
-            passage = Passage(bare, scope, receive)
-            token = _current.set(passage)
-            try:
-                await site.app(scope, receive, send)
-            finally:
-                passage.leave()
-                _current.reset(token)
-            return
-        exchange = front.open(AsgiRequest(scope, receive))
+            if known.bare:
+                passage = Passage(known, scope, receive)
+                token = _current.set(passage)
+                try:
+                    await site.app(scope, receive, send)
+                finally:
+                    passage.leave()
+                    _current.reset(token)
+                return
+            exchange = known.open(AsgiRequest(scope, receive), front.clock())
+        else:
+            exchange = front.open(AsgiRequest(scope, receive))
         token = _current.set(exchange)
         try:
             if exchange.pipeline.plain and exchange.site.max_stream is None:
@@ -84,14 +90,18 @@ class AsgiDriver:
 
 
 async def _http(exchange: Exchange, send: Send) -> None:
-    sender = _Sender(exchange, send)
     try:
-        answer = exchange.pipeline.before(exchange)
+        answer: Any = exchange.pipeline.before(exchange)
         if type(answer) is GeneratorType:
             answer = await arun(answer)
         if answer is not None:
-            await sender.answer(answer)  # type: ignore[arg-type]
+            await _answer(exchange, answer, send)
             return
+    except BaseException as error:
+        _fail(exchange, error)
+        raise
+    sender = _Sender(exchange, send)
+    try:
         request: AsgiRequest = exchange.admit()  # type: ignore[assignment]
         limit = exchange.site.max_stream
         receive = request.receive
@@ -107,6 +117,28 @@ async def _http(exchange: Exchange, send: Send) -> None:
             return
         sender.abort(error)
         raise
+
+
+async def _answer(exchange: Exchange, response: Response, send: Send) -> None:
+    """Send an answer that the gateway itself has made."""
+    exchange.response = response
+    if response.body is None:
+        response.body = b""
+    flow = exchange.pipeline.after(exchange)
+    if flow is not None:
+        await arun(flow)
+    head, body = _whole(exchange)
+    await send(head)
+    await send(body)
+    exchange.pipeline.finish(exchange)
+
+
+def _fail(exchange: Exchange, error: BaseException) -> None:
+    if exchange.response is not None:
+        exchange.response.abort()
+    exchange.error = error
+    exchange.outcome = "disconnected" if isinstance(error, asyncio.CancelledError) else "failed"
+    exchange.pipeline.finish(exchange)
 
 
 # What a sender has done: nothing; kept the head back until the body is whole; sent the head; answered in the app's stead;
@@ -208,22 +240,19 @@ class _Sender:
         exchange = self._exchange
         response = exchange.response
         assert response is not None
+        if response.body is not None:
+            return self._send_whole()
         if not exchange.pipeline.plain:
             response.headers.stamp("x-request-id", exchange.request_id)
-        if response.body is not None:
-            return self._send_whole(response)
         self.state = STREAMING
         head: Message = {"type": "http.response.start", "status": response.status, "headers": response.headers.raw()}
         if len(self._head) > len(head):
             head = {**self._head, **head}  # trailers, or what an extension has added
         return self._send(head)
 
-    async def _send_whole(self, response: Response) -> None:
-        exchange = self._exchange
+    async def _send_whole(self) -> None:
         self.state = REPLACED
-        if response.filters is not None:
-            response = exchange.pipeline.seal(exchange)
-        head, body = _messages(response, exchange.request.method)
+        head, body = _whole(self._exchange)
         await self._send(head)
         await self._send(body)
         self._finish("completed")
@@ -250,13 +279,6 @@ class _Sender:
         exchange.error = denied
         exchange.response = exchange.site.render(exchange, denied)
         await self._respond()
-
-    def answer(self, response: Response) -> Awaitable[None]:
-        """Send the answer that the gateway itself has made."""
-        self._exchange.response = response
-        if response.body is None:
-            response.body = b""
-        return self._respond()
 
     def bounded(self, request: AsgiRequest, limit: int) -> Receive:
         """A receive that counts: over `limit` bytes the client gets 413, whatever the app makes of it.
@@ -327,75 +349,36 @@ class _Sender:
 
 async def send_response(send: Send, response: Response, method: str) -> None:
     """Send a whole answer; to HEAD without its body (RFC 9110 §9.3.2)."""
-    head, body = _messages(response, method)
+    head, body = _messages(response, method, response.headers.raw(), response.headers.names())
     await send(head)
     await send(body)
 
 
-def _messages(response: Response, method: str) -> tuple[Message, Message]:
-    status, body, headers = response.status, response.body or b"", response.headers.raw()
+def _whole(exchange: Exchange) -> tuple[Message, Message]:
+    """The messages of an answer that is at hand as a whole, after the response phase."""
+    response: Response = exchange.response  # type: ignore[assignment]
+    pipeline = exchange.pipeline
+    if response.filters is not None:
+        response = pipeline.seal(exchange)
+    headers = response.headers
+    names = headers.names()
+    if not pipeline.plain:
+        if b"x-request-id" in names:
+            headers.remove("x-request-id")
+        headers.put("x-request-id", exchange.request_id)
+    return _messages(response, exchange.request.method, headers.raw(), names)
+
+
+def _messages(response: Response, method: str, pairs: RawPairs, names: bytes) -> tuple[Message, Message]:
+    status, body = response.status, response.body or b""
     if status in _BODILESS:
         body = b""
     elif body or method != "HEAD":  # to which an app may answer without the body, whose length is then not ours to tell
-        for name, _ in headers:
-            if len(name) == 14 and name.lower() == b"content-length":
-                break
-        else:
-            headers = [*headers, (b"content-length", b"%d" % len(body))]
+        if b"content-length" not in names or "content-length" not in response.headers:
+            pairs = [*pairs, (b"content-length", b"%d" % len(body))]
         if method == "HEAD":
             body = b""
     return (
-        {"type": "http.response.start", "status": status, "headers": headers},
+        {"type": "http.response.start", "status": status, "headers": pairs},
         {"type": "http.response.body", "body": body},
     )
-
-
-async def _websocket(exchange: Exchange, send: Send) -> None:
-    outcome = "completed"
-
-    async def watch(message: Message) -> None:
-        kind = message["type"]
-        if kind == "websocket.accept":
-            exchange.response = Response(101, body=None)
-        elif kind == "websocket.http.response.start":
-            exchange.response = Response(message["status"], body=None)
-        elif kind == "websocket.close" and exchange.response is None:
-            exchange.response = Response(403, body=None)
-        await send(message)
-
-    try:
-        answer = exchange.pipeline.before(exchange)
-        if type(answer) is GeneratorType:
-            answer = await arun(answer)
-        if answer is None:
-            request = cast(AsgiRequest, exchange.admit())
-            await exchange.site.app(request.native, request.receive, watch)
-            return
-        exchange.response = cast(Response, answer)
-        flow = exchange.pipeline.after(exchange)
-        if flow is not None:
-            await arun(flow)
-        response = exchange.pipeline.seal(exchange)
-        response.headers.stamp("x-request-id", exchange.request_id)
-        request = cast(AsgiRequest, exchange.request)
-        await refuse_handshake(request.native, request.receive, send, response)
-    except BaseException as error:
-        exchange.error = error
-        outcome = "disconnected" if isinstance(error, asyncio.CancelledError) else "failed"
-        raise
-    finally:
-        exchange.outcome = outcome
-        exchange.pipeline.finish(exchange)
-
-
-async def refuse_handshake(scope: Scope, receive: Receive, send: Send, response: Response) -> None:
-    """Refuse a WebSocket by the HTTP denial extension, or by a close before accept, which servers answer with 403."""
-    message = await receive()
-    if message["type"] != "websocket.connect":
-        return
-    if "websocket.http.response" in (scope.get("extensions") or {}):
-        body = response.body or b""
-        await send({"type": "websocket.http.response.start", "status": response.status, "headers": response.headers.raw()})
-        await send({"type": "websocket.http.response.body", "body": body})
-    else:
-        await send({"type": "websocket.close", "code": 1008, "reason": ""})

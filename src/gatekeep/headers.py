@@ -8,7 +8,7 @@ from functools import lru_cache
 from operator import itemgetter
 from typing import Any
 
-__all__ = ["Field", "Headers", "Patch", "RawHeaders"]
+__all__ = ["Field", "Headers", "Patch", "RawHeaders", "RawPairs"]
 
 TextPairs = list[tuple[str, str]]
 RawPairs = list[tuple[bytes, bytes]]
@@ -118,6 +118,10 @@ class Headers:
     @staticmethod
     def _out(value: Any) -> str:
         return value  # type: ignore[no-any-return]
+
+    def names(self) -> bytes:
+        """All names in one, lower case, a line each: what is not in there is no name of these."""
+        return _names_in(self.raw())
 
     def get(self, name: str, default: str | None = None) -> str | None:
         """The first value of a field, or the default."""

@@ -5,18 +5,29 @@ from __future__ import annotations
 from typing import Any, TypeAlias
 
 from .exchange import Exchange, Site
+from .message import Request
 from .pipeline import Pipeline
 from .routing import Endpoint, Params
 
-__all__ = ["Bare", "Passage", "Passing"]
+__all__ = ["Known", "Passage", "Passing"]
 
 
-class Bare:
-    """What a path and method lead to where nothing is configured, so that no more of a request needs a look."""
+class Known:
+    """What a path and method lead to, where nothing else of a request is asked. `strict`: unless there are escapes in it."""
 
-    __slots__ = ("endpoint", "guard", "key", "method", "params", "path", "pipeline", "site")
+    __slots__ = ("bare", "endpoint", "guard", "key", "method", "params", "path", "pipeline", "site", "strict")
 
-    def __init__(self, site: Site, pipeline: Pipeline, endpoint: Endpoint | None, params: Params, path: str, method: str) -> None:
+    def __init__(
+        self,
+        site: Site,
+        pipeline: Pipeline,
+        endpoint: Endpoint | None,
+        params: Params,
+        path: str,
+        method: str,
+        *,
+        strict: bool,
+    ) -> None:
         self.site = site
         self.pipeline = pipeline
         self.endpoint = endpoint
@@ -25,16 +36,23 @@ class Bare:
         self.method = method
         self.key = pipeline.key
         self.guard = site.guard
+        self.strict = strict
+        self.bare = pipeline.bare and site.max_stream is None
+        """Whether there is nothing on: requests are let through as they are."""
+
+    def open(self, request: Request, monotonic: float) -> Exchange:
+        """The exchange of a request that goes there."""
+        return Exchange(request, self.site, self.pipeline, self.endpoint, self.params, monotonic)
 
 
 class Passage:
     """Has what the guard asks for, and everything else of an Exchange once that is asked for."""
 
-    __slots__ = ("_exchange", "_native", "_receive", "bare")
+    __slots__ = ("_exchange", "_native", "_receive", "known")
 
-    def __init__(self, bare: Bare, native: Any, receive: Any) -> None:
+    def __init__(self, known: Known, native: Any, receive: Any) -> None:
         """`native`: the scope, with its `receive`, or the environ."""
-        self.bare = bare
+        self.known = known
         self._native = native
         self._receive = receive
         self._exchange: Exchange | None = None
@@ -42,27 +60,27 @@ class Passage:
 
     @property
     def site(self) -> Site:
-        return self.bare.site
+        return self.known.site
 
     @property
     def pipeline(self) -> Pipeline:
-        return self.bare.pipeline
+        return self.known.pipeline
 
     @property
     def admitted(self) -> object:
-        return self.bare.key
+        return self.known.key
 
     @property
     def exchange(self) -> Exchange:
         """The exchange of this request, always the same one."""
         if self._exchange is None:
-            bare = self.bare
-            request = bare.site.view(self._native, self._receive)
+            known = self.known
+            request = known.site.view(self._native, self._receive)
             # As it was when it came: below a mount the app has changed these.
-            request.path, request.root_path, request.method = bare.path, "", bare.method
-            monotonic = bare.site.gateway.clock.monotonic()
-            self._exchange = exchange = Exchange(request, bare.site, bare.pipeline, bare.endpoint, bare.params, monotonic)
-            exchange.admitted = bare.key
+            request.path, request.root_path, request.method = known.path, "", known.method
+            monotonic = known.site.gateway.clock.monotonic()
+            self._exchange = exchange = Exchange(request, known.site, known.pipeline, known.endpoint, known.params, monotonic)
+            exchange.admitted = known.key
         return self._exchange
 
     def __repr__(self) -> str:

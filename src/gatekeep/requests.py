@@ -14,7 +14,7 @@ from .effects import Io
 from .errors import BadRequest, PayloadTooLarge
 from .message import BodyInspector, Forwarded, Headers, RawHeaders, Request
 
-__all__ = ["AsgiRequest", "Environ", "Message", "Receive", "Scope", "Send", "WsgiRequest"]
+__all__ = ["AsgiRequest", "Environ", "Message", "Receive", "Scope", "Send", "WsgiRequest", "escaped"]
 
 Scope: TypeAlias = MutableMapping[str, Any]
 Message: TypeAlias = MutableMapping[str, Any]
@@ -277,7 +277,7 @@ class WsgiRequest(Request):
 
     @property
     def escaped(self) -> bool:
-        return "%" in str(self.native.get("RAW_URI") or self.native.get("REQUEST_URI") or "")
+        return escaped(self.native)
 
     @property
     def peer(self) -> str | None:
@@ -378,6 +378,11 @@ class WsgiRequest(Request):
 def _endless() -> BadRequest:
     # Nobody says where this stream ends: what we could read of it is not what the app might.
     return BadRequest("A body of unknown length can't be read here; send Content-Length.", code="length_required")
+
+
+def escaped(environ: Environ) -> bool:
+    """Whether what was sent, as far as the server says, holds escapes."""
+    return "%" in str(environ.get("RAW_URI") or environ.get("REQUEST_URI") or "")
 
 
 _OWN_KEYS = ("CONTENT_TYPE", "CONTENT_LENGTH")

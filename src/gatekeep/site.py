@@ -15,7 +15,7 @@ from .exchange import Site as ExchangeSite
 from .marks import ViewMarks, settle, view_marks
 from .merging import Beside, Layer, level_of, merge
 from .message import Request
-from .passage import Bare
+from .passage import Known
 from .pipeline import Bound, Pipeline
 from .refetch import refetch
 from .refusal import Refusal, refusing
@@ -72,13 +72,13 @@ class Site(ExchangeSite):
         "_unmatched",
         "adapter",
         "app",
-        "bare",
         "client_address",
         "complete",
         "framework_app",
         "gateway",
         "guard",
         "inbound_request_id",
+        "known",
         "max_body",
         "max_stream",
         "name",
@@ -133,8 +133,8 @@ class Site(ExchangeSite):
         self._beside = Beside((), ())
         self._memo: dict[tuple[str, str, str, str, bool], _Found] | None = {}
         """What was found of late, where nothing but this key decides; callers choose paths: bounded."""
-        self.bare: dict[tuple[str, str], Bare] = {}
-        """Those of them that lead to a route with nothing on, by path and method: no more of the request needs a look."""
+        self.known: dict[tuple[str, str], Known] = {}
+        """Those of them that only depend on path and method, as the native has them."""
         self._reads_escapes = True
         """Whether it matters, too, how a path was escaped: to Routes."""
         self.reached: frozenset[int] = frozenset()
@@ -177,7 +177,7 @@ class Site(ExchangeSite):
         self._ambiguous = {handshake: self._pipeline(None, (), (), unclear, handshake=handshake) for handshake in kinds}
         self._unmatched, self._table = unmatched, (resolver, policies)
         self._memo = {} if resolver is None or resolver.by_path else None
-        self.bare = {}
+        self.known = {}
         self._reads_escapes = bool(self._routes.routes)
         self.reached = frozenset(reached)
         settle(reached)
@@ -353,10 +353,11 @@ class Site(ExchangeSite):
                     found = (pipeline, endpoint, MappingProxyType(params))
                 if len(memo) >= _MEMO:
                     memo.clear()
-                    self.bare = {}
+                    self.known = {}
                 memo[key] = found
-                if found[0].bare and not (root or request.handshake or self._reads_escapes or self.max_stream) and path.isascii():
-                    self.bare[request.native_path, method] = Bare(self, *found, path, method)
+                if path.isascii() and not (root or request.handshake or method == "OPTIONS"):
+                    known = Known(self, *found, path, method, strict=self._reads_escapes)
+                    self.known[request.native_path, method] = known
         return found
 
     def _find_preflight(self, request: Request, wanted: str) -> _Found:

@@ -18,7 +18,7 @@ from .message import Headers, Response
 from .passage import Passage, Passing
 from .pipeline import as_denied
 from .plain_body import plain_body
-from .requests import Environ, WsgiRequest
+from .requests import Environ, WsgiRequest, escaped
 
 __all__ = ["WsgiDriver"]
 
@@ -51,23 +51,23 @@ class WsgiDriver:
         previous = _current.get()
         sole = front.sole
         exchange: Passing
-        serve = False
         if (
             sole is not None
-            and (bare := sole.bare.get((environ.get("PATH_INFO", ""), environ["REQUEST_METHOD"]))) is not None
-            and not (front.stale or environ.get("SCRIPT_NAME"))
+            and (known := sole.known.get((environ.get("PATH_INFO", ""), environ["REQUEST_METHOD"]))) is not None
+            and not (front.stale or environ.get("SCRIPT_NAME") or (known.strict and escaped(environ)))
         ):
-            exchange = Passage(bare, environ, None)
+            exchange = Passage(known, environ, None) if known.bare else known.open(WsgiRequest(environ), front.clock())
         else:
             exchange = front.open(WsgiRequest(environ))
-            if exchange.pipeline.plain and exchange.site.max_stream is None:
+        serve = False
+        if isinstance(exchange, Exchange):
+            serve = not exchange.pipeline.plain or exchange.site.max_stream is not None
+            if not serve:
                 environ = exchange.admit().native
-            else:
-                serve = True
         _current.set(exchange)
         try:
             if serve:
-                return _serve(cast(Exchange, exchange), start_response, previous)
+                return _serve(exchange, start_response, previous)  # type: ignore[arg-type]
             body: Iterable[bytes] = exchange.site.app(environ, start_response)
             file_wrapper = environ.get("wsgi.file_wrapper")
             if file_wrapper is None or not isinstance(file_wrapper, type) or not isinstance(body, file_wrapper):

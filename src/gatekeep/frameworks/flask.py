@@ -95,7 +95,7 @@ class FlaskAdapter:
             rule = request.url_rule
             if rule is not None:
                 exchange, key = request.environ.get("gatekeep"), _key(app, rule)
-                if type(exchange) is Passage and exchange.bare.key == key and exchange.bare.guard is guard:
+                if type(exchange) is Passage and exchange.known.key == key and exchange.known.guard is guard:
                     return dispatch(*args, **kwargs)  # what admits() would say, at less cost
                 path = request.environ.get("PATH_INFO") or "/"
                 if not guard.admits(exchange, key, request.method, path) and not guard.lifted:

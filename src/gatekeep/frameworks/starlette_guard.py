@@ -17,9 +17,10 @@ from starlette.applications import Starlette
 from starlette.routing import BaseRoute, Host, Match, Mount, Route, Router, WebSocketRoute
 from starlette.types import ASGIApp, Receive, Scope, Send
 
-from ..asgi import refuse_handshake, send_response
+from ..asgi import send_response
 from ..errors import ConfigurationError
 from ..guard import AppGuard, guarded_apps
+from ..handshake import refuse_handshake
 from ..passage import Passage
 from . import Guard
 
@@ -208,7 +209,7 @@ class Post:
 
             def guarded(scope: Scope, receive: Receive, send: Send) -> Awaitable[None]:
                 exchange = scope.get("gatekeep")
-                if type(exchange) is Passage and exchange.bare.key is place and exchange.bare.guard is guard:
+                if type(exchange) is Passage and exchange.known.key is place and exchange.known.guard is guard:
                     return inner(scope, receive, send)  # what admits() would say, at less cost
                 method = scope.get("method", "GET")
                 if guard.lifted or guard.admits(exchange, place, method, scope["path"]) or harmless(scope):

@@ -223,6 +223,7 @@ def sent() -> Iterator[list[None]]:
 
 def in_apps() -> tuple[Subjects, Subjects]:
     """Apps without a limit, and with one."""
+
     def fastapi(limit: Callable[[FastAPI], Any] | None = None, **options: Any) -> FastAPI:
         app = FastAPI(**options)
 

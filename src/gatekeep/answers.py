@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Mapping
 from functools import lru_cache
 from typing import Any, Literal, NamedTuple
 
@@ -147,13 +148,18 @@ _AWS_KEYS = {"header": "method.request.header.", "path": "method.request.path.",
 def _invalid(denied: Denied) -> str:
     # Parameter errors beat body errors, and names come in the order of their full keys, as recorded of REST APIs.
     parameters = [error for error in denied.errors if error.get("in") in _AWS_KEYS]
-    wrong = [(f"{_AWS_KEYS[error['in']]}{_unescaped(error['pointer'])}", error) for error in parameters]
-    missing = [key.split(".", 3)[3] for key, error in sorted(wrong, key=lambda pair: pair[0]) if error["keyword"] == "required"]
+    wrong = [(f"{_AWS_KEYS[error['in']]}{_name(error)}", error) for error in parameters]
+    missing = [
+        key.split(".", 3)[3]
+        for key, error in sorted(wrong, key=lambda pair: pair[0])
+        if error.get("keyword", "required") == "required"
+    ]
     if missing:
         return f"Missing required request parameters: [{', '.join(missing)}]"
     return "Invalid request parameters" if wrong else "Invalid request body"
 
 
-def _unescaped(pointer: str) -> str:
-    """The name that a JSON pointer of one step leads to (RFC 6901 §4)."""
-    return pointer[1:].replace("~1", "/").replace("~0", "~")
+def _name(error: Mapping[str, Any]) -> str:
+    """What a violation calls the parameter: a JSON pointer of one step (RFC 6901 §4), or its name."""
+    pointer = str(error.get("pointer", ""))
+    return pointer[1:].replace("~1", "/").replace("~0", "~") if pointer else str(error.get("name", ""))

@@ -27,8 +27,9 @@ from gatekeep.components.transformer import (
     set_header,
     set_query,
 )
-from gatekeep.components.transformer.edits import BadValue, compile_edit
+from gatekeep.components.transformer.edits import compile_edit
 from gatekeep.components.transformer.expression import Facts
+from gatekeep.components.transformer.values import BadValue
 from gatekeep.effects import Io, blocking, either
 from gatekeep.errors import ConfigurationError, Denied
 from gatekeep.exchange import current
@@ -746,7 +747,7 @@ def test_what_is_not_there_yet_is_missing():
     "expression",
     [
         *["", "principal", "principal.", "principal.key", "principal.__class__", "principal.claims", "principal.claims."],
-        *["request.header", "request.header.", "request.body", "request.native", "request.query", "path", "path."],
+        *["request.header", "request.header.", "response.body", "request.native", "request.query", "path", "path."],
         *["stage", "stage.variables", "exchange", "response.status", "response.header.x", "body", "body.a", "self", "1+1"],
     ],
 )

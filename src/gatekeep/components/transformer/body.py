@@ -10,10 +10,10 @@ from ...effects import Blocking, Either, Flow, Io, Protocol, lift
 from ...errors import Origin, UnsupportedMediaType
 from ...exchange import Exchange
 from ...message import Headers
-from .expression import MISSING, Facts, json_template
+from .expression import MISSING, Facts, is_json, json_template
 from .operations import Operation
 
-__all__ = ["BodyMap", "Unmappable", "compile_map", "forget_bytes", "is_json", "mapped", "parse_request"]
+__all__ = ["BodyMap", "Unmappable", "compile_map", "forget_bytes", "mapped", "parse_request"]
 
 BodyMap: TypeAlias = Callable[[Any, Exchange], Any]
 """(value, exchange) → a value, or an Io that gives one."""
@@ -53,11 +53,6 @@ def mapped(maps: Sequence[BodyMap], value: Any, exchange: Exchange) -> Flow[Any]
         if type(value) is Io:
             value = yield from value
     return value
-
-
-def is_json(content_type: str) -> bool:
-    """Whether a media type, lower case and without parameters, is JSON (RFC 8259 §11, RFC 6839 §3.1)."""
-    return content_type == "application/json" or (content_type.startswith("application/") and content_type.endswith("+json"))
 
 
 # What was said about the bytes of a body that is now another one.

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import logging
+from collections.abc import Sequence
+from typing import Any
 
 from ... import strict_json
 from ...component import Component, Hooks, Need, Plan, RequestHook, ResponseHook
@@ -10,15 +12,15 @@ from ...effects import Flow
 from ...errors import BadRequest, InternalError
 from ...exchange import Exchange
 from ...message import Headers, HookResult, Response
-from .body import forget_bytes, is_json, mapped, parse_request
-from .edits import BadValue
+from .body import BodyMap, forget_bytes, mapped, parse_request
+from .expression import ANSWER_BODY, is_json
 from .spec import Side, Transform
+from .values import BadValue
 
 __all__ = ["Transformer"]
 
 _log = logging.getLogger("gatekeep")
 
-_BODILESS = frozenset({204, 205, 304})
 # An app's own answer is bounded by what the gateway buffers; its depth by what the parsers take.
 _MAX_DEPTH = 200
 _MAX_VALUES = 10_000_000
@@ -37,14 +39,15 @@ class Transformer(Component):
             return None
         spec: Transform = plan.specs[-1].spec
         variables = plan.variables if plan.stage is not None else None
-        request = spec.side("request", variables, plan.protocol)
-        response = spec.side("response", variables, plan.protocol)
-        on_way_in = _WayIn(request, whole_answer=bool(response.maps))
+        request = spec.side("request", variables, plan.protocol, self.services.clock)
+        response = spec.side("response", variables, plan.protocol, self.services.clock)
+        bodies = request.facts.reads_bodies | response.facts.reads_bodies
+        on_way_in = _WayIn(request, whole_answer=bool(response.maps) or "response" in bodies)
         on_way_out = _WayOut(plan.id, response, request.facts.headers | response.facts.headers)
         hooks = Hooks(
             on_request=on_way_in.hook,
             on_response=on_way_out.hook,
-            needs_request_body=bool(request.maps),
+            needs_request_body=bool(request.maps) or "request" in bodies,
             needs_response_body=on_way_out.need,
         )
         return self._once(spec, hooks) if any(each.kind == "rewrite_path" for each in spec.request) else hooks
@@ -116,50 +119,46 @@ class _WayIn:
 class _WayOut:
     """The response side of one route. `varies` are the request headers that went into the request or the answer."""
 
-    __slots__ = ("_edits", "_maps", "_maps_errors", "_route", "_vary", "hook", "need")
+    __slots__ = ("_edits", "_edits_by_status", "_maps", "_reads_body", "_route", "_vary", "hook", "need")
 
     def __init__(self, route: str, side: Side, varies: set[str]) -> None:
         self._route = route
         self._edits = side.edits
-        self._maps = side.maps
-        self._maps_errors = side.maps_errors
+        self._edits_by_status = side.edits_by_status
+        self._maps = side.maps_by_status
+        self._reads_body = "response" in side.facts.reads_bodies
         self._vary = ("*",) if side.facts.single_use else tuple(sorted(varies))
         self.need: Need | None = None
         self.hook: ResponseHook | None = None
-        if side.maps:
+        if side.maps or self._reads_body:
             self.hook = self._map
             self.need = self._needs_body
-        elif side.edits or self._vary:
+        elif side.edits or side.edits_by_status or self._vary:
             self.hook = self._edit
 
     def _edit(self, exchange: Exchange) -> None:
         response = exchange.response
         assert response is not None
+        edits = self._edits if self._edits_by_status is None else self._edits_by_status.get(response.status, ())
         try:
-            for edit in self._edits:
+            for edit in edits:
                 edit(exchange, response)
         except BadValue as error:
             raise BadRequest(str(error), code="invalid_request") from None
         if self._vary:
             _add_vary(response.headers, self._vary)
 
-    def _concerns(self, response: Response) -> bool:
-        """Whether an answer with this head is one of those whose body is to be another."""
-        status = response.status
-        if status in _BODILESS or not (200 <= status < 300 or self._maps_errors):
-            return False
-        content_type = response.headers.get("content-type")
-        return content_type is not None and is_json(content_type.partition(";")[0].strip().lower())
-
     def _needs_body(self, exchange: Exchange) -> bool:
         response = exchange.response
         assert response is not None
-        return exchange.request.method != "HEAD" and self._concerns(response) and _is_whole(response)
+        concerned = self._reads_body or response.status in self._maps
+        return concerned and exchange.request.method != "HEAD" and _has_json(response) and _is_whole(response)
 
     def _map(self, exchange: Exchange) -> Flow[None] | None:
         response = exchange.response
         assert response is not None
-        if self._concerns(response):
+        maps = self._maps.get(response.status)
+        if maps and _has_json(response):
             if exchange.request.method == "HEAD":
                 forget_bytes(response.headers)
                 response.headers.remove("content-length")  # that of a body which GET would not have
@@ -167,18 +166,30 @@ class _WayOut:
                 _log.error("%s: the answer is compressed or partial, and can't be mapped", self._route)
                 raise InternalError("The gateway could not process this request.")
             elif response.body:
-                return self._map_slowly(exchange, response, response.body)
+                return self._map_slowly(exchange, response, response.body, maps)
+        elif self._reads_body and response.body and _has_json(response):
+            exchange.state[ANSWER_BODY] = _parse_answer(response.body)
         self._edit(exchange)
         return None
 
-    def _map_slowly(self, exchange: Exchange, response: Response, body: bytes) -> Flow[None]:
-        value = strict_json.loads(body, max_depth=_MAX_DEPTH, max_values=_MAX_VALUES).value
-        value = yield from mapped(self._maps, value, exchange)
+    def _map_slowly(self, exchange: Exchange, response: Response, body: bytes, maps: Sequence[BodyMap]) -> Flow[None]:
+        if self._reads_body:
+            exchange.state[ANSWER_BODY] = _parse_answer(body)  # its own: a map may change what it is given
+        value = yield from mapped(maps, _parse_answer(body), exchange)
         response.body = strict_json.dumps(value)
         forget_bytes(response.headers)
         response.headers.stamp("content-length", str(len(response.body)))
         _drop_vary(response.headers, "accept-encoding")  # which the app did not see
         self._edit(exchange)
+
+
+def _has_json(response: Response) -> bool:
+    content_type = response.headers.get("content-type")
+    return content_type is not None and is_json(content_type.partition(";")[0].strip().lower())
+
+
+def _parse_answer(body: bytes) -> Any:
+    return strict_json.loads(body, max_depth=_MAX_DEPTH, max_values=_MAX_VALUES).value
 
 
 def _is_whole(response: Response) -> bool:

@@ -6,78 +6,17 @@ import re
 from collections.abc import Callable, Iterable, Mapping
 from functools import reduce
 from itertools import groupby
-from typing import Any, NamedTuple, Protocol, TypeAlias, cast
+from typing import Any, NamedTuple, cast
 from urllib.parse import quote_plus, unquote_plus
 
 from ...exchange import Exchange
-from ...message import Field, Forwarded, Headers, Patch
-from .expression import TOKEN, Facts, Text, text_template
-from .operations import Operation
+from ...message import Field, Forwarded, Patch, Response
+from .cookies import COOKIE_EDITS
+from .expression import Facts, text_template
+from .operations import Operation, statuses_of
+from .values import BadValue, Edit, HasHeaders, field_value, header_name, plain_text
 
-__all__ = ["EDITS", "BadValue", "ConstantHeaders", "Edit", "as_functions", "compile_edit"]
-
-
-class HasHeaders(Protocol):
-    """A Forwarded or a Response."""
-
-    headers: Headers
-
-
-Edit: TypeAlias = Callable[[Exchange, Any], None]
-"""(exchange, the Forwarded or the Response to change). Raises BadValue."""
-
-
-class BadValue(ValueError):
-    """What an expression gave can't stand where it is to stand; the text is for the client and repeats nothing."""
-
-
-# Headers, on both sides. What is set or taken out is so under every spelling that an app may take for it.
-
-_FIELD_VALUE = re.compile(r"[\t\x20-\x7e\x80-\xff]*")  # RFC 9110 §5.5, in latin-1
-
-_FRAMING = {
-    **dict.fromkeys(("content-length", "transfer-encoding", "trailer"), "it says where the message ends"),
-    **dict.fromkeys(("connection", "keep-alive", "proxy-connection", "te", "upgrade", "expect"), "it is about one connection"),
-    "content-encoding": "the body would not be what it says",
-}
-_RESERVED: Mapping[str, Mapping[str, str]] = {
-    "request": {**_FRAMING, "host": "it has been used to route the request"},
-    "response": _FRAMING,
-}
-
-
-def _header_name(name: Any, facts: Facts) -> str:
-    if not isinstance(name, str) or not TOKEN.fullmatch(name):
-        raise ValueError(f"{name!r} is not a header name")
-    reason = _RESERVED[facts.side].get(name.lower())
-    if reason is not None:
-        raise ValueError(f"{name} can't be changed: {reason}")
-    return name.lower()
-
-
-def _text(value: Any, facts: Facts) -> str | Text:
-    if not isinstance(value, str):
-        raise ValueError(f"{value!r} is not text")  # noqa: TRY004 - a mistake in a spec, as the others
-    return text_template(value, facts)
-
-
-def _field_value(value: Any, facts: Facts) -> str | Text:
-    """A text that is, or is checked to be, what a header may hold."""
-    text = _text(value, facts)
-    if isinstance(text, str):
-        if not _FIELD_VALUE.fullmatch(text):
-            raise ValueError(f"{value!r} can't stand in a header")
-        return text
-
-    def checked(exchange: Exchange, body: Any) -> str | None:
-        filled = text(exchange, body)
-        if filled is None:
-            return None
-        if not _FIELD_VALUE.fullmatch(filled):
-            raise BadValue("A value of this request can't stand in a header.")
-        return filled
-
-    return checked
+__all__ = ["EDITS", "ConstantHeaders", "as_functions", "compile_edit"]
 
 
 class ConstantHeaders:
@@ -103,7 +42,7 @@ class ConstantHeaders:
 
 
 def _set_header(operation: Operation, facts: Facts) -> Edit | ConstantHeaders:
-    name, value = _header_name(operation.name, facts), _field_value(operation.value, facts)
+    name, value = header_name(operation.name, facts), field_value(operation.value, facts)
     if isinstance(value, str):
         return ConstantHeaders([name], [(name, value)])
 
@@ -117,7 +56,7 @@ def _set_header(operation: Operation, facts: Facts) -> Edit | ConstantHeaders:
 
 
 def _add_header(operation: Operation, facts: Facts) -> Edit | ConstantHeaders:
-    name, value = _header_name(operation.name, facts), _field_value(operation.value, facts)
+    name, value = header_name(operation.name, facts), field_value(operation.value, facts)
     if isinstance(value, str):
         return ConstantHeaders(fields=[(name, value)])
 
@@ -130,11 +69,11 @@ def _add_header(operation: Operation, facts: Facts) -> Edit | ConstantHeaders:
 
 
 def _remove_header(operation: Operation, facts: Facts) -> ConstantHeaders:
-    return ConstantHeaders([_header_name(operation.name, facts)])
+    return ConstantHeaders([header_name(operation.name, facts)])
 
 
 def _rename_header(operation: Operation, facts: Facts) -> Edit:
-    name, to = _header_name(operation.name, facts), _header_name(operation.value, facts)
+    name, to = header_name(operation.name, facts), header_name(operation.value, facts)
     if facts.side == "request":
         facts.headers.add(name)
 
@@ -182,7 +121,7 @@ def _add_query(operation: Operation, facts: Facts) -> Edit:
 
 
 def _put_query(operation: Operation, facts: Facts, *, replace: bool) -> Edit:
-    name, value = _parameter_name(operation.name), _text(operation.value, facts)
+    name, value = _parameter_name(operation.name), plain_text(operation.value, facts)
     quoted = quote_plus(name)
 
     def edit(exchange: Exchange, target: Forwarded) -> None:
@@ -232,7 +171,7 @@ _UNCLEAR = re.compile(r"//|\\|[\x00-\x1f\x7f\ud800-\udfff]|/\.{1,2}(?:/|$)")
 
 
 def _rewrite_path(operation: Operation, facts: Facts) -> Edit:
-    if not isinstance(operation.value, str) or not operation.value.startswith("/"):
+    if not isinstance(operation.value, str) or not operation.value.startswith(("/", "${request.path}")):
         raise ValueError(f"{operation.value!r} is not a path: it does not start with a slash")
     template = _PARAMETER.sub(r"${path.\1}", operation.value)
     literal = _EXPRESSION.sub("x", template)
@@ -257,6 +196,30 @@ def _rewrite_path(operation: Operation, facts: Facts) -> Edit:
     return edit
 
 
+# The status, of answers.
+
+_NO_TARGET = frozenset({204, 205, 206, 304})
+_NO_SOURCE = frozenset({206, 304})
+
+
+def _map_status(operation: Operation, _: Facts) -> Edit:
+    if not isinstance(operation.value, Mapping) or not operation.value:
+        raise ValueError(f'{operation.value!r} is not a map of statuses, such as {{404: 410, "5xx": 502}}')
+    table: dict[int, int] = {}
+    for pattern, target in operation.value.items():
+        if not isinstance(target, int) or not 200 <= target <= 599 or target in _NO_TARGET:
+            raise ValueError(f"{target!r} can't be made the status of an answer: whether there is a body depends on it")
+        for status in statuses_of(pattern) - _NO_SOURCE:
+            table.setdefault(status, target)
+    if not table:
+        raise ValueError("it maps no status that can be mapped")
+
+    def edit(_: Exchange, target: Response) -> None:
+        target.status = table.get(target.status, target.status)
+
+    return edit
+
+
 class Kind(NamedTuple):
     """Where a kind of operation may stand, and what makes a function of it."""
 
@@ -266,10 +229,12 @@ class Kind(NamedTuple):
 
 _BOTH = frozenset({"request", "response"})
 _REQUEST = frozenset({"request"})
+_RESPONSE = frozenset({"response"})
 
 EDITS: Mapping[str, Kind] = {
     "add_header": Kind(_BOTH, _add_header),
     "add_query": Kind(_REQUEST, _add_query),
+    "map_status": Kind(_RESPONSE, _map_status),
     "remove_header": Kind(_BOTH, _remove_header),
     "remove_query": Kind(_REQUEST, _remove_query),
     "rename_header": Kind(_BOTH, _rename_header),
@@ -277,6 +242,7 @@ EDITS: Mapping[str, Kind] = {
     "rewrite_path": Kind(_REQUEST, _rewrite_path),
     "set_header": Kind(_BOTH, _set_header),
     "set_query": Kind(_REQUEST, _set_query),
+    **{name: Kind(_BOTH, compile_cookie) for name, compile_cookie in COOKIE_EDITS.items()},
 }
 
 

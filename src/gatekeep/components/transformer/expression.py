@@ -10,12 +10,15 @@ import math
 import re
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
+from datetime import UTC, datetime
 from typing import Any, Final, TypeAlias
 
 from ... import strict_json
+from ...clock import Clock
+from ...errors import BadRequest
 from ...exchange import Exchange
 
-__all__ = ["MISSING", "TOKEN", "Facts", "Source", "Text", "json_template", "text_template"]
+__all__ = ["ANSWER_BODY", "MISSING", "TOKEN", "Facts", "Source", "Text", "is_json", "json_template", "text_template"]
 
 Source: TypeAlias = Callable[[Exchange, Any], Any]
 """(exchange, the body being mapped) → a JSON value, or MISSING."""
@@ -43,6 +46,10 @@ class Facts:
     """Whether something about the principal is read."""
     headers: set[str] = field(default_factory=set)
     """The request headers that are read: what comes of them varies with these."""
+    reads_bodies: set[str] = field(default_factory=set)
+    """Whose body is read outside of map_body: "request", "response"."""
+    clock: Clock | None = None
+    """The gateway's; None while only the syntax is checked."""
     single_use: bool = False
     """Whether the answer is for this very request, whoever asks: it holds the client's address or the request id."""
 
@@ -102,6 +109,46 @@ def _path(name: str) -> Source:
     return read
 
 
+def _queries(name: str) -> Source:
+    def read(exchange: Exchange, _: Any) -> Any:
+        return _or_missing(",".join(value for key, value in exchange.request.query if key == name))
+
+    return read
+
+
+def is_json(content_type: str) -> bool:
+    """Whether a media type, lower case and without parameters, is JSON (RFC 8259 §11, RFC 6839 §3.1)."""
+    return content_type == "application/json" or (content_type.startswith("application/") and content_type.endswith("+json"))
+
+
+_REQUEST_BODY, ANSWER_BODY = object(), object()
+"""Under which an exchange keeps the JSON of the request, and of the app's answer before it is mapped."""
+
+
+def _request_body(exchange: Exchange, _: Any) -> Any:
+    state = exchange.state
+    if _REQUEST_BODY not in state:
+        request = exchange.request
+        readable = request.body and is_json(request.content_type) and request.header("content-encoding") in (None, "", "identity")
+        try:
+            state[_REQUEST_BODY] = strict_json.loads(request.body or b"").value if readable else MISSING
+        except strict_json.Malformed as error:
+            raise BadRequest(f"The body {error}.", code="invalid_request") from None
+    return state[_REQUEST_BODY]
+
+
+def _answer_body(exchange: Exchange, _: Any) -> Any:
+    return exchange.state.get(ANSWER_BODY, MISSING)
+
+
+def _in_body(whole: Source) -> Callable[[str], Source]:
+    def of(path: str) -> Source:
+        steps = path.split(".")
+        return lambda exchange, _: _walk(whole(exchange, None), steps)
+
+    return of
+
+
 def _body(path: str) -> Source:
     steps = path.split(".")
     return lambda _, body: _walk(body, steps)
@@ -117,9 +164,13 @@ _SINGLE: Mapping[str, Source] = {
     "principal.kind": lambda exchange, _: exchange.principal.kind,
     "principal.roles": lambda exchange, _: _or_missing(" ".join(sorted(exchange.principal.roles))),
     "principal.scopes": lambda exchange, _: _or_missing(" ".join(sorted(exchange.principal.scopes))),
+    "request.body": _request_body,
+    "request.host": lambda exchange, _: exchange.request.host,
     "request.method": lambda exchange, _: exchange.request.method,
     "request.path": lambda exchange, _: exchange.request.path,
+    "request.protocol": lambda exchange, _: f"HTTP/{exchange.request.http_version}",
     "request_id": lambda exchange, _: exchange.request_id,
+    "response.body": _answer_body,
     "response.status": lambda exchange, _: MISSING if exchange.response is None else exchange.response.status,
     "route": lambda exchange, _: _or_missing(exchange.route),
     "stage.name": lambda exchange, _: _or_missing(exchange.stage),
@@ -128,11 +179,33 @@ _NAMED: Mapping[str, Callable[[str], Source]] = {
     "body": _body,
     "path": _path,
     "principal.claims": _claim,
+    "request.body": _in_body(_request_body),
     "request.cookie": lambda name: lambda exchange, _: exchange.request.cookies.get(name, MISSING),
     "request.header": _header,
+    "request.queries": _queries,
     "request.query": _query,
+    "response.body": _in_body(_answer_body),
     "response.header": _response_header,
 }
+
+
+def _clf(now: float) -> str:
+    at = datetime.fromtimestamp(now, UTC)
+    return at.strftime(f"%d/{_MONTHS[at.month - 1]}/%Y:%H:%M:%S +0000")
+
+
+_MONTHS = ("Jan", "Feb", "Mar", "Apr", "May", "Jun", "Jul", "Aug", "Sep", "Oct", "Nov", "Dec")  # whatever the locale
+
+_TIMES: Mapping[str, Callable[[float], str]] = {
+    "time.clf": _clf,
+    "time.epoch_ms": lambda now: str(int(now * 1000)),
+    "time.iso": lambda now: datetime.fromtimestamp(now, UTC).isoformat(timespec="seconds").replace("+00:00", "Z"),
+}
+
+
+def _time(name: str, clock: Clock | None) -> Source:
+    write = _TIMES[name]
+    return lambda _exchange, _body: MISSING if clock is None else write(clock.wall())
 
 
 def _source(expression: str, facts: Facts) -> Source:
@@ -140,7 +213,7 @@ def _source(expression: str, facts: Facts) -> Source:
     prefix = next((prefix for prefix in (*_NAMED, "stage.variables") if expression.startswith(f"{prefix}.")), "")
     name = expression[len(prefix) + 1 :]
     root = prefix or expression
-    if not (name if prefix else expression in _SINGLE):
+    if not (name if prefix else expression in _SINGLE or expression in _TIMES):
         raise ValueError(f"${{{expression}}} is no expression")
     if root == "body" and not facts.body:
         raise ValueError(f"${{{expression}}} can be read in map_body only")
@@ -153,10 +226,17 @@ def _source(expression: str, facts: Facts) -> Source:
             raise ValueError(f"${{{expression}}}: the stage has no such variable")
         value = facts.variables[name]
         return lambda _exchange, _body: value
+    if root in ("request.body", "response.body"):
+        facts.reads_bodies.add(root.partition(".")[0])
+    if root.startswith("time."):
+        facts.single_use |= facts.side == "response"
+        return _time(root, facts.clock)
     facts.personal |= root.startswith("principal.")
     facts.single_use |= facts.side == "response" and root in ("client", "request_id")
     if root == "request.header":
         facts.headers.add(name.lower())
+    elif root == "request.host":
+        facts.headers.add("host")
     elif root == "request.cookie":
         facts.headers.add("cookie")
     return _NAMED[prefix](name) if prefix else _SINGLE[expression]

@@ -2,24 +2,33 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from dataclasses import dataclass
+import re
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, replace
 from typing import Any
 
+from ...component import caller
 from ...effects import Blocking, Either
+from ...errors import ConfigurationError
 
 __all__ = [
     "Operation",
     "add_header",
     "add_query",
+    "by_status",
     "map_body",
+    "map_status",
+    "remove_cookie",
     "remove_header",
     "remove_query",
+    "rename_cookie",
     "rename_header",
     "rename_query",
     "rewrite_path",
+    "set_cookie",
     "set_header",
     "set_query",
+    "statuses_of",
 ]
 
 
@@ -31,6 +40,9 @@ class Operation:
     name: str = ""
     value: Any = None
     errors: bool = False
+    attributes: str = ""
+    statuses: frozenset[int] | None = None
+    """Of which answers of the app it is for; None: for all that it would be for."""
 
 
 def set_header(name: str, value: str) -> Operation:
@@ -71,6 +83,66 @@ def remove_query(name: str) -> Operation:
 def rename_query(name: str, to: str) -> Operation:
     """Give a query parameter another name, in place; what had that name before goes, where the parameter is there."""
     return Operation("rename_query", name, to)
+
+
+def set_cookie(name: str, value: str, *, attributes: str = "") -> Operation:
+    """Put a cookie in place of all of that name. Where the value has nothing to say, it is removed.
+
+    `attributes` as in "Path=/; Secure; HttpOnly" (RFC 6265 §4.1), on the response side only.
+    """
+    return Operation("set_cookie", name, value, attributes=attributes)
+
+
+def remove_cookie(name: str) -> Operation:
+    """Take a cookie out of what the client sent, or out of what the app sets."""
+    return Operation("remove_cookie", name)
+
+
+def rename_cookie(name: str, to: str) -> Operation:
+    """Give a cookie another name, in place; what had that name before goes, where the cookie is there."""
+    return Operation("rename_cookie", name, to)
+
+
+def map_status(statuses: Mapping[int | str, int]) -> Operation:
+    """Answer with another status: {404: 410, "5xx": 502}; the first pattern that fits counts."""
+    return Operation("map_status", value=statuses)
+
+
+def by_status(cases: Mapping[int | str, Sequence[Operation]]) -> tuple[Operation, ...]:
+    """Operations on the response by the status that the app gave: {"404|410": [...], "5xx": [...], "default": [...]}.
+
+    The first pattern that fits the whole status counts; "default" is for what no other fits. A map_body in here is for
+    whatever status it stands under. Raises ConfigurationError.
+    """
+    operations: list[Operation] = []
+    left = _STATUSES
+    # "default" last, wherever it stands.
+    for pattern, wanted in sorted(cases.items(), key=lambda case: case[0] == "default"):
+        try:
+            statuses = left if pattern == "default" else statuses_of(pattern) & left
+        except ValueError as error:
+            raise ConfigurationError(f"by_status: {error}", origin=caller()) from None
+        left -= statuses
+        operations += [
+            replace(operation, statuses=statuses if operation.statuses is None else statuses & operation.statuses)
+            for operation in wanted
+        ]
+    return tuple(operations)
+
+
+_STATUSES = frozenset(range(200, 600))
+
+
+def statuses_of(pattern: int | str) -> frozenset[int]:
+    """The statuses that a pattern fits as a whole: 404, "404", "4xx", "404|410", a regular expression. Raises ValueError."""
+    try:
+        compiled = re.compile(str(pattern).lower().replace("x", "[0-9]"))
+    except re.error:
+        raise ValueError(f"{pattern!r} is no pattern of a status") from None
+    found = frozenset(status for status in _STATUSES if compiled.fullmatch(str(status)))
+    if not found:
+        raise ValueError(f"{pattern!r} fits no status from 200 to 599")
+    return found
 
 
 def rewrite_path(template: str) -> Operation:

@@ -3,16 +3,18 @@
 from __future__ import annotations
 
 import functools
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import NamedTuple
+from typing import NamedTuple, TypeVar
 
+from ...clock import Clock
 from ...component import Spec
 from ...effects import Protocol
 from .body import BodyMap, compile_map
-from .edits import ConstantHeaders, Edit, as_functions, compile_edit
+from .edits import ConstantHeaders, as_functions, compile_edit
 from .expression import Facts
 from .operations import Operation
+from .values import Edit
 
 __all__ = ["Side", "Transform"]
 
@@ -21,8 +23,12 @@ class Side(NamedTuple):
     """The operations of one side, compiled."""
 
     edits: tuple[Edit, ...]
+    edits_by_status: Mapping[int, tuple[Edit, ...]] | None
+    """Where they differ by the status that the app gave."""
     maps: tuple[BodyMap, ...]
-    maps_errors: bool
+    """Those of requests."""
+    maps_by_status: Mapping[int, tuple[BodyMap, ...]]
+    """Those of answers; a status that has none is not in here."""
     facts: Facts
 
 
@@ -53,22 +59,60 @@ class Transform(Spec):
         """Whether an expression reads the principal, or a function is used, which might."""
         return any(self.side(name, None, None).facts.personal for name in ("request", "response"))
 
-    def side(self, name: str, variables: Mapping[str, str] | None, protocol: Protocol | None) -> Side:
+    def side(self, name: str, variables: Mapping[str, str] | None, protocol: Protocol | None, clock: Clock | None = None) -> Side:
         """Compile one side for a stage's variables and a protocol; without a protocol only to check it.
 
         Raises ConfigurationError.
         """
-        facts = Facts(name, variables=variables)
-        edits: list[Edit | ConstantHeaders] = []
-        maps: list[BodyMap] = []
-        maps_errors = False
+        facts = Facts(name, variables=variables, clock=clock)
+        edits: list[tuple[frozenset[int] | None, Edit | ConstantHeaders]] = []
+        maps: list[tuple[frozenset[int], BodyMap]] = []
         for operation in getattr(self, name):
             try:
+                if operation.statuses is not None and name == "request":
+                    raise ValueError("by_status() is for answers")
                 if operation.kind == "map_body":
-                    maps.append(compile_map(operation, facts, protocol, self.origin))
-                    maps_errors |= operation.errors
+                    maps.append((_mapped_statuses(operation), compile_map(operation, facts, protocol, self.origin)))
                 else:
-                    edits.append(compile_edit(operation, facts))
+                    edits.append((operation.statuses, compile_edit(operation, facts)))
             except ValueError as error:
                 raise self.mistake(f"{name}: {operation.kind}: {error}") from None
-        return Side(as_functions(edits), tuple(maps), maps_errors, facts)
+        by_status = any(statuses is not None for statuses, _ in edits)
+        return Side(
+            edits=() if by_status else as_functions(edit for _, edit in edits),
+            edits_by_status=_by_status(edits, as_functions) if by_status else None,
+            maps=tuple(each for _, each in maps),
+            maps_by_status=_by_status(maps, tuple),
+            facts=facts,
+        )
+
+
+_STATUSES = range(200, 600)
+_BODILESS = frozenset({204, 205, 304})
+_SUCCESSES = frozenset(range(200, 300)) - _BODILESS
+_BODIED = frozenset(_STATUSES) - _BODILESS
+
+
+def _mapped_statuses(operation: Operation) -> frozenset[int]:
+    if operation.statuses is not None:
+        return operation.statuses & _BODIED
+    return _BODIED if operation.errors else _SUCCESSES
+
+
+T = TypeVar("T")
+F = TypeVar("F")
+
+
+def _by_status(
+    entries: Sequence[tuple[frozenset[int] | None, T]], compiled: Callable[[Iterable[T]], tuple[F, ...]]
+) -> Mapping[int, tuple[F, ...]]:
+    """What is for each status, in order; statuses for which it is the same share it."""
+    found: dict[int, tuple[F, ...]] = {}
+    made: dict[tuple[bool, ...], tuple[F, ...]] = {}
+    for status in _STATUSES:
+        concerned = tuple(statuses is None or status in statuses for statuses, _ in entries)
+        if any(concerned):
+            if concerned not in made:
+                made[concerned] = compiled(entry for (_, entry), wanted in zip(entries, concerned, strict=True) if wanted)
+            found[status] = made[concerned]
+    return found

@@ -1,0 +1,76 @@
+"""Values: what an operation puts somewhere, as a text or as a function that gives one, fit for the place where it is to stand."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable, Mapping
+from typing import Any, Protocol, TypeAlias
+
+from ...exchange import Exchange
+from ...message import Headers
+from .expression import TOKEN, Facts, Text, text_template
+
+__all__ = ["BadValue", "Edit", "HasHeaders", "field_value", "header_name", "plain_text"]
+
+
+class HasHeaders(Protocol):
+    """A Forwarded or a Response."""
+
+    headers: Headers
+
+
+Edit: TypeAlias = Callable[[Exchange, Any], None]
+"""(exchange, the Forwarded or the Response to change). Raises BadValue."""
+
+
+class BadValue(ValueError):
+    """What an expression gave can't stand where it is to stand; the text is for the client and repeats nothing."""
+
+
+# Headers, on both sides. What is set or taken out is so under every spelling that an app may take for it.
+
+_FIELD_VALUE = re.compile(r"[\t\x20-\x7e\x80-\xff]*")  # RFC 9110 §5.5, in latin-1
+
+_FRAMING = {
+    **dict.fromkeys(("content-length", "transfer-encoding", "trailer"), "it says where the message ends"),
+    **dict.fromkeys(("connection", "keep-alive", "proxy-connection", "te", "upgrade", "expect"), "it is about one connection"),
+    "content-encoding": "the body would not be what it says",
+}
+_RESERVED: Mapping[str, Mapping[str, str]] = {
+    "request": {**_FRAMING, "host": "it has been used to route the request"},
+    "response": _FRAMING,
+}
+
+
+def header_name(name: Any, facts: Facts) -> str:
+    if not isinstance(name, str) or not TOKEN.fullmatch(name):
+        raise ValueError(f"{name!r} is not a header name")
+    reason = _RESERVED[facts.side].get(name.lower())
+    if reason is not None:
+        raise ValueError(f"{name} can't be changed: {reason}")
+    return name.lower()
+
+
+def plain_text(value: Any, facts: Facts) -> str | Text:
+    if not isinstance(value, str):
+        raise ValueError(f"{value!r} is not text")  # noqa: TRY004 - a mistake in a spec, as the others
+    return text_template(value, facts)
+
+
+def field_value(value: Any, facts: Facts) -> str | Text:
+    """A text that is, or is checked to be, what a header may hold."""
+    text = plain_text(value, facts)
+    if isinstance(text, str):
+        if not _FIELD_VALUE.fullmatch(text):
+            raise ValueError(f"{value!r} can't stand in a header")
+        return text
+
+    def checked(exchange: Exchange, body: Any) -> str | None:
+        filled = text(exchange, body)
+        if filled is None:
+            return None
+        if not _FIELD_VALUE.fullmatch(filled):
+            raise BadValue("A value of this request can't stand in a header.")
+        return filled
+
+    return checked

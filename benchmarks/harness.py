@@ -31,10 +31,11 @@ INSTANCES = 4
 
 def build(app_name: str, case: Case | None) -> Subject:
     """`case` None is the bare app. Raises AssertionError where the case does not do what its name says."""
-    runs = [_build(app_name, case) for _ in range(INSTANCES)]
+    instances = 1 if case is not None and case.vary_path else INSTANCES
+    runs = [_build(app_name, case) for _ in range(instances)]
 
     def run(count: int) -> float:
-        return statistics.fmean(each(count // INSTANCES) for each in runs)
+        return statistics.fmean(each(count // instances) for each in runs)
 
     return Subject(app_name, case, run)
 

@@ -8,9 +8,13 @@ from functools import lru_cache
 from typing import Any, Literal, NamedTuple
 
 from .errors import Denied
-from .message import Field, Headers, Response
+from .headers import RawPairs, TextPairs
+from .message import Field, Headers, RawHeaders, Response
 
-__all__ = ["ErrorStyle", "aws", "problem"]
+__all__ = ["REQUEST_ID", "ErrorStyle", "Ready", "aws", "problem"]
+
+REQUEST_ID = 32
+"""Characters of a request id of our own making."""
 
 ErrorStyle = Literal["problem", "aws"]
 
@@ -34,6 +38,28 @@ def problem(denied: Denied, request_id: str, kind: type[Headers]) -> Response:
     for name, value in denied.headers:
         fields.append(_field(name, value))
     return Response(denied.status, kind.of(fields), body)
+
+
+class Ready(NamedTuple):
+    """The answer of a refusal that many requests get: all but the request's id."""
+
+    kind: type[Headers]
+    status: int
+    pairs: RawPairs | TextPairs
+    start: bytes
+
+    @classmethod
+    def of(cls, denied: Denied, kind: type[Headers]) -> Ready:
+        answer = problem(denied, "0" * REQUEST_ID, kind)
+        pairs = answer.headers.raw() if kind is RawHeaders else answer.headers.text()
+        body = answer.body or b""
+        return cls(kind, answer.status, pairs, body[: body.index(b'"request_id":"') + 14])
+
+    def answer(self, request_id: str) -> Response:
+        """For a request id of the usual length."""
+        response = Response.head(self.status, self.kind, self.pairs)
+        response.body = b'%s%s"}' % (self.start, request_id.encode())
+        return response
 
 
 # Refusals are much the same: what the latest came to is known.

@@ -363,7 +363,7 @@ def _whole(exchange: Exchange) -> tuple[Message, Message]:
     headers = response.headers
     names = headers.names()
     if not pipeline.plain:
-        if b"x-request-id" in names:
+        if b"\nx-request-id\n" in names:
             headers.remove("x-request-id")
         headers.put("x-request-id", exchange.request_id)
     return _messages(response, exchange.request.method, headers.raw(), names)
@@ -374,7 +374,7 @@ def _messages(response: Response, method: str, pairs: RawPairs, names: bytes) ->
     if status in _BODILESS:
         body = b""
     elif body or method != "HEAD":  # to which an app may answer without the body, whose length is then not ours to tell
-        if b"content-length" not in names or "content-length" not in response.headers:
+        if b"\ncontent-length\n" not in names:
             pairs = [*pairs, (b"content-length", b"%d" % len(body))]
         if method == "HEAD":
             body = b""

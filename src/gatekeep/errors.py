@@ -24,7 +24,7 @@ GatekeepError
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from typing import Any, ClassVar, NamedTuple
+from typing import Any, ClassVar, NamedTuple, Self
 
 __all__ = [
     "BadRequest",
@@ -85,6 +85,10 @@ class Denied(GatekeepError):
     code: str = "denied"
     title: ClassVar[str] = "Denied"
     holds_in_report_mode: ClassVar[bool] = False
+    constant: bool = False
+    """Whether it is returned, never raised, for one request after another; see lasting()."""
+    ready: Any = None
+    """What a constant one has been put together to."""
 
     def __init__(
         self,
@@ -100,6 +104,11 @@ class Denied(GatekeepError):
         self.detail = detail
         self.headers = headers
         self.errors = errors
+
+    def lasting(self) -> Self:
+        """This very refusal, to be returned by a hook again and again: its answer is put together once."""
+        self.constant = True
+        return self
 
     def __str__(self) -> str:
         return f"{self.status} {self.code}: {self.detail}"

@@ -8,7 +8,7 @@ import threading
 from collections.abc import Callable, Collection, Mapping, Sequence
 from typing import TYPE_CHECKING, Any, Literal, TypeVar
 
-from .answers import ErrorStyle, aws, problem
+from .answers import REQUEST_ID, ErrorStyle, Ready, aws, problem
 from .clock import SYSTEM_CLOCK, Clock
 from .component import Component, Mode, Services, Spec, caller
 from .components import STANDARD, Stage, Throttler, Usage, UsagePlan
@@ -119,6 +119,8 @@ class Gateway:
         self._proxies = proxies
         self._unreached = unreached
         self._problem = problem if errors == "problem" else aws
+        self._usual = errors == "problem" and not gateway_responses
+        """Whether refusals are worded in the usual way."""
         self._gateway_responses = dict(gateway_responses or {})
         self._fronts: list[Front] = []
         self._guards: dict[int, tuple[Any, AppGuard]] = {}
@@ -280,6 +282,13 @@ class Gateway:
 
     def render(self, exchange: Exchange | None, denied: Denied) -> Response:
         """The answer for a refusal, in this gateway's words."""
+        if denied.constant and exchange is not None and self._usual and not denied.errors:
+            kind, request_id = exchange.request.headers_kind, exchange.request_id
+            ready = denied.ready
+            if ready is None or ready.kind is not kind:
+                ready = denied.ready = Ready.of(denied, kind)
+            if len(request_id) == REQUEST_ID:
+                return ready.answer(request_id)  # type: ignore[no-any-return]
         if exchange is None:
             response = self._problem(denied, "", Headers)
         else:

@@ -8,7 +8,7 @@ from functools import lru_cache
 from operator import itemgetter
 from typing import Any
 
-__all__ = ["Field", "Headers", "Patch", "RawHeaders", "RawPairs"]
+__all__ = ["Field", "Headers", "Patch", "RawHeaders", "RawPairs", "TextPairs"]
 
 TextPairs = list[tuple[str, str]]
 RawPairs = list[tuple[bytes, bytes]]
@@ -50,7 +50,7 @@ _name_of = itemgetter(0)
 
 def _names_in(pairs: RawPairs) -> bytes:
     """All names in one, lower case: what is not in there is no name of theirs. One look costs less than one at each."""
-    return b"\n".join(map(_name_of, pairs)).lower()
+    return b"\n%b\n" % b"\n".join(map(_name_of, pairs)).lower()
 
 
 class Patch:
@@ -120,7 +120,7 @@ class Headers:
         return value  # type: ignore[no-any-return]
 
     def names(self) -> bytes:
-        """All names in one, lower case, a line each: what is not in there is no name of these."""
+        """All names in one, lower case, each between line feeds."""
         return _names_in(self.raw())
 
     def get(self, name: str, default: str | None = None) -> str | None:

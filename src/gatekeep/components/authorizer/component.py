@@ -147,7 +147,7 @@ class Policy:
         """The request hook; a caller who is known at once costs two calls beside the verifier's."""
         verify, ask, deliver = self._verify, self._ask, self._deliver
         scopes, allowed, unconditional = self._scopes, self._allowed, not self._conditions
-        required, missing = not self._optional, self._missing()
+        required, missing = not self._optional, self._missing().lasting()
 
         def on_request(exchange: Exchange) -> HookResult:
             found = verify(exchange)

@@ -64,7 +64,7 @@ class AsgiDriver:
             and kind == "http"
             and (known := site.known.get((scope["path"], scope["method"]))) is not None
             and not (front.stale or scope.get("root_path") or scope.get("path_params"))
-            and not (known.strict and b"%" in scope.get("raw_path", b""))
+            and not (known.strict and b"%" in (scope.get("raw_path") or b""))
         ):
             if known.bare:
                 passage = Passage(known, scope, receive)
@@ -75,7 +75,7 @@ class AsgiDriver:
                     passage.leave()
                     _current.reset(token)
                 return
-            exchange = known.open(AsgiRequest(scope, receive), front.clock())
+            exchange = known.open(AsgiRequest.at(scope, receive, known.method, known.path), front.clock())
         else:
             exchange = front.open(AsgiRequest(scope, receive))
         token = _current.set(exchange)
@@ -95,7 +95,17 @@ async def _http(exchange: Exchange, send: Send) -> None:
         if type(answer) is GeneratorType:
             answer = await arun(answer)
         if answer is not None:
-            await _answer(exchange, answer, send)
+            # An answer that the gateway itself has made.
+            exchange.response = answer
+            if answer.body is None:
+                answer.body = b""
+            flow = exchange.pipeline.after(exchange)
+            if flow is not None:
+                await arun(flow)
+            head, body = _whole(exchange)
+            await send(head)
+            await send(body)
+            exchange.pipeline.finish(exchange)
             return
     except BaseException as error:
         _fail(exchange, error)
@@ -117,20 +127,6 @@ async def _http(exchange: Exchange, send: Send) -> None:
             return
         sender.abort(error)
         raise
-
-
-async def _answer(exchange: Exchange, response: Response, send: Send) -> None:
-    """Send an answer that the gateway itself has made."""
-    exchange.response = response
-    if response.body is None:
-        response.body = b""
-    flow = exchange.pipeline.after(exchange)
-    if flow is not None:
-        await arun(flow)
-    head, body = _whole(exchange)
-    await send(head)
-    await send(body)
-    exchange.pipeline.finish(exchange)
 
 
 def _fail(exchange: Exchange, error: BaseException) -> None:
@@ -365,7 +361,7 @@ def _whole(exchange: Exchange) -> tuple[Message, Message]:
     if not pipeline.plain:
         if b"\nx-request-id\n" in names:
             headers.remove("x-request-id")
-        headers.put("x-request-id", exchange.request_id)
+        headers.put("x-request-id", exchange._request_id or exchange.request_id)
     return _messages(response, exchange.request.method, headers.raw(), names)
 
 

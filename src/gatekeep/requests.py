@@ -53,6 +53,21 @@ class AsgiRequest(Request):
         self._cookies = None
         self._fields: dict[bytes, bytes] | None = None
 
+    @classmethod
+    def at(cls, scope: Scope, receive: Receive, method: str, path: str) -> AsgiRequest:
+        """An HTTP request of which method and path are known, not below a root path."""
+        request = cls.__new__(cls)
+        request.native = scope
+        request.receive = receive
+        request.handshake = False
+        request.method = method
+        request.path = path
+        request.root_path = ""
+        query = scope.get("query_string")
+        request.query_string = query.decode("latin-1") if query else ""
+        request.body = request._query = request._cookies = request._fields = None
+        return request
+
     def header(self, name: str) -> str | None:
         fields = self._fields
         if fields is None:

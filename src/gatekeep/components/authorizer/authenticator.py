@@ -9,7 +9,7 @@ from typing import NamedTuple, TypeAlias
 
 from ...component import Services, caller
 from ...effects import Flow, Protocol
-from ...errors import ConfigurationError, Origin, Unauthorized
+from ...errors import ConfigurationError, Denied, Origin, Unauthorized
 from ...exchange import Exchange, Principal
 from ...sources import Source
 
@@ -39,6 +39,10 @@ class Verifier(ABC):
 
         Raises Unauthorized, with its own challenge, for credentials that don't hold, and BadRequest for ambiguous ones.
         """
+
+    def decide(self, exchange: Exchange) -> Verdict | Denied | Flow[Verdict]:
+        """As verify, for a caller who takes a refusal as a result, too."""
+        return self.verify(exchange)
 
     def join(self, other: Verifier) -> Verifier | None:
         """One verifier that decides as this one and, after it, the other would, at less cost; None where there is none.

@@ -6,6 +6,7 @@ A browser sends cookies with whatever any page asks for: a token in one counts w
 from __future__ import annotations
 
 from collections.abc import Collection, Sequence
+from functools import lru_cache
 from typing import NamedTuple
 from urllib.parse import urlsplit
 
@@ -135,11 +136,24 @@ class Refusal(NamedTuple):
     @classmethod
     def of(cls, bad: BadToken) -> Refusal:
         error = ForeignCredential if isinstance(bad, ForeignToken) else Unauthorized
-        challenge = f'Bearer error="invalid_token", error_description="{bad.description}"'
-        return cls(error, bad.code, bad.description, [("www-authenticate", challenge)])
+        return cls(error, bad.code, bad.description, [("www-authenticate", _challenge(bad.description))])
+
+    def lasting(self) -> Unauthorized:
+        """The same one for all, to be returned."""
+        return _lasting(self.error is ForeignCredential, self.code, self.description)
 
     def denied(self) -> Unauthorized:
         return self.error(self.description, code=self.code, headers=self.headers)
+
+
+@lru_cache(maxsize=256)
+def _lasting(foreign: bool, code: str, description: str) -> Unauthorized:
+    error = ForeignCredential if foreign else Unauthorized
+    return error(description, code=code, headers=[("www-authenticate", _challenge(description))]).lasting()
+
+
+def _challenge(description: str) -> str:
+    return f'Bearer error="invalid_token", error_description="{description}"'
 
 
 # Configuration.

@@ -131,7 +131,7 @@ class Policy:
     ) -> None:
         self._name = name
         self._allowed = (name, "allowed")
-        self._verify = verifier.verify
+        self._verify = verifier.decide
         self._scopes = scopes
         self._conditions = tuple(conditions)
         self._waits = any(condition.waits for condition in conditions)
@@ -158,7 +158,7 @@ class Policy:
                 exchange.decisions.append(allowed)
                 deliver(exchange, found)
                 return None
-            return ask(exchange, found)
+            return found if isinstance(found, Denied) else ask(exchange, found)
 
         def on_reported_request(exchange: Exchange) -> HookResult:
             deliver(exchange, ANONYMOUS)  # the app is reached though nobody may be known

@@ -8,7 +8,7 @@ from typing import NamedTuple, cast
 
 from ...component import Services
 from ...effects import Flow
-from ...errors import Unauthorized
+from ...errors import Denied, Unauthorized
 from ...exchange import Exchange, Principal
 from .authenticator import Verdict, Verifier
 from .bearer import Bearer, Refusal
@@ -129,6 +129,18 @@ class TokenVerifier(Verifier):
                 return None
             text = within
         return self._judge(exchange, key, text, field)
+
+    def decide(self, exchange: Exchange) -> Verdict | Denied | Flow[Verdict]:
+        field = self._field
+        if field is not None:
+            value = exchange.request.header(field)
+            if value is None:
+                return None
+            if self._known.get(value) is None:
+                refused = self._refused.get(hash(value))
+                if refused is not None and refused.holds(self._wall()):
+                    return refused.refusal.lasting()
+        return self.verify(exchange)
 
     def _judge(self, exchange: Exchange, memory: str, text: str, field: str | None) -> Verdict | Flow[Verdict]:
         digest = hash(memory)

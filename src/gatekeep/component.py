@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import sys
 from abc import ABC, abstractmethod
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar, Literal, NamedTuple, TypeVar
@@ -229,6 +229,13 @@ class Component(ABC):
 
     def charge(self, exchange: Exchange, state: dict[Any, Any], amount: float, limit: str | None) -> None:
         """Count an amount that a view charges (see Exchange.charge); `state` is where this component's note of the request is."""
+
+    def measures(self, note: Any) -> Iterable[tuple[str, str, float]]:
+        """What a note of this component's, kept under itself in `Exchange.state`, says in numbers: (metric, what of it, value).
+
+        Asked for after the request, with many others at once; the lowest value since the last collection is what is told.
+        """
+        return ()
 
     def start(self) -> Flow[None] | None:
         """Before the first request of a process; may wait."""

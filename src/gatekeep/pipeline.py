@@ -333,6 +333,11 @@ class Pipeline:
             )
         return self._target
 
+    @property
+    def components(self) -> Sequence[Component]:
+        """Those that are bound here, from the outside in."""
+        return [component for component, _ in self._bound]
+
     def position(self, component: object) -> int:
         """Where a component stands. Raises KeyError for one that has no part in this pipeline."""
         return self._positions[component]  # type: ignore[index]

@@ -1,46 +1,66 @@
-"""The access log: one record a request on the logger `gatekeep.access`, as JSON or in the Common Log Format.
+"""The access log of one route: what a request leaves for its record, and the body filter that counts what was sent.
 
-No query strings, no credentials, no header but User-Agent; whatever a client chose is escaped, so a record stays one line.
+The request only puts values aside; text is made of them later (access_log_forms.py), elsewhere (access_log_queue.py).
 """
 
 from __future__ import annotations
 
-import json
 import logging
-import re
-import time
-from collections.abc import Callable, Mapping
-from typing import Any, Literal, NamedTuple
+from typing import Any, NamedTuple
 
-from ...exchange import Exchange
+from opentelemetry.trace import Span, SpanContext
+
+from ...clock import Clock
+from ...component import Plan
+from ...errors import Denied
+from ...exchange import Exchange, Principal
 from ...message import Response
+from .access_log_forms import form_of
+from .access_log_queue import LOGGER, QUEUE
+from .redact import SECRET_PARAMETERS
+from .semantics import error_type
+from .spec import Observe
 
-__all__ = ["LOGGER", "ByteCounter", "Ended", "sent", "write"]
-
-LOGGER = logging.getLogger("gatekeep.access")
+__all__ = ["AccessLog", "Entry"]
 
 
-class Ended(NamedTuple):
-    """What is known of a request only at its end."""
+class Entry(NamedTuple):
+    """One request, ended."""
 
     wall: float
-    """Unix time, in seconds, when the request came."""
+    """Unix time, in seconds, when it came."""
     duration: float
-    """Seconds."""
+    """Seconds, to the last byte."""
+    head: float | None
+    """Seconds to the head of the answer; None where the answer was at hand as a whole."""
     sent: int | None
     """Bytes of the body that were passed to the server; None when it is not known."""
-    trace: tuple[str, str] | None
-    """Trace id and span id, in hex."""
+    span: SpanContext | None
     error: str | None
+    request_id: str
+    client: str | None
+    principal: Principal
+    method: str
+    host: str
+    path: str
+    version: str
+    stage: str | None
+    route: str | None
+    status: int | None
+    outcome: str
+    decisions: list[tuple[str, str]]
+    user_agent: str | None
+    referer: str | None
 
 
-class ByteCounter:
-    """A body filter that only counts."""
+class _Counter:
+    """A body filter that only counts, and remembers when the head went out."""
 
-    __slots__ = ("count",)
+    __slots__ = ("count", "head")
 
-    def __init__(self) -> None:
+    def __init__(self, head: float) -> None:
         self.count = 0
+        self.head = head
 
     def feed(self, chunk: bytes) -> bytes:
         self.count += len(chunk)
@@ -53,16 +73,80 @@ class ByteCounter:
         """What was sent stays sent."""
 
 
-def sent(exchange: Exchange, counter: ByteCounter | None) -> int | None:
+class AccessLog:
+    """Of one route: `on_response` at the head, `write` at the end."""
+
+    __slots__ = ("_form", "_monotonic", "_secret_params", "_secrets", "_wall")
+
+    def __init__(self, spec: Observe, plan: Plan, clock: Clock) -> None:
+        assert spec.access_log is not None
+        secrets = SECRET_PARAMETERS | {name.lower() for name in spec.redact}
+        self._form = form_of(spec.access_log, secrets)
+        self._monotonic, self._wall = clock.monotonic, clock.wall
+        self._secret_params = plan.template is not None and any(f"{{{name}" in plan.template.lower() for name in secrets)
+        """Whether parts of the path may be secret."""
+        self._secrets = secrets
+
+    def on_response(self, exchange: Exchange) -> None:
+        response = exchange.response
+        if response is None or response.body is not None or not LOGGER.isEnabledFor(logging.INFO):
+            return
+        # The last filter to be attached sees what goes out.
+        counter = _Counter(self._monotonic())
+        response.attach(counter)
+        exchange.state[_Counter] = counter
+
+    def write(self, exchange: Exchange, span: Span | None) -> None:
+        """Put a request aside for its record; where the logger has no use for one, nothing."""
+        if not LOGGER.isEnabledFor(logging.INFO):
+            return
+        request, response, error = exchange.request, exchange.response, exchange.error
+        counter: _Counter | None = exchange.state.get(_Counter)
+        began = exchange.monotonic
+        duration = self._monotonic() - began
+        path = request.root_path + request.path
+        if self._secret_params:
+            path = self._without_secrets(path, exchange.path_params)
+        header = request.header
+        QUEUE.put(
+            self._form,
+            Entry(
+                self._wall() - duration,
+                duration,
+                counter.head - began if counter is not None else None,
+                _sent(exchange, counter),
+                span.get_span_context() if span is not None else None,
+                error.code if isinstance(error, Denied) else error_type(exchange),
+                exchange.request_id,
+                exchange.client,
+                exchange.principal,
+                request.method,
+                request.host,
+                path,
+                request.http_version,
+                exchange.stage,
+                exchange.route,
+                response.status if response is not None else None,
+                exchange.outcome,
+                exchange.decisions,
+                header("user-agent"),
+                header("referer"),
+            ),
+        )
+
+    def _without_secrets(self, path: str, params: Any) -> str:
+        hidden = {str(value) for name, value in params.items() if name.lower() in self._secrets}
+        return "/".join("REDACTED" if segment in hidden else segment for segment in path.split("/"))
+
+
+def _sent(exchange: Exchange, counter: _Counter | None) -> int | None:
     """The bytes of an answer's body: counted while it streamed, else as its Content-Length says."""
     response = exchange.response
     if response is None or exchange.request.method == "HEAD":
         return 0
     if counter is not None:
         return counter.count
-    if exchange.outcome != "completed":
-        return None
-    return _length(response)
+    return _length(response) if exchange.outcome == "completed" else None
 
 
 def _length(response: Response) -> int | None:
@@ -70,71 +154,3 @@ def _length(response: Response) -> int | None:
     if declared is not None and declared.isascii() and declared.isdigit():
         return int(declared)
     return len(response.body) if response.body is not None else None
-
-
-def write(form: Literal["json", "common"], exchange: Exchange, ended: Ended) -> None:
-    """Log one request."""
-    LOGGER.info("%s", _FORMS[form](exchange, ended))
-
-
-# JSON.
-
-_encode = json.JSONEncoder(separators=(",", ":")).encode
-"""Escapes everything beyond printable ASCII, line breaks among it (RFC 8259 §7)."""
-
-
-def _json(exchange: Exchange, ended: Ended) -> str:
-    request, response, principal = exchange.request, exchange.response, exchange.principal
-    whole = int(ended.wall)
-    record: dict[str, Any] = {
-        "time": f"{time.strftime('%Y-%m-%dT%H:%M:%S', time.gmtime(whole))}.{int((ended.wall - whole) * 1000):03d}Z",
-        "request_id": exchange.request_id,
-        "client": exchange.client,
-        "principal": None if principal.anonymous else principal.id,
-        "method": request.method,
-        "host": request.host,
-        "path": request.root_path + request.path,
-        "protocol": f"HTTP/{request.http_version}",
-        "stage": exchange.stage,
-        "route": exchange.route,
-        "status": response.status if response is not None else None,
-        "bytes": ended.sent,
-        "duration_ms": round(ended.duration * 1000, 3),
-        "outcome": exchange.outcome,
-        "error": ended.error,
-        "decisions": [f"{component}:{outcome}" for component, outcome in exchange.decisions],
-        "user_agent": request.header("user-agent"),
-    }
-    if ended.trace is not None:
-        record["trace_id"], record["span_id"] = ended.trace
-    return _encode(record)
-
-
-# Common Log Format: host ident authuser [date] "request" status bytes.
-
-_MONTHS = ("Jan", "Feb", "Mar", "Apr", "May", "Jun", "Jul", "Aug", "Sep", "Oct", "Nov", "Dec")
-_UNSAFE = re.compile(r"[^ !#-\[\]-~]")
-_UNSAFE_WORD = re.compile(r"[^!#-\[\]-~]")
-
-
-def _common(exchange: Exchange, ended: Ended) -> str:
-    request, response, principal = exchange.request, exchange.response, exchange.principal
-    at = time.gmtime(ended.wall)
-    date = f"{at.tm_mday:02d}/{_MONTHS[at.tm_mon - 1]}/{at.tm_year}:{at.tm_hour:02d}:{at.tm_min:02d}:{at.tm_sec:02d} +0000"
-    line = f"{request.method} {request.root_path}{request.path} HTTP/{request.http_version}"
-    return (
-        f"{exchange.client or '-'} - {_word(None if principal.anonymous else principal.id)} [{date}] "
-        f'"{_UNSAFE.sub(_escaped, line)}" {response.status if response is not None else "-"} '
-        f"{ended.sent if ended.sent is not None else '-'}"
-    )
-
-
-def _word(text: str | None) -> str:
-    return _UNSAFE_WORD.sub(_escaped, text) if text else "-"
-
-
-def _escaped(found: re.Match[str]) -> str:
-    return "".join(f"\\x{byte:02x}" for byte in found[0].encode("utf-8", "surrogatepass"))
-
-
-_FORMS: Mapping[str, Callable[[Exchange, Ended], str]] = {"json": _json, "common": _common}

@@ -2,26 +2,31 @@
 
 from __future__ import annotations
 
+import asyncio
 import logging
-from collections.abc import Mapping
-from typing import Literal
+from collections.abc import Callable, Iterable
+from functools import partial
+from typing import Any
 
-from opentelemetry.trace import Span, format_span_id, format_trace_id
+from opentelemetry.trace import Span
 
-from ...component import Component, Hooks, Plan
-from ...errors import Denied
+from ...component import Component, Hooks, Plan, Services
+from ...effects import Flow, Io
 from ...exchange import Exchange
-from . import access_log
-from .access_log import LOGGER, ByteCounter, Ended
-from .instruments import Instruments
+from .access_log import AccessLog
+from .access_log_queue import INTERVAL, QUEUE
+from .ledger import BATCH, Ledger
+from .lifetime import closing, starting
 from .providers import Providers
-from .semantics import OTHER, UNMATCHED, error_type, known_methods
+from .semantics import UNMATCHED, error_type
 from .spec import Observe
 from .tracing import RouteTracing
 
 __all__ = ["MetricsEmitter"]
 
 _log = logging.getLogger("gatekeep.metrics")
+
+Measures = Callable[[Any], Iterable[tuple[str, str, float]]]
 
 
 class MetricsEmitter(Component):
@@ -31,143 +36,136 @@ class MetricsEmitter(Component):
     handshakes = True
     repeats = False
 
+    def __init__(self, services: Services) -> None:
+        super().__init__(services)
+        self._observes = False
+        self._logs = False
+
     def bind(self, plan: Plan) -> Hooks | None:
         if not plan.specs:
             return None
         spec: Observe = plan.specs[-1].spec
         if not (spec.trace or spec.metrics or spec.access_log):
             return None
+        self._observes = True
+        if spec.access_log is not None and not self._logs:
+            self._logs = True
+            self.services.runner.every(INTERVAL, QUEUE.tick, name="access log")
         route = _ObservedRoute(self, spec, plan)
         return Hooks(
-            on_request=route.on_request if spec.trace else None,
-            on_response=route.on_response if spec.access_log else None,
+            on_request=route.on_request if spec.trace or spec.metrics else None,
+            on_response=route.access_log.on_response if route.access_log is not None else None,
             on_finish=route.on_finish,
             filters_response_body=spec.access_log is not None,
         )
 
+    def start(self) -> None:
+        if self._observes:
+            starting()
 
-class _Notes:
-    """What one request leaves here on its way."""
-
-    __slots__ = ("counter", "span")
-
-    def __init__(self, span: Span | None, counter: ByteCounter | None) -> None:
-        self.span = span
-        self.counter = counter
+    def close(self) -> Flow[None]:
+        """Deliver what there is to tell: servers end their processes without a word to atexit."""
+        if self._observes:
+            yield from Io(_deliver, partial(asyncio.to_thread, _deliver))
 
 
-_NONE = _Notes(None, None)
-
-_MAX_SERIES = 256
+def _deliver() -> None:
+    QUEUE.flush()
+    closing()
 
 
 class _ObservedRoute:
     """One route, observed."""
 
     __slots__ = (
-        "_access_log",
+        "_counted",
         "_handshake",
         "_instruments",
-        "_known",
+        "_measured",
         "_metrics",
         "_monotonic",
         "_route",
-        "_series",
+        "_trace",
         "_tracer",
         "_tracing",
-        "_wall",
+        "access_log",
     )
 
     def __init__(self, emitter: MetricsEmitter, spec: Observe, plan: Plan) -> None:
         clock = emitter.services.clock
-        self._monotonic, self._wall = clock.monotonic, clock.wall
+        self._monotonic = clock.monotonic
         providers = Providers(spec.tracer_provider, spec.meter_provider)
         self._tracer, self._instruments = providers.tracer, providers.instruments
         self._tracing = RouteTracing(spec, plan)
-        self._metrics = spec.metrics
-        self._access_log = spec.access_log
+        self._trace, self._metrics = spec.trace, spec.metrics
+        self.access_log = AccessLog(spec, plan, clock) if spec.access_log is not None else None
         self._handshake = plan.handshake
-        self._known = known_methods()
-        self._series: dict[tuple[str, int | None, str, str, str | None], Mapping[str, str | int]] = {}
-        """The attributes of the metrics by what they are made of, which clients choose in part: bounded."""
+        self._counted = spec.metrics and not plan.handshake
         self._route = plan.template if plan.template is not None else UNMATCHED
+        self._measured: tuple[tuple[Component, Measures], ...] | None = None
+        """The components of the route that measure something, and how; known with the first request."""
 
     def on_request(self, exchange: Exchange) -> None:
+        if self._counted:
+            instruments = self._instruments()
+            if instruments is not None:
+                instruments.ledger.active.add(exchange)
+        if not self._trace:
+            return
         try:
             tracer = self._tracer()
             if tracer is not None:
                 span, place = self._tracing.start(tracer, exchange)
-                exchange.state[self] = _Notes(span, None)
+                exchange.state[self] = span
                 self._tracing.enter(span, place, exchange)
         except Exception:
             # A sampler or propagator of the user's: what watches a request must not be what stops it.
             _log.exception("no span for a request to %s", self._route)
 
-    def on_response(self, exchange: Exchange) -> None:
-        response = exchange.response
-        if response is None or response.body is not None or not LOGGER.isEnabledFor(logging.INFO):
-            return
-        # The last filter to be attached sees what goes out.
-        counter = ByteCounter()
-        response.attach(counter)
-        notes = exchange.state.get(self, _NONE)
-        exchange.state[self] = _Notes(notes.span, counter)
-
     def on_finish(self, exchange: Exchange) -> None:
-        notes = exchange.state.get(self, _NONE)
+        span: Span | None = exchange.state.get(self)
         try:
-            instruments = self._instruments() if self._metrics else None
-            if instruments is not None or self._access_log is not None:
-                duration = self._monotonic() - exchange.monotonic
+            if self._metrics:
+                instruments = self._instruments()
                 if instruments is not None:
-                    self._measure(instruments, exchange, duration)
-                if self._access_log is not None and LOGGER.isEnabledFor(logging.INFO):
-                    self._log(self._access_log, exchange, notes, duration)
+                    self._count(instruments.ledger, exchange, self._monotonic() - exchange.monotonic)
+            if self.access_log is not None:
+                self.access_log.write(exchange, span)
         finally:
-            if notes.span is not None:
-                self._tracing.end(notes.span, exchange)
+            if span is not None:
+                self._tracing.end(span, exchange)
 
-    def _measure(self, instruments: Instruments, exchange: Exchange, duration: float) -> None:
-        if exchange.decisions:
-            instruments.count(exchange.decisions, self._route)
+    def _count(self, ledger: Ledger, exchange: Exchange, duration: float) -> None:
+        ledger.active.discard(exchange)
         request, response = exchange.request, exchange.response
-        if self._handshake and response is not None and response.status == 101:
-            return  # how long a WebSocket was open is not how long its request took
-        status = response.status if response is not None else None
-        problem = error_type(exchange)
-        series = (request.method, status, request.scheme, request.http_version, problem)
-        attributes = self._series.get(series)
-        if attributes is None:
-            attributes = self._attributes(*series)
-            if len(self._series) < _MAX_SERIES:
-                self._series[series] = attributes
-        instruments.duration.record(duration, attributes)
-
-    def _attributes(
-        self, method: str, status: int | None, scheme: str, version: str, problem: str | None
-    ) -> Mapping[str, str | int]:
-        attributes: dict[str, str | int] = {
-            "http.request.method": method if method in self._known else OTHER,
-            "http.route": self._route,
-            "url.scheme": scheme,
-            "network.protocol.version": version,
-        }
-        if status is not None:
-            attributes["http.response.status_code"] = status
-        if problem is not None:
-            attributes["error.type"] = problem
-        return attributes
-
-    def _log(self, form: Literal["json", "common"], exchange: Exchange, notes: _Notes, duration: float) -> None:
-        trace = None
-        if notes.span is not None:
-            identity = notes.span.get_span_context()
-            trace = format_trace_id(identity.trace_id), format_span_id(identity.span_id)
-        ended = Ended(
-            wall=self._wall() - duration,
-            duration=duration,
-            sent=access_log.sent(exchange, notes.counter),
-            trace=trace,
-            error=exchange.error.code if isinstance(exchange.error, Denied) else error_type(exchange),
+        measured = self._measured if self._measured is not None else self._find_measured(exchange)
+        finished = ledger.finished
+        status, body, headers = None, None, None
+        if response is not None:
+            status, body, headers = response.status, response.body, response.headers
+        # A Finished, made without the call.
+        finished.append(
+            (
+                self._route,
+                request.method,
+                status,
+                request.scheme,
+                request.http_version,
+                None if exchange.outcome == "completed" and status is not None and status < 500 else error_type(exchange),
+                duration if not self._handshake or status != 101 else None,
+                request.header("content-length"),
+                None if body is None else len(body),
+                headers,
+                exchange.decisions,
+                [(measures, exchange.state[owner]) for owner, measures in measured if owner in exchange.state]
+                if measured
+                else (),
+            )
         )
-        access_log.write(form, exchange, ended)
+        if len(finished) >= BATCH:
+            ledger.settle(wait=False)
+
+    def _find_measured(self, exchange: Exchange) -> tuple[tuple[Component, Measures], ...]:
+        components = exchange.pipeline.components
+        self._measured = tuple((found, found.measures) for found in components if type(found).measures is not Component.measures)
+        return self._measured

@@ -1,15 +1,16 @@
-"""Instruments: gatekeep's metrics over one MeterProvider, and the counts that are kept here until they are collected."""
+"""Instruments: a ledger handed to one MeterProvider: counts and gauges when it collects, histograms ready-made or recorded."""
 
 from __future__ import annotations
 
 import threading
 import weakref
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterator
 from importlib.metadata import version
 
 from opentelemetry.metrics import CallbackOptions, MeterProvider, Observation
 
-from ...forks import reset_after_fork
+from .histogram import OVERFLOW
+from .ledger import LATE, Ledger
 
 __all__ = ["SCHEMA_URL", "SCOPE", "VERSION", "Instruments", "instruments_of"]
 
@@ -17,72 +18,86 @@ SCOPE = "gatekeep"
 VERSION = version("gatekeep")
 SCHEMA_URL = "https://opentelemetry.io/schemas/1.44.0"
 
-_DURATION_BUCKETS = (0.005, 0.01, 0.025, 0.05, 0.075, 0.1, 0.25, 0.5, 0.75, 1.0, 2.5, 5.0, 7.5, 10.0)
-"""Seconds; the conventions' advice for http.server.request.duration."""
+_CACHE = "response_cache"
 
-_MAX_CELLS = 4096
-_OVERFLOW = ("_OTHER", "_OTHER", "_OTHER")
-
-Cell = tuple[str, str, str]
-"""Component, outcome, route."""
+Observe = Callable[[CallbackOptions], Iterator[Observation]]
 
 
 class Instruments:
-    """`http.server.request.duration` (a histogram) and `gatekeep.decisions` (counted here, read at collection time)."""
+    """Where `ready`, somebody takes the ledger's histograms as they are; else each value is recorded."""
 
-    def __init__(self, provider: MeterProvider) -> None:
+    def __init__(self, provider: MeterProvider, *, ready: bool = False) -> None:
         meter = provider.get_meter(SCOPE, VERSION, SCHEMA_URL)
-        self._cells: dict[Cell, int] = {}
-        self._lock = threading.Lock()
-        reset_after_fork(self)
-        self.duration = meter.create_histogram(
-            "http.server.request.duration",
-            unit="s",
-            description="Duration of HTTP server requests.",
-            explicit_bucket_boundaries_advisory=_DURATION_BUCKETS,
+        self.ledger = ledger = Ledger()
+        if not ready:
+            for histogram in ledger.histograms:
+                histogram.record = meter.create_histogram(
+                    histogram.name,
+                    unit=histogram.unit,
+                    description=histogram.description,
+                    explicit_bucket_boundaries_advisory=histogram.bounds,
+                ).record
+        # A collection calls these before it reads what was recorded: the first one settles.
+        meter.create_observable_up_down_counter(
+            "http.server.active_requests",
+            callbacks=[self._active],
+            unit="{request}",
+            description="Number of active HTTP server requests.",
         )
-        self._decisions = meter.create_observable_counter(
+        meter.create_observable_counter(
             "gatekeep.decisions",
-            callbacks=[self._observe],
+            callbacks=[self._decisions],
             unit="{decision}",
             description="Decisions of the gateway's components.",
         )
+        meter.create_observable_counter(
+            "gatekeep.cache.requests",
+            callbacks=[self._cache],
+            unit="{request}",
+            description="Requests that the response cache has judged.",
+        )
+        for measure, unit, description in (
+            (
+                "gatekeep.throttle.remaining",
+                "{request}",
+                "The least that any caller had left of a limit since the last collection.",
+            ),
+            ("gatekeep.quota.remaining", "1", "The least share that any caller had left of a quota since the last collection."),
+        ):
+            meter.create_observable_gauge(measure, callbacks=[self._lowest(measure)], unit=unit, description=description)
 
-    def after_fork(self) -> None:
-        # What the parent counted is the parent's to report.
-        self._lock = threading.Lock()
-        self._cells = {}
+    def _active(self, options: CallbackOptions) -> Iterator[Observation]:
+        self.ledger.settle()
+        for (method, scheme), count in self.ledger.under_way().items():
+            yield Observation(count, {"http.request.method": method, "url.scheme": scheme})
 
-    def count(self, decisions: Iterable[tuple[str, str]], route: str) -> None:
-        """Count each (component, outcome). Bounded: beyond 4,096 different ones, new ones are counted together."""
-        cells = self._cells
-        with self._lock:
-            for component, outcome in decisions:
-                cell = (component, outcome, route)
-                if cell not in cells and len(cells) >= _MAX_CELLS:
-                    cell = _OVERFLOW
-                cells[cell] = cells.get(cell, 0) + 1
+    def _decisions(self, options: CallbackOptions) -> Iterator[Observation]:
+        for cell, count in list(self.ledger.decisions.items()):
+            component, outcome, route = cell
+            attributes = {"gatekeep.component": component, "gatekeep.outcome": outcome, "http.route": route}
+            yield Observation(count, OVERFLOW if cell == LATE else attributes)
 
-    def _observe(self, options: CallbackOptions) -> Iterator[Observation]:
-        with self._lock:
-            counted = list(self._cells.items())
-        for (component, outcome, route), count in counted:
-            attributes: Mapping[str, str] = {
-                "gatekeep.component": component,
-                "gatekeep.outcome": outcome,
-                "http.route": route,
-            }
-            yield Observation(count, attributes)
+    def _cache(self, options: CallbackOptions) -> Iterator[Observation]:
+        for (component, outcome, route), count in list(self.ledger.decisions.items()):
+            if component == _CACHE:
+                yield Observation(count, {"gatekeep.cache.result": outcome, "http.route": route})
+
+    def _lowest(self, measure: str) -> Observe:
+        def observe(_: CallbackOptions) -> Iterator[Observation]:
+            for (_, limit, route), value in self.ledger.take_lowest(measure):
+                yield Observation(value, {"gatekeep.limit": limit, "http.route": route})
+
+        return observe
 
 
 _known: weakref.WeakKeyDictionary[MeterProvider, Instruments] = weakref.WeakKeyDictionary()
 _lock = threading.Lock()
 
 
-def instruments_of(provider: MeterProvider) -> Instruments:
-    """The one set of instruments of a provider, whatever the number of gateways."""
+def instruments_of(provider: MeterProvider, *, ready: bool = False) -> Instruments:
+    """The one set of instruments of a provider, whatever the number of gateways; `ready` counts when it is made."""
     with _lock:
         found = _known.get(provider)
         if found is None:
-            found = _known[provider] = Instruments(provider)
+            found = _known[provider] = Instruments(provider, ready=ready)
         return found

@@ -1,0 +1,194 @@
+"""Ledger: what the requests of one process have come to. A request leaves one tuple; it is added up later, many at a time.
+
+`deque.append`, `deque.popleft`, `set.add` and `set.discard` are atomic, so that a request takes no lock, and what many
+requests left is added up by code that runs warm.
+"""
+
+from __future__ import annotations
+
+import threading
+import time
+from collections import deque
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from typing import Any, NamedTuple
+
+from ...exchange import Exchange
+from ...forks import reset_after_fork
+from ...headers import Headers
+from .histogram import BYTES, MOST_SERIES, SECONDS, Histogram
+from .semantics import OTHER, known_methods
+
+__all__ = ["BATCH", "LATE", "Finished", "Ledger"]
+
+BATCH = 64
+"""Requests that wait to be added up before one of them does it."""
+
+_CACHE = "response_cache"
+_SERVED = frozenset({"hit", "stale", "stale_if_error", "revalidated"})
+LATE = ("_OTHER", "_OTHER", "_OTHER")
+"""The decisions that came when there were too many kinds of them."""
+
+
+class Finished(NamedTuple):
+    """What a request leaves. The hot path makes a plain tuple of the same order."""
+
+    route: str
+    method: str
+    status: int | None
+    scheme: str
+    version: str
+    error: str | None
+    seconds: float | None
+    """None where a duration means nothing: a WebSocket that was open."""
+    received: str | None
+    """Content-Length of the request, as it was sent."""
+    body: int | None
+    """Bytes of the answer's body where the gateway made it or held it whole."""
+    headers: Headers | None
+    """Of the answer."""
+    decisions: Sequence[tuple[str, str]]
+    measured: Sequence[tuple[Callable[[Any], Iterable[tuple[str, str, float]]], Any]]
+    """Components' measures(), and each one's note of the request."""
+
+
+class Ledger:
+    """Added up on demand: `settle()` first, then read."""
+
+    def __init__(self) -> None:
+        self._known = known_methods()
+        self.duration = Histogram(
+            "http.server.request.duration", "s", "Duration of HTTP server requests.", SECONDS, request_attributes
+        )
+        self.request_size = Histogram(
+            "http.server.request.body.size", "By", "Size of HTTP server request bodies.", BYTES, request_attributes
+        )
+        self.response_size = Histogram(
+            "http.server.response.body.size", "By", "Size of HTTP server response bodies.", BYTES, request_attributes
+        )
+        self.cache_age = Histogram(
+            "gatekeep.cache.age",
+            "s",
+            "Age of the answers that the cache served.",
+            (0.0, 1.0, 5.0, 15.0, 60.0, 300.0, 3600.0, 86400.0),
+            lambda route: {"http.route": route},
+        )
+        self.wait = Histogram(
+            "gatekeep.wait.duration",
+            "s",
+            "Time that a component of the gateway had to wait for something.",
+            SECONDS,
+            lambda key: {"gatekeep.component": key[0], "http.route": key[1]},
+        )
+        self.histograms = (self.duration, self.request_size, self.response_size, self.cache_age, self.wait)
+        reset_after_fork(self)
+        self.after_fork()
+
+    def after_fork(self) -> None:
+        """Begin at zero: what the parent counted is the parent's to report."""
+        self._lock = threading.Lock()
+        self.began = time.time_ns()
+        """Unix time, in nanoseconds, of the first count."""
+        self.active: set[Exchange] = set()
+        """Requests under way."""
+        self.finished: deque[Any] = deque()
+        self.waits: deque[tuple[str, str, float]] = deque()
+        """Component, route, seconds."""
+        self.decisions: dict[tuple[str, str, str], int] = {}
+        """By component, outcome, route."""
+        self.lowest: dict[tuple[str, str, str], float] = {}
+        """The lowest value of each measure since somebody took it, by measure, limit, route."""
+        for histogram in self.histograms:
+            histogram.cells = {}
+
+    def settle(self, *, wait: bool = True) -> None:
+        """Add up what requests left. Without `wait`: unless somebody is at it already."""
+        lock = self._lock
+        if not lock.acquire(wait):
+            return
+        try:
+            self._add_up()
+        finally:
+            lock.release()
+
+    def _add_up(self) -> None:
+        pop, known = self.finished.popleft, self._known
+        duration, request_size, response_size = self.duration, self.request_size, self.response_size
+        for _ in range(len(self.finished)):
+            (
+                route, method, status, scheme, version, error, seconds, received, body, headers, decisions, measured,
+            ) = pop()  # fmt: skip
+            key = (route, method if method in known else OTHER, status, scheme, version, error)
+            if seconds is not None:
+                duration.add(key, seconds)
+                if received is not None and (size := _number(received)) is not None:
+                    request_size.add(key, size)
+                if body is None and headers is not None:
+                    body = _number(headers.get("content-length"))
+                if body is not None:
+                    response_size.add(key, body)
+            if decisions:
+                self._decided(route, decisions, headers)
+            for measures, note in measured:
+                for name, what, value in measures(note):
+                    self._keep_lowest((name, what, route), value)
+        for _ in range(len(self.waits)):
+            component, route, seconds = self.waits.popleft()
+            self.wait.add((component, route), seconds)
+
+    def _decided(self, route: str, decisions: Sequence[tuple[str, str]], headers: Headers | None) -> None:
+        counts = self.decisions
+        for component, outcome in decisions:
+            cell = (component, outcome, route)
+            if cell not in counts and len(counts) >= MOST_SERIES:
+                cell = LATE
+            counts[cell] = counts.get(cell, 0) + 1
+            if component == _CACHE and outcome in _SERVED and headers is not None:
+                age = _number(headers.get("age"))
+                if age is not None:
+                    self.cache_age.add(route, age)
+
+    def _keep_lowest(self, cell: tuple[str, str, str], value: float) -> None:
+        known = self.lowest.get(cell)
+        if known is None:
+            if len(self.lowest) >= MOST_SERIES:
+                return
+        elif known <= value:
+            return
+        self.lowest[cell] = value
+
+    def take_lowest(self, name: str) -> list[tuple[tuple[str, str, str], float]]:
+        """The lowest values of a measure, which then begin anew."""
+        with self._lock:
+            found = [(cell, value) for cell, value in self.lowest.items() if cell[0] == name]
+            for cell, _ in found:
+                del self.lowest[cell]
+        return found
+
+    def under_way(self) -> Mapping[tuple[str, str], int]:
+        """The number of active requests by method and scheme."""
+        counts: dict[tuple[str, str], int] = {}
+        for exchange in list(self.active):
+            method = exchange.request.method
+            key = (method if method in self._known else OTHER, exchange.request.scheme)
+            counts[key] = counts.get(key, 0) + 1
+        return counts
+
+
+def _number(text: str | None) -> int | None:
+    return int(text) if text is not None and text.isascii() and text.isdigit() and len(text) < 19 else None
+
+
+def request_attributes(key: tuple[str, str, int | None, str, str, str | None]) -> Mapping[str, str | int]:
+    """Of the metrics of requests, by the stable HTTP conventions."""
+    route, method, status, scheme, version, error = key
+    attributes: dict[str, str | int] = {
+        "http.request.method": method,
+        "http.route": route,
+        "url.scheme": scheme,
+        "network.protocol.version": version,
+    }
+    if status is not None:
+        attributes["http.response.status_code"] = status
+    if error is not None:
+        attributes["error.type"] = error
+    return attributes

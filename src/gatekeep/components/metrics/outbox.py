@@ -1,0 +1,140 @@
+"""Outbox: what waits to be sent to a collector. Bounded; sent in batches by a thread of its own; what is dropped is counted.
+
+The thread and what sends are made in the process that puts the first item in, so that a server which forks its workers has
+neither in its master. A child starts with an empty box: what its parent had not sent yet is the parent's to send.
+"""
+
+from __future__ import annotations
+
+import logging
+import threading
+from collections import deque
+from collections.abc import Callable, Sequence
+from typing import Generic, TypeVar
+
+from opentelemetry.context import _SUPPRESS_INSTRUMENTATION_KEY, attach, detach, set_value
+
+from ...forks import reset_after_fork
+
+__all__ = ["Outbox", "Ticker", "quietly"]
+
+T = TypeVar("T")
+
+_log = logging.getLogger("gatekeep.otlp")
+
+
+def quietly(job: Callable[[], bool]) -> bool:
+    """Run what talks to the collector: nobody's instrumentation shall tell of it, and it never raises."""
+    token = attach(set_value(_SUPPRESS_INSTRUMENTATION_KEY, True))
+    try:
+        return job()
+    except Exception:
+        _log.exception("telemetry could not be exported")
+        return False
+    finally:
+        detach(token)
+
+
+class Ticker:
+    """Runs a job every so many seconds on a daemon thread, and whenever it is woken; begun once in each process."""
+
+    def __init__(self, name: str, seconds: float, job: Callable[[], object]) -> None:
+        self._name = name
+        self._seconds = seconds
+        self._job = job
+        self.after_fork()
+        reset_after_fork(self)
+
+    def after_fork(self) -> None:
+        self.running = False
+        self._ended = False
+        self._lock = threading.Lock()
+        self._wake = threading.Event()
+
+    def begin(self) -> None:
+        with self._lock:
+            if not self.running and not self._ended:
+                self.running = True
+                threading.Thread(target=self._work, name=self._name, daemon=True).start()
+
+    def wake(self) -> None:
+        self._wake.set()
+
+    def end(self) -> None:
+        self._ended = True
+        self._wake.set()
+
+    def _work(self) -> None:
+        wake = self._wake
+        while not self._ended:
+            wake.wait(self._seconds)
+            wake.clear()
+            if not self._ended:
+                self._job()
+
+
+class Outbox(Generic[T]):
+    """At most `capacity` items wait, besides one batch that is being sent. `send` says whether a batch has arrived."""
+
+    def __init__(self, name: str, send: Callable[[Sequence[T]], bool], *, capacity: int, batch: int, seconds: float) -> None:
+        self._send = send
+        self._capacity = capacity
+        self._batch = min(batch, capacity)
+        self.ticker = Ticker(f"gatekeep-otlp-{name}", seconds, self.empty)
+        self.after_fork()
+        reset_after_fork(self)
+
+    def after_fork(self) -> None:
+        self._queue: deque[T] = deque()
+        self._unsent: list[T] = []
+        self._lock = threading.Lock()
+        self._counting = threading.Lock()
+        self._closed = False
+        self.dropped = 0
+        """Items that will never arrive."""
+
+    @property
+    def waiting(self) -> int:
+        return len(self._queue) + len(self._unsent)
+
+    def put(self, item: T) -> None:
+        """Never waits, never raises; drops the item where there is no room."""
+        queue = self._queue
+        waiting = len(queue)
+        if waiting >= self._capacity or self._closed:
+            self.drop(1)
+            return
+        queue.append(item)
+        if not self.ticker.running:
+            self.ticker.begin()
+        elif waiting >= self._batch and not waiting % self._batch:
+            self.ticker.wake()
+
+    def drop(self, count: int) -> None:
+        with self._counting:
+            self.dropped += count
+
+    def empty(self) -> bool:
+        """Send what waits; False when the collector does not take it: then it is kept, and sent the next time."""
+        with self._lock:
+            for _ in range(1 + len(self._queue) // self._batch):
+                if not self._unsent:
+                    self._unsent = [self._queue.popleft() for _ in range(min(len(self._queue), self._batch))]
+                unsent = self._unsent
+                if not unsent:
+                    break
+                if not quietly(lambda unsent=unsent: self._send(unsent)):  # type: ignore[misc]
+                    return False
+                self._unsent = []
+        return True
+
+    def close(self) -> None:
+        """Send what waits, once; what does not arrive now is dropped."""
+        self.ticker.end()
+        self._closed = True
+        self.empty()
+        left = self.waiting
+        if left:
+            self._queue.clear()
+            self._unsent = []
+            self.drop(left)

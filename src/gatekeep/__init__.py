@@ -22,6 +22,7 @@ from .components.authorizer import (
     any_of,
 )
 from .components.cache import Cache, CacheStorage
+from .components.compression import Compress
 from .components.cors import Cors
 from .components.ip_rules import IPRules, ResourcePolicy
 from .components.metrics import Observe
@@ -67,6 +68,7 @@ __all__ = [
     "Cedar",
     "Cognito",
     "Component",
+    "Compress",
     "Concurrency",
     "ConfigurationError",
     "Cors",

@@ -3,6 +3,7 @@
 from ..component import Component
 from .authorizer import Authorizer
 from .cache import ResponseCache
+from .compression import Compressor
 from .cors import CorsResponder
 from .ip_rules import IPFilter, ResourceGuard
 from .metrics import MetricsEmitter
@@ -23,6 +24,7 @@ STANDARD: tuple[type[Component], ...] = (
     Authorizer,
     Throttler,
     Validator,
+    Compressor,
     ResponseCache,
     Transformer,
     AnswerValidator,

@@ -32,7 +32,19 @@ KERNEL = {
     "iam.conditions",
     "iam.document",
 }
-EXTRAS = {"redis", "cedarpy", "lxml", "signxml", "opentelemetry.sdk", "flask", "fastapi", "starlette", "django", "jsonschema_rs", "orjson"}
+EXTRAS = {
+    "redis",
+    "cedarpy",
+    "lxml",
+    "signxml",
+    "opentelemetry.sdk",
+    "flask",
+    "fastapi",
+    "starlette",
+    "django",
+    "jsonschema_rs",
+    "orjson",
+}
 
 
 def imports(module, *, typing_too=False):

@@ -227,7 +227,9 @@ class Component(ABC):
     def bind(self, plan: Plan) -> Hooks | None:
         """The hooks for one route, or None where there is nothing to do. Raises ConfigurationError."""
 
-    def charge(self, exchange: Exchange, state: dict[Any, Any], amount: float, limit: str | None) -> None:
+    def charge(  # noqa: B027  most components count nothing
+        self, exchange: Exchange, state: dict[Any, Any], amount: float, limit: str | None
+    ) -> None:
         """Count an amount that a view charges (see Exchange.charge); `state` is where this component's note of the request is."""
 
     def measures(self, note: Any) -> Iterable[tuple[str, str, float]]:

@@ -227,8 +227,8 @@ class Gateway:
     def usage(self, key: str | Principal, plan: str | UsagePlan | None = None) -> Usage:
         """What a customer has used of its usage plan: to read, extend and reset.
 
-        `key` is the id of an API key (or the value of the claim that UsagePlans(by=claim(…)) counts by), or a Principal. `plan` says
-        which plan, where the customer's is not the one to look at. Raises ConfigurationError where no route has usage plans.
+        `key` is the id of an API key (or the value of the claim that UsagePlans(by=claim(…)) counts by), or a Principal. `plan`
+        says which plan, where the customer's is not the one to look at. Raises ConfigurationError where no route has usage plans.
         """
         for component in self.components:
             if isinstance(component, Throttler):

@@ -332,7 +332,7 @@ class Site(ExchangeSite):
             wanted = request.header("access-control-request-method")
             if wanted is not None and request.header("origin") is not None:
                 return self._find_preflight(request, wanted)
-        memo = self._memo
+        memo, known = self._memo, self.known  # before the table: what an old one said must not get into those of a new one
         if (
             memo is None
             or (self._reads_escapes and request.escaped)
@@ -353,11 +353,11 @@ class Site(ExchangeSite):
                     found = (pipeline, endpoint, MappingProxyType(params))
                 if len(memo) >= _MEMO:
                     memo.clear()
-                    self.known = {}
+                    known = self.known = {}
                 memo[key] = found
                 if path.isascii() and not (root or request.handshake or method == "OPTIONS"):
-                    known = Known(self, *found, path, method, strict=self._reads_escapes)
-                    self.known[request.native_path, method] = known
+                    # By the path as it came: an empty one is not "/" to every framework.
+                    known[path, method] = Known(self, *found, path, method, strict=self._reads_escapes)
         return found
 
     def _find_preflight(self, request: Request, wanted: str) -> _Found:

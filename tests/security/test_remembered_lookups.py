@@ -11,8 +11,10 @@ from starlette.applications import Starlette
 from starlette.responses import PlainTextResponse
 from starlette.routing import Mount
 from starlette.routing import Route as StarletteRoute
+from werkzeug.test import create_environ, run_wsgi_app
 
 from gatekeep import Gateway, Route, current
+from gatekeep.site import Site
 from gatekeep.testing import Client, call_asgi
 
 
@@ -72,3 +74,60 @@ def test_an_empty_path_is_not_taken_for_the_root() -> None:
     with Client(app) as client:
         statuses = [client.get(path, root_path="/api").status for path in ("/api", "/api/", "/api", "/api/")]
         assert statuses == [308, 200, 308, 200]
+
+
+def test_an_absolute_form_without_a_path_takes_nobodys_root_away() -> None:
+    app = flask.Flask(__name__)
+    app.add_url_rule("/", view_func=lambda: "root")
+    Gateway().init_app(app)
+
+    def ask(path: str) -> str:
+        body, status, _ = run_wsgi_app(app, {**create_environ("/"), "PATH_INFO": path})
+        return f"{status} {b''.join(body).decode()}"
+
+    # What servers make of `GET http://host HTTP/1.1`, which Flask redirects; remembered, it would be a 500 for everybody.
+    assert [ask(path)[:3] for path in ("", "/", "", "/")] == ["308", "200", "308", "200"]
+
+
+def test_a_look_up_in_a_table_that_is_replaced_meanwhile_is_not_remembered(monkeypatch: Any) -> None:
+    app = flask.Flask(__name__)
+    app.add_url_rule("/", view_func=lambda: "root")
+    gateway = Gateway()
+    gateway.init_app(app)
+    look_up, sites = Site._find, []
+
+    def replacing(site: Site, request: Any) -> Any:
+        sites.append(site)
+        found = look_up(site, request)
+        site.compile()  # as another thread may, right now
+        return found
+
+    monkeypatch.setattr(Site, "_find", replacing)
+    with Client(app) as client:
+        assert [client.get("/").status for _ in range(2)] == [200, 200]
+    assert len(sites) == 2
+    assert sites[0].known == {}
+
+
+def test_a_server_that_does_not_say_how_a_path_was_spelled() -> None:
+    async def view(scope: Any, receive: Any, send: Any) -> None:
+        await send({"type": "http.response.start", "status": 200, "headers": []})
+        await send({"type": "http.response.body", "body": b"view"})
+
+    app = Gateway(routes=[Route("/a")]).wrap(view)
+    scope = {"type": "http", "method": "GET", "path": "/a", "raw_path": None, "query_string": b"", "headers": [], "root_path": ""}
+
+    async def ask() -> list[int]:
+        sent: list[Any] = []
+
+        async def send(message: Any) -> None:
+            sent.append(message)
+
+        async def receive() -> Any:
+            return {"type": "http.request", "body": b"", "more_body": False}
+
+        for _ in range(2):
+            await app(dict(scope), receive, send)
+        return [message["status"] for message in sent if "status" in message]
+
+    assert asyncio.run(ask()) == [200, 200]

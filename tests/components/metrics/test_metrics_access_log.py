@@ -4,16 +4,21 @@ from __future__ import annotations
 
 import json
 import logging
+import threading
+import xml.etree.ElementTree as ET
 from collections.abc import Iterator
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
+from opentelemetry.trace import get_current_span
 
 from gatekeep.component import Component, Hooks, Plan, Spec
 from gatekeep.components.metrics import MetricsEmitter, Observe
-from gatekeep.components.metrics.access_log import LOGGER
+from gatekeep.components.metrics.access_log_forms import VARIABLES
+from gatekeep.components.metrics.access_log_queue import LOGGER, QUEUE, Queue
 from gatekeep.components.stages import Stage
-from gatekeep.errors import Forbidden
+from gatekeep.errors import ConfigurationError, Forbidden
 from gatekeep.exchange import Principal
 from gatekeep.message import Response
 from gatekeep.routing import Route
@@ -48,11 +53,18 @@ ORDER = [MetricsEmitter, Knower]
 class Lines(logging.Handler):
     def __init__(self) -> None:
         super().__init__()
-        self.lines: list[str] = []
+        self.written: list[str] = []
+        self.records: list[logging.LogRecord] = []
+
+    @property
+    def lines(self) -> list[str]:
+        QUEUE.flush()
+        return self.written
 
     def emit(self, record: logging.LogRecord) -> None:
         assert record.levelno == logging.INFO
-        self.lines.append(self.format(record))
+        self.written.append(self.format(record))
+        self.records.append(record)
 
     @property
     def line(self) -> str:
@@ -66,6 +78,7 @@ class Lines(logging.Handler):
 
 @pytest.fixture
 def log() -> Iterator[Lines]:
+    QUEUE.flush()
     handler = Lines()
     LOGGER.addHandler(handler)
     LOGGER.setLevel(logging.INFO)
@@ -101,6 +114,7 @@ def test_json(site: Any, log: Lines, telemetry: Any) -> None:
         "status": 200,
         "bytes": 2,
         "duration_ms": 12.5,
+        "head_ms": 12.5,
         "outcome": "completed",
         "error": None,
         "decisions": ["knower:known"],
@@ -237,3 +251,213 @@ def test_nothing_is_written_where_nobody_listens(site: Any, log: Lines, level: i
 def test_no_log_unless_asked_for(site: Any, log: Lines) -> None:
     site(Observe()).get("/a")
     assert log.lines == []
+
+
+# Forms.
+
+
+def test_combined_log_format(site: Any, log: Lines) -> None:
+    client = site(Observe(access_log="combined"), Know(), clock=FakeClock(wall=1_700_000_000.0), order=ORDER)
+    client.get("/a", headers={"x-user": "ann", "user-agent": "curl/8", "referer": "https://shop.example/a?q=1&token=s3cret#top"})
+    client.get("/a")
+    first, second = log.lines
+    assert first == (
+        '127.0.0.1 - ann [14/Nov/2023:22:13:20 +0000] "GET /a HTTP/1.1" 200 2 "https://shop.example/a?q=1&token=REDACTED" "curl/8"'
+    )
+    assert second.endswith(' 200 2 "-" "-"')
+
+
+def test_template_of_context_variables(site: Any, log: Lines) -> None:
+    names = sorted(VARIABLES)
+    template = " ".join(f"$context.{name}" for name in names)
+    client = site(
+        Observe(access_log=template, trace=False),
+        Know(),
+        clock=FakeClock(wall=1_700_000_000.0),
+        order=ORDER,
+        routes=[Route("/orders/{id}")],
+    )
+    answer = client.get("/orders/1", headers={"x-user": "ann", "user-agent": "curl", "host": "api.example:8443"})
+    request_id = answer.headers.get("x-request-id")
+    values = dict(
+        zip(names, log.line.replace("14/Nov/2023:22:13:20 +0000", "DATE").replace("GET /o", "GET_/o").split(" "), strict=True)
+    )
+    assert values == {
+        "authorizer.principalId": "ann",
+        "decisions": "knower:known",
+        "domainName": "api.example",
+        "error.responseType": "-",
+        "extendedRequestId": request_id,
+        "httpMethod": "GET",
+        "identity.apiKeyId": "-",
+        "identity.caller": "ann",
+        "identity.sourceIp": "127.0.0.1",
+        "identity.user": "ann",
+        "identity.userAgent": "curl",
+        "outcome": "completed",
+        "path": "/orders/1",
+        "protocol": "HTTP/1.1",
+        "requestId": request_id,
+        "requestTime": "DATE",
+        "requestTimeEpoch": "1700000000000",
+        "resourcePath": "/orders/{id}",
+        "responseLatency": "0",
+        "responseLength": "2",
+        "routeKey": "GET_/orders/{id}",
+        "spanId": "-",
+        "stage": "-",
+        "status": "200",
+        "traceId": "-",
+        "xrayTraceId": "-",
+    }
+
+
+def test_a_template_of_json_stays_json(site: Any, log: Lines, telemetry: Any) -> None:
+    template = (
+        '{"id":"$context.requestId","agent":"$context.identity.userAgent","path":"$context.path","trace":"$context.traceId",'
+        '"xray":"$context.xrayTraceId","span":"$context.spanId"}'
+    )
+    site(Observe(access_log=template, **telemetry.options)).get("/a%22%0a%e2%80%a8", headers={"user-agent": '","id":"forged'})
+    record = log.record
+    assert set(record) == {"id", "agent", "path", "trace", "xray", "span"}
+    assert record["agent"] == '","id":"forged'
+    assert record["path"] == '/a"\n\u2028'
+    assert record["trace"] == f"{telemetry.span.context.trace_id:032x}"
+    assert record["xray"] == f"1-{record['trace'][:8]}-{record['trace'][8:]}"
+    assert record["span"] == f"{telemetry.span.context.span_id:016x}"
+
+
+def test_a_template_of_xml_stays_xml(site: Any, log: Lines) -> None:
+    template = '<request id="$context.requestId" path="$context.path" route="$context.routeKey"/>'
+    site(Observe(access_log=template)).get("/%3Cx%3E%22&amp;")
+    element = ET.fromstring(log.line)
+    assert element.get("path") == "/<x>\\x22&amp;"
+    assert element.get("route") == "$default"
+
+
+def test_claims_in_a_template(site: Any, log: Lines) -> None:
+    class Claims(Component):
+        spec = Know
+
+        def bind(self, plan: Plan) -> Hooks:
+            def on_request(exchange: Any) -> None:
+                exchange.principal = Principal("jwt", "i", "ann", claims={"plan": "gold", "groups": ["a b"], "token": "s3cret"})
+
+            return Hooks(on_request=on_request)
+
+    template = (
+        " ".join(f"$context.authorizer.claims.{name}" for name in ("plan", "groups", "token", "none")) + " $context.requestId"
+    )
+    site(Observe(access_log=template), Know(), order=[MetricsEmitter, Claims]).get("/")
+    assert log.line.startswith("gold [\\x22a b\\x22] REDACTED - ")
+
+
+@pytest.mark.parametrize(
+    ("form", "says"),
+    [
+        ("clf", "neither"),
+        ("$context.path", "requestId"),
+        ("$context.requestId $context.nothing", "no $context.nothing"),
+        ("$context.requestId\n", "one line"),
+        (7, "neither"),
+    ],
+)
+def test_what_is_no_form(form: Any, says: str) -> None:
+    with pytest.raises(ConfigurationError) as raised:
+        Observe(access_log=form)
+    assert says in str(raised.value)
+
+
+# Secrets.
+
+JWT = "eyJhbGciOiJIUzI1NiJ9.eyJzdWIiOiJhbm4ifQ.c2VjcmV0c2lnbmF0dXJl"
+
+
+@pytest.mark.parametrize("form", ["json", "common", "combined", "$context.requestId $context.path $context.identity.userAgent"])
+def test_no_secret_is_written(site: Any, log: Lines, form: str) -> None:
+    client = site(Observe(access_log=form), routes=[Route("/reset/{token}/for/{user}"), Route("/gifts/{voucher}")])
+    client.get(
+        f"/reset/s3cret/for/ann?access_token={JWT}",
+        headers={
+            "authorization": "Bearer s3cret",
+            "cookie": "session=s3cret",
+            "x-api-key": "s3cret",
+            "user-agent": f"bot (Bearer s3cret, {JWT})",
+            "referer": f"https://shop.example/?token=s3cret&next={JWT}",
+        },
+    )
+    client.get(f"/files/{JWT}/x")
+    for line in log.lines:
+        assert "s3cret" not in line
+        assert "eyJ" not in line
+        assert "REDACTED" in line
+    assert "/reset/REDACTED/for/ann" in log.lines[0]
+
+
+def test_further_secrets(site: Any, log: Lines) -> None:
+    client = site(Observe(access_log="json", redact=["Voucher"]), routes=[Route("/gifts/{voucher}")])
+    client.get("/gifts/12345")
+    assert log.record["path"] == "/gifts/REDACTED"
+
+
+# The queue.
+
+
+def test_a_request_writes_nothing_itself(site: Any, log: Lines) -> None:
+    client = site(Observe(access_log="json"))
+    client.get("/a")
+    assert log.written == []
+    written = threading.Event()
+    log.addFilter(lambda record: written.set() or True)
+    client.gateway.runner.run_due()
+    assert written.wait(10)
+    assert len(log.lines) == 1
+
+
+def test_closing_writes_what_waits(site: Any, log: Lines) -> None:
+    client = site(Observe(access_log="json"))
+    client.get("/a")
+    if client.protocol == "asgi":
+        client.run(client.gateway.aclose())
+    else:
+        client.gateway.close()
+    assert len(log.written) == 1
+
+
+def test_a_full_queue_drops_and_counts(log: Lines, caplog: pytest.LogCaptureFixture) -> None:
+    queue = Queue(limit=2)
+    for _ in range(5):
+        queue.put(lambda entry: "line", SimpleNamespace(span=None, request_id="1"))
+    assert queue.dropped == 3
+    queue.flush()
+    assert log.written == ["line", "line"]
+    assert "3 records of the access log were dropped" in caplog.text
+    queue.flush()
+    assert caplog.text.count("were dropped") == 1
+    queue.put(lambda entry: "line", SimpleNamespace(span=None, request_id="1"))
+    queue.after_fork()
+    queue.tick()
+    queue.flush()
+    assert (queue.dropped, len(log.written)) == (0, 2)
+
+
+def test_what_can_not_be_written_stops_nothing(log: Lines, caplog: pytest.LogCaptureFixture) -> None:
+    queue = Queue()
+
+    def broken(entry: Any) -> str:
+        raise ValueError
+
+    for form in (broken, lambda entry: "line"):
+        queue.put(form, SimpleNamespace(span=None, request_id="1"))
+    queue.flush()
+    assert log.written == ["line"]
+    assert "could not be written" in caplog.text
+
+
+def test_a_record_is_part_of_its_trace(site: Any, log: Lines, telemetry: Any) -> None:
+    seen: list[int] = []
+    log.addFilter(lambda record: seen.append(get_current_span().get_span_context().trace_id) or True)
+    answer = site(Observe(access_log="json", **telemetry.options)).get("/a")
+    assert log.record["trace_id"] == log.records[0].trace_id == f"{seen[0]:032x}"  # type: ignore[attr-defined]
+    assert log.records[0].request_id == answer.headers.get("x-request-id")  # type: ignore[attr-defined]
+    assert get_current_span().get_span_context().trace_id == 0

@@ -47,14 +47,17 @@ class Api:
         return f"{self.arn}/{stage}/{request.method.upper()}{request.path or '/'}"
 
     def other_names(self, exchange: Exchange) -> Sequence[str]:
-        """What else an app may serve the request as: HEAD by what serves GET, a path without the slashes at its end."""
+        """What else an app may serve the request as: HEAD by what serves GET, a path without the slashes at its end, or with
+
+        one at its start for many (werkzeug).
+        """
         request = exchange.request
         if request.handshake:
             return ()
         method, path = request.method.upper(), request.path
         methods = ("HEAD", "GET") if method == "HEAD" else (method,)
-        bare = path.rstrip("/")
-        paths = (path, bare) if bare and bare != path else (path or "/",)
+        rooted = "/" + path.lstrip("/")
+        paths = dict.fromkeys((path or "/", rooted, rooted.rstrip("/") or "/"))
         prefix = f"{self.arn}/{exchange.stage or '$default'}/"
         return [prefix + one + other for one in methods for other in paths][1:]
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 
+import flask
 import pytest
 
 from components.authorizer.minting import AUDIENCE, ISSUER, bearer, jwks, mint
@@ -11,7 +12,8 @@ from gatekeep.components.authorizer import JWT, Authorize
 from gatekeep.components.authorizer.iam_policy import IAMPolicy
 from gatekeep.components.stages import Stage
 from gatekeep.errors import ConfigurationError
-from gatekeep.testing import FakeClock
+from gatekeep.gateway import Gateway
+from gatekeep.testing import Client, FakeClock
 
 
 def statement(effect="Allow", resource="execute-api:/*", **elements):
@@ -40,6 +42,16 @@ def test_the_callers_own_policy(site):
     assert status(client, "/orders/7", "POST") == 403
     for target in ("/orders/secret", "/orders/secret/"):
         assert status(client, target) == 403
+
+
+def test_slashes_at_the_start_lead_around_no_deny():
+    app = flask.Flask(__name__)
+    app.add_url_rule("/admin", view_func=lambda: "admin")
+    policy = IAMPolicy(document(statement(), statement("Deny", "execute-api:/*/GET/admin")))
+    Gateway(Authorize(JWT(ISSUER, AUDIENCE, keys=jwks("rsa")), when=policy), clock=FakeClock()).init_app(app)
+    with Client(app) as client:  # werkzeug takes them all for one
+        statuses = [status(client, target) for target in ("/admin", "//admin", "///admin", "//admin/", "//other")]
+    assert statuses == [403, 403, 403, 403, 404]
 
 
 def test_a_resources_policy_names_callers(site):

@@ -258,9 +258,9 @@ def _basic(date: str) -> str:
     """A Date field (RFC 9110 §5.6.7) as signatures have it."""
     try:
         when = parsedate_to_datetime(date)
-    except ValueError:
+        return datetime.fromtimestamp(timegm(when.utctimetuple()), UTC).strftime("%Y%m%dT%H%M%SZ")
+    except (ValueError, OverflowError):
         return date
-    return datetime.fromtimestamp(timegm(when.utctimetuple()), UTC).strftime("%Y%m%dT%H%M%SZ")
 
 
 def _malformed(detail: str) -> Unauthorized:

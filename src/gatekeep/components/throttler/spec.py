@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from abc import abstractmethod
 from collections.abc import Callable, Collection
 from dataclasses import dataclass, field
 from typing import Any, Literal, TypeAlias
@@ -101,9 +102,9 @@ class CountingSpec(LimitSpec):
             raise self.mistake(f"count_when={self.count_when!r} is neither a collection of statuses nor a function")
 
     @property
+    @abstractmethod
     def size(self) -> float:
         """The most that a request could ever take."""
-        raise NotImplementedError
 
 
 @dataclass(frozen=True)

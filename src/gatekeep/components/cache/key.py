@@ -25,9 +25,10 @@ ROUTE, SCHEME, HOST, ROOT, PATH, QUERY = range(6)
 _ADDRESS = ("x-forwarded-host", "x-forwarded-proto", "x-forwarded-port", "x-forwarded-prefix")
 """Fields that frameworks can be told to take their own address from: one client's must not end up in another's links."""
 
-_TENANT_AND_ACTOR = ("tenant", "tenant_id", "tid", "org_id", "custom:tenant_id", "act")
+_TENANT_AND_ACTOR = frozenset({"tenant", "tenant_id", "tid", "org_id", "custom:tenant_id", "act"})
 """Claims for whom, or in whose name, somebody acts (`act`: RFC 8693 §4.1); the rest of the identity has its own fields."""
-_TELLING = frozenset(_TENANT_AND_ACTOR)
+_TOKENS = frozenset({"jwt", "introspection", "saml"})
+"""Kinds of callers whose claims differ from one token to the next: in dates and ids, at least. All claims of others count."""
 
 
 _known: dict[int, tuple[Principal, str]] = {}
@@ -51,6 +52,7 @@ def identity(principal: Principal) -> str | None:
 
 def _digest(principal: Principal) -> str:
     claims = principal.claims
+    told = _TENANT_AND_ACTOR if principal.kind in _TOKENS else claims.keys()
     whole = (
         principal.kind,
         principal.issuer,
@@ -58,7 +60,7 @@ def _digest(principal: Principal) -> str:
         principal.client_id,
         sorted(principal.scopes),
         sorted(principal.roles),
-        [] if _TELLING.isdisjoint(claims) else [(name, _plain(claims[name])) for name in _TENANT_AND_ACTOR if name in claims],
+        [] if told.isdisjoint(claims) else [(name, _plain(claims[name])) for name in sorted(told) if name in claims],
     )
     return blake2b(repr(whole).encode("utf-8", "surrogatepass"), digest_size=20).hexdigest()
 

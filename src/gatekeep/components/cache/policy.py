@@ -39,7 +39,7 @@ __all__ = [
 
 Header: TypeAlias = Callable[[str], str | None]
 
-Bypass: TypeAlias = Literal["method", "authorization", "cookie", "precondition", "body", "path"]
+Bypass: TypeAlias = Literal["method", "authorization", "cookie", "precondition", "body", "path", "report"]
 """Why a request has nothing to do with the cache."""
 
 Forward: TypeAlias = Literal["miss", "vary-miss", "stale", "request"]

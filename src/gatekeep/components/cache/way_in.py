@@ -8,7 +8,7 @@ from typing import NamedTuple, TypeAlias
 
 from ...effects import Flow, Io
 from ...errors import Denied, Forbidden, Unavailable
-from ...exchange import Exchange
+from ...exchange import ANONYMOUS, Exchange
 from ...message import Response
 from .entry import Entry, narrowed
 from .flight import Flight, Outcome
@@ -63,7 +63,12 @@ class WayIn:
         request = exchange.request
         method = request.method
         header = request.header if route.carries(request.native) else None
-        if (header is not None or method != "GET" or "\ufffd" in request.path) and self._bypasses(exchange, header):
+        if (
+            header is not None
+            or method != "GET"
+            or "\ufffd" in request.path
+            or (route.authorized and exchange.principal is ANONYMOUS)
+        ) and self._bypasses(exchange, header):
             return None
         key = route.key(exchange, header)
         found = route.find(request, key)
@@ -114,6 +119,8 @@ class WayIn:
         route = self._route
         if request.method != "GET" and request.method != "HEAD":
             exchange.state[route.cache] = "method"
+        elif route.authorized and exchange.principal is ANONYMOUS and _is_only_reported(exchange):
+            exchange.state[route.cache] = "report"
         elif header is None and "\ufffd" not in request.path:
             return False
         else:
@@ -300,6 +307,11 @@ class WayIn:
             )
             return Response(status, route.form.headers.adopt(pairs), body)
         return response
+
+
+def _is_only_reported(exchange: Exchange) -> bool:
+    """Whether a caller whom nobody knows comes here because what would be refused is only reported: the app may know it."""
+    return any(outcome.startswith("report:") for _, outcome in exchange.decisions)
 
 
 def _driven(result: Result) -> Flow[Response | None]:

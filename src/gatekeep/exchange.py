@@ -9,13 +9,13 @@ from dataclasses import dataclass, field
 from math import inf
 from random import getrandbits
 from types import MappingProxyType
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Protocol
 
 from .errors import Denied
 from .message import Forwarded, Request, Response
 
 if TYPE_CHECKING:
-    from .effects import Io
+    from .effects import Flow, Io
     from .passage import Passage
     from .pipeline import Frame, Pipeline
     from .routing import Endpoint, Params
@@ -80,8 +80,17 @@ ZERO_COPY = ("http.response.pathsend", "http.response.zerocopysend")
 """ASGI extensions by which an app sends bytes that nobody in between sees."""
 
 
+class Watch(Protocol):
+    """Who wants to know of what a request waits for."""
+
+    def waiting(self, exchange: Exchange, name: str, flow: Flow[Any]) -> Flow[Any]:
+        """Drive the flow of a component's request hook, and give what it gives."""
+
+
 class Exchange:
     """One request on its way: filled in by the driver and the components, read by views through `current()`."""
+
+    watch: Watch
 
     __slots__ = (
         "_client",
@@ -108,6 +117,7 @@ class Exchange:
         "response",
         "site",
         "state",
+        "watch",
     )
 
     def __init__(
@@ -146,6 +156,7 @@ class Exchange:
         """How deep in its pipeline the request came."""
         self.outer: Frame | None = None
         """The other half of a request whose path was rewritten."""
+        # `watch` is unset where nobody watches: its waiting(exchange, name, flow) stands around each request hook that waits.
         self._native: dict[str, Any] | None = None
         self._undo: list[Callable[[], None]] | None = None
         self._client: str | None = None

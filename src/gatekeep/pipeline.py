@@ -189,8 +189,9 @@ class Pipeline:
         position, name, report = step
         exchange.reached = position  # should it be cancelled there
         answer: Any
+        watch = getattr(exchange, "watch", None)
         try:
-            answer = yield from flow
+            answer = yield from flow if watch is None else watch.waiting(exchange, name, flow)
         except Exception as error:
             answer = error
         if isinstance(answer, Exception):

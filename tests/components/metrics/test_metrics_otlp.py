@@ -33,7 +33,6 @@ def test_one_trace_and_exact_counts(server: str, protocol: str, tmp_path: Path, 
         receiver.wait_for(lambda: len(receiver.spans) >= 3 * REQUESTS and counted(receiver) >= 2 * REQUESTS)
     check_traces(receiver)
     check_counts(receiver)
-    assert len({process for process, _, _ in receiver.points("http.server.request.duration")}) == 2
 
 
 def command(server: str, port: int) -> tuple[str, ...]:

@@ -8,10 +8,12 @@ from collections.abc import Callable, Iterable
 from functools import partial
 from typing import Any
 
-from opentelemetry.trace import Span
+from opentelemetry import context
+from opentelemetry.trace import INVALID_SPAN, Span, StatusCode, set_span_in_context
 
-from ...component import Component, Hooks, Plan, Services
+from ...component import Component, Hooks, Plan, ResponseHook, Services
 from ...effects import Flow, Io
+from ...errors import Denied
 from ...exchange import Exchange
 from .access_log import AccessLog
 from .access_log_queue import INTERVAL, QUEUE
@@ -54,7 +56,7 @@ class MetricsEmitter(Component):
         route = _ObservedRoute(self, spec, plan)
         return Hooks(
             on_request=route.on_request if spec.trace or spec.metrics else None,
-            on_response=route.access_log.on_response if route.access_log is not None else None,
+            on_response=route.on_response(),
             on_finish=route.on_finish,
             filters_response_body=spec.access_log is not None,
         )
@@ -79,6 +81,7 @@ class _ObservedRoute:
 
     __slots__ = (
         "_counted",
+        "_enriches",
         "_handshake",
         "_instruments",
         "_measured",
@@ -97,7 +100,8 @@ class _ObservedRoute:
         providers = Providers(spec.tracer_provider, spec.meter_provider)
         self._tracer, self._instruments = providers.tracer, providers.instruments
         self._tracing = RouteTracing(spec, plan)
-        self._trace, self._metrics = spec.trace, spec.metrics
+        self._enriches = spec.trace and spec.span == "app"
+        self._trace, self._metrics = spec.trace and not self._enriches, spec.metrics
         self.access_log = AccessLog(spec, plan, clock) if spec.access_log is not None else None
         self._handshake = plan.handshake
         self._counted = spec.metrics and not plan.handshake
@@ -117,10 +121,51 @@ class _ObservedRoute:
             if tracer is not None:
                 span, place = self._tracing.start(tracer, exchange)
                 exchange.state[self] = span
+                exchange.watch = self
                 self._tracing.enter(span, place, exchange)
         except Exception:
             # A sampler or propagator of the user's: what watches a request must not be what stops it.
             _log.exception("no span for a request to %s", self._route)
+
+    def on_response(self) -> ResponseHook | None:
+        log, enrich = self.access_log, self._tracing.enrich
+        if not self._enriches:
+            return log.on_response if log is not None else None
+        if log is None:
+            return enrich
+
+        def both(exchange: Exchange) -> None:
+            log.on_response(exchange)
+            enrich(exchange)
+
+        return both
+
+    def waiting(self, exchange: Exchange, name: str, flow: Flow[Any]) -> Flow[Any]:
+        """Put a span around what a component waits for, and count how long it took."""
+        began = self._monotonic()
+        parent: Span = exchange.state[self]
+        tracer = self._tracer() if parent.is_recording() else None
+        span = INVALID_SPAN
+        token = None
+        if tracer is not None:
+            span = tracer.start_span(f"gatekeep {name}", set_span_in_context(parent), attributes={"gatekeep.component": name})
+            token = context.attach(set_span_in_context(span))
+        try:
+            return (yield from flow)
+        except Denied as denied:
+            span.set_attribute("gatekeep.outcome", denied.code)
+            raise
+        except Exception as error:
+            span.record_exception(error)
+            span.set_status(StatusCode.ERROR)
+            raise
+        finally:
+            if token is not None:
+                context.detach(token)
+                span.end()
+            instruments = self._instruments() if self._metrics else None
+            if instruments is not None:
+                instruments.ledger.waits.append((name, self._route, self._monotonic() - began))
 
     def on_finish(self, exchange: Exchange) -> None:
         span: Span | None = exchange.state.get(self)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Collection
 from dataclasses import dataclass, field
+from typing import Literal
 
 from opentelemetry.metrics import MeterProvider
 from opentelemetry.trace import TracerProvider
@@ -20,8 +21,12 @@ class Observe(Spec):
 
     trace: bool = field(default=True, kw_only=True)
     """One SERVER span a request, and the trace context passed on to the app."""
+    span: Literal["own", "app"] = field(default="own", kw_only=True)
+    """"app" starts no span and adds the gateway's attributes to that of the app's own instrumentation."""
+    principal: bool = field(default=False, kw_only=True)
+    """Put a hash of the caller's identity into the span, as `enduser.pseudo.id`."""
     metrics: bool = field(default=True, kw_only=True)
-    """`http.server.request.duration` in seconds and `gatekeep.decisions`."""
+    """The metrics of requests, and the gateway's own."""
     access_log: str | None = field(default=None, kw_only=True)
     """A record a request on the logger `gatekeep.access`, level INFO: "json", "common", "combined" or a `$context` template."""
     redact: Collection[str] = field(default=(), kw_only=True)
@@ -32,6 +37,8 @@ class Observe(Spec):
     """The global one when left out."""
 
     def check(self) -> None:
+        if self.span not in ("own", "app"):
+            raise self.mistake(f'span={self.span!r} is neither "own" nor "app"')
         if self.mode == "report":
             raise self.mistake('mode="report" has no meaning: observing refuses nothing')
         if self.access_log is not None:

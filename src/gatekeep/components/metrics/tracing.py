@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+import re
 from functools import partial
+from hashlib import blake2b
 from typing import Any, NamedTuple
 
 from opentelemetry import baggage, context, propagate, trace
 from opentelemetry.context import Context
 from opentelemetry.propagators.textmap import Getter, Setter, TextMapPropagator
-from opentelemetry.trace import INVALID_SPAN, Span, SpanKind, StatusCode, TraceFlags, Tracer
+from opentelemetry.trace import INVALID_SPAN, NonRecordingSpan, Span, SpanContext, SpanKind, StatusCode, TraceFlags, Tracer
 
 from ...component import Plan
 from ...exchange import Exchange
@@ -23,6 +25,8 @@ _NATIVE_OFF = (("fastapi.telemetry", None), ("starlette.opentelemetry", True))
 """Scope keys by which FastAPI's and Starlette's own telemetry learn that somebody outside makes the span."""
 
 
+_PARENT = re.compile(r"00-([0-9a-f]{32})-([0-9a-f]{16})-([0-9a-f]{2})").fullmatch
+"""What nearly every `traceparent` is (W3C Trace Context §3.2); the propagator decides about the others."""
 _W3C_FIELDS = {"traceparent", "tracestate", "baggage"}
 
 _MAX_SERVERS = 256
@@ -39,13 +43,26 @@ class Place(NamedTuple):
 class RouteTracing:
     """One route's spans."""
 
-    __slots__ = ("_asgi", "_fields", "_fixed", "_known", "_names", "_other_name", "_propagator", "_secret", "_servers", "_w3c")
+    __slots__ = (
+        "_asgi",
+        "_fields",
+        "_fixed",
+        "_known",
+        "_names",
+        "_other_name",
+        "_principal",
+        "_propagator",
+        "_secret",
+        "_servers",
+        "_w3c",
+    )
 
     def __init__(self, spec: Observe, plan: Plan) -> None:
         self._known = known_methods()
         route = f" {plan.template}" if plan.template is not None else ""
         self._names = {method: f"{method}{route}" for method in self._known}
         self._other_name = f"HTTP{route}"
+        self._principal = spec.principal
         self._secret = SECRET_PARAMETERS | {name.lower() for name in spec.redact}
         self._asgi = plan.protocol == "asgi"
         self._fixed: dict[str, Any] = {}
@@ -102,8 +119,19 @@ class RouteTracing:
             self._fields = tuple(name.lower() for name in propagator.fields)
             self._w3c = set(self._fields) == _W3C_FIELDS
             self._propagator = propagator
+        header = request.header
+        if self._w3c and header("tracestate") is None and header("baggage") is None:
+            sent = header("traceparent")
+            if sent is None:
+                return Place(surrounding, SpanKind.SERVER)
+            found = _PARENT(sent)
+            if found is not None:
+                trace_id, span_id, flags = found.groups()
+                remote = SpanContext(int(trace_id, 16), int(span_id, 16), True, TraceFlags(int(flags, 16)))
+                if remote.is_valid:
+                    return Place(trace.set_span_in_context(NonRecordingSpan(remote), surrounding), SpanKind.SERVER)
         for name in self._fields:
-            if request.header(name) is not None:
+            if header(name) is not None:
                 return Place(propagator.extract(request, surrounding, _GETTER), SpanKind.SERVER)
         return Place(surrounding, SpanKind.SERVER)
 
@@ -142,14 +170,30 @@ class RouteTracing:
             attributes["user_agent.original"] = agent
         return attributes
 
+    def enrich(self, exchange: Exchange) -> None:
+        """Tell the span of the app's own instrumentation, which is the current one, what the gateway knows."""
+        span = trace.get_current_span()
+        if span.is_recording():
+            attributes: dict[str, Any] = {"gatekeep.request_id": exchange.request_id}
+            if exchange.stage is not None:
+                attributes["gatekeep.stage"] = exchange.stage
+            self._add_decisions(attributes, exchange)
+            span.set_attributes(attributes)
+
+    def _add_decisions(self, attributes: dict[str, Any], exchange: Exchange) -> None:
+        if exchange.decisions:
+            attributes["gatekeep.decisions"] = [f"{component}:{outcome}" for component, outcome in exchange.decisions]
+        if self._principal and not exchange.principal.anonymous:
+            identity = "\0".join(exchange.principal.key).encode("utf-8", "surrogatepass")
+            attributes["enduser.pseudo.id"] = blake2b(identity, digest_size=16).hexdigest()
+
     def end(self, span: Span, exchange: Exchange) -> None:
         """Say how it ended."""
         if span.is_recording():
             attributes: dict[str, Any] = {}
             if exchange.response is not None:
                 attributes["http.response.status_code"] = exchange.response.status
-            if exchange.decisions:
-                attributes["gatekeep.decisions"] = [f"{component}:{outcome}" for component, outcome in exchange.decisions]
+            self._add_decisions(attributes, exchange)
             problem = error_type(exchange)
             if problem is not None:
                 attributes["error.type"] = problem

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from functools import partial
 from typing import Any, ClassVar
 
@@ -114,6 +114,14 @@ class _PhaseThrottler(Component):
         if self._workers is not None and self._workers.counted and not self._beats:
             self._beats = True
             runner.every(_HEARTBEAT, self._workers.beat, name="heartbeat")
+
+    def measures(self, note: Any) -> Iterable[tuple[str, str, float]]:
+        """What callers had left of the limits that a request met; of a quota as a share of it."""
+        for limit, left in zip(note[0].limits, note[1], strict=True):
+            if isinstance(limit.spec, Quota):
+                yield "gatekeep.quota.remaining", limit.name, left / limit.size
+            else:
+                yield "gatekeep.throttle.remaining", limit.name, left
 
     def charge(self, exchange: Exchange, state: dict[Any, Any], amount: float, limit: str | None) -> None:
         note: Note | None = state.get(self)

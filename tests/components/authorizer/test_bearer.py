@@ -53,6 +53,14 @@ def test_a_remembered_token_is_still_looked_for_everywhere(site):
         assert code(client.post("/", headers=session(token))) == "origin_missing"
 
 
+def test_what_is_remembered_of_a_field_is_no_cookies_text(site):
+    client, token = guarded(site), mint()
+    assert client.get("/", headers=bearer(token)).status == 200
+    for text in (f"authorization {token}", f" {token}"):
+        assert code(client.get("/", headers=session(f'"{text}"'))) == "token_malformed"
+    assert client.get("/", headers=session(token)).body == b"None"
+
+
 def test_two_tokens_that_differ_are_ambiguous(site):
     client, token, other = guarded(site), mint(), mint(sub="bob")
     assert client.get("/", headers={**session(token), **bearer(token)}).body == b"authorization"

@@ -290,6 +290,14 @@ def test_signed_tokens_first_then_opaque_ones(site, issuer):
 def test_sources(site, issuer):
     setting = Setting(site, issuer, sources=[header("X-Token"), cookie("session")])
     assert setting.client.get("/", headers={"x-token": "good"}).json()["proof"] == "x-token"
+
+
+def test_where_a_token_stood_is_remembered_with_it(site, issuer):
+    setting = Setting(site, issuer, sources=[header("Authorization"), cookie("session")])
+    for _ in range(2):
+        assert setting.get().json()["proof"] == "authorization"
+        assert setting.client.get("/", headers={"cookie": "session=good"}).json()["proof"] is None
+    assert setting.asked == 2
     assert setting.client.get("/", headers={"cookie": "session=good"}).status == 200
     assert setting.client.post("/", headers={"cookie": "session=good"}).json()["code"] == "origin_missing"
 

@@ -154,8 +154,9 @@ class IntrospectionVerifier(Verifier):
         token, field = found
         if len(token) > MAX_TOKEN or not token.isascii():
             raise _INACTIVE.denied()
-        # By digest: an opaque token is a password, and lies about in memory no longer than its request.
-        digest = sha256(token.encode()).digest()
+        # By digest: an opaque token is a password, and lies about in memory no longer than its request. And by where it stood,
+        # for the principal remembers where it was proved.
+        digest = sha256(f"{field or ''} {token}".encode()).digest()
         seen = self._seen.get(digest)
         if seen is not None and seen.fresh > exchange.monotonic and seen.until > self._clock.wall():
             return seen.principal

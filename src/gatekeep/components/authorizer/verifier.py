@@ -111,7 +111,7 @@ class TokenVerifier(Verifier):
             if found is None:
                 return None
             text, field = found
-            key = text if field is None else f"{field} {text}"  # for the principal remembers where it was proved
+            key = f"{field or ''} {text}"  # for the principal remembers where it was proved
         else:
             value = exchange.request.header(field)
             if value is None:

@@ -11,7 +11,7 @@ VENV = .venv
 RUN  = $(VENV)/bin/python -m
 CODE = src tests examples benchmarks
 
-.PHONY: help demo test coverage lint format types docs bench clean
+.PHONY: help demo test test-browser vendor coverage lint format types docs bench clean
 
 help: ## List the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-10s %s\n", $$1, $$2 }' Makefile
@@ -25,6 +25,12 @@ test: $(VENV)/suite.fetched ## Run every test, and fail under 95 % branch covera
 	@$(RUN) coverage combine --quiet
 	@total=$$($(RUN) coverage report --format=total) || { $(RUN) coverage report; exit 1; }; \
 	echo "$$total % of src/gatekeep covered, branches counted"
+
+test-browser: $(VENV)/test.installed ## Open the dashboard in Chromium: CHROMIUM=/path/to/it where it is not on the PATH
+	$(RUN) pytest -q tests/browser/dashboard.py
+
+vendor: ## Fetch the dashboard's chart library anew, in the version that tests/browser/vendor.sh names; needs npm
+	sh tests/browser/vendor.sh
 
 coverage: ## Show which lines the last `make test` missed
 	@$(RUN) coverage report

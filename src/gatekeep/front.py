@@ -98,7 +98,7 @@ class Front:
         """Compile every site. Raises ConfigurationError; a table that was compiled before then stays as it was."""
         with self._lock:
             first = not all(site.complete for site in self.sites)
-            for site in self.sites:
+            for site in dict.fromkeys((*self.sites, self._default)):
                 site.compile()
             if first:
                 self.gateway.verify_reach()
@@ -142,6 +142,9 @@ class Front:
 
     def open(self, request: Request) -> Exchange:
         """The exchange for a request: its stage, route and pipeline."""
+        for mount in self.gateway.mounts:
+            if mount.takes(request):
+                return mount.open(request, self.protocol)
         if self.stale:
             self.refresh()
         site = self._default

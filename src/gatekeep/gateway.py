@@ -13,6 +13,11 @@ from .clock import SYSTEM_CLOCK, Clock
 from .component import Component, Mode, Services, Spec, caller
 from .components import STANDARD, Stage, Throttler, Usage, UsagePlan
 from .components.cache import CacheHandle, CacheStorage, ResponseCache
+from .components.metrics.dashboard import Dashboard
+from .components.metrics.monitor import Monitor
+from .components.metrics.page import PageMaker
+from .components.metrics.prometheus import Prometheus
+from .components.metrics.traffic import Traffic
 from .effects import Flow, SingleFlight, arun, run
 from .effects import Protocol as Wire
 from .errors import ConfigurationError, Denied, GatekeepError, Origin
@@ -24,6 +29,7 @@ from .lifecycle import Runner
 from .marks import decorated
 from .message import Answer, Forwarded, Headers, Request, Response
 from .orphans import find_orphans, warn_of_unguarded
+from .pages import Mount
 from .pipeline import Frame
 from .proxies import TrustedProxies, parse_address
 from .routing import Route
@@ -113,7 +119,9 @@ class Gateway:
         self.services = Services(
             clock=clock, store=self.store, runner=self.runner, max_body=max_body, mode=mode, workers=workers, cache=cache
         )
-        self.components = tuple(kind(self.services) for kind in order)
+        self.components: tuple[Component, ...] = tuple(kind(self.services) for kind in order)
+        self.mounts: tuple[Mount, ...] = ()
+        """Pages of the gateway's own."""
         self.kinds = frozenset(kind for component in self.components for kind in (component.spec, *component.also))
         self.client_address = proxies.client
         self._proxies = proxies
@@ -235,6 +243,47 @@ class Gateway:
                 return component.usage(key, plan)
         raise ConfigurationError("this gateway has no Throttler", origin=caller())
 
+    # Pages of the gateway's own.
+
+    def prometheus(self, path: str = "/metrics", *specs: Spec, public: bool = False) -> None:
+        """Serve the metrics of every route to Prometheus at this path; before the first request.
+
+        Behind `specs` of its own (an Authorize, IPRules), or `public=True`. Needs the extra `prometheus`. Raises
+        ConfigurationError.
+        """
+        self._mount("prometheus", path, specs, public, lambda traffic: Prometheus(traffic).answer)
+
+    def dashboard(self, path: str = "/_gatekeep", *specs: Spec, public: bool = False) -> None:
+        """Serve a page at this path that shows the traffic of the last five minutes, live; before the first request.
+
+        Behind `specs` of its own (an Authorize, IPRules), or `public=True`. Raises ConfigurationError.
+        """
+        self._mount("dashboard", path, specs, public, lambda traffic: Dashboard(traffic, self.clock).answer)
+
+    def _mount(self, name: str, path: str, specs: tuple[Spec, ...], public: bool, make: Callable[[Traffic], PageMaker]) -> None:
+        origin = caller()
+        if not path.startswith("/") or path.endswith("/"):
+            raise ConfigurationError(f"{name}(): {path!r} is no path to serve it at", origin=origin, fix='"/_gatekeep"')
+        if not specs and not public:
+            raise ConfigurationError(
+                f"{name}(): nothing says who may see it", origin=origin, fix="give an Authorize or IPRules, or public=True"
+            )
+        if self.runner.started:
+            raise ConfigurationError(f"{name}(): requests were served already", origin=origin, fix="call it before")
+        inner = Gateway(*specs, store=self.store, clock=self.clock)
+        inner._proxies, inner.client_address = self._proxies, self.client_address
+        self.mounts = (*self.mounts, Mount(path, inner, make(self._monitor().traffic)))
+
+    def _monitor(self) -> Monitor:
+        for component in self.components:
+            if isinstance(component, Monitor):
+                return component
+        monitor = Monitor(self.services)
+        self.components = (monitor, *self.components)
+        for front in self._fronts:
+            front.expire()
+        return monitor
+
     # Life.
 
     def start(self) -> Flow[None]:
@@ -254,6 +303,8 @@ class Gateway:
                 if flow is not None:
                     yield from flow
                 runner.running.append(component)
+        for mount in self.mounts:
+            yield from mount.gateway.start()
         runner.start()
         runner.started = True
 
@@ -261,11 +312,15 @@ class Gateway:
         """Close runner, components and store; blocking. For WSGI, scripts and tests."""
         self.runner.close()
         run(self._closing())
+        for mount in self.mounts:
+            mount.gateway.close()
 
     async def aclose(self) -> None:
         """As close(), on the running loop."""
         await self.runner.aclose()
         await arun(self._closing())
+        for mount in self.mounts:
+            await mount.gateway.aclose()
 
     def _closing(self) -> Flow[None]:
         self.runner.started = False

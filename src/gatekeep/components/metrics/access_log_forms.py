@@ -201,7 +201,7 @@ def _reader(name: str, secrets: Collection[str]) -> Callable[[Entry], object]:
         return VARIABLES[name]
     claim = name.removeprefix(_CLAIM)
     if claim.lower() in secrets:
-        return lambda entry: "REDACTED"
+        return lambda _: "REDACTED"
     return lambda entry: _claim(entry.principal.claims.get(claim))
 
 

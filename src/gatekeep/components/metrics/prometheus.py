@@ -1,0 +1,83 @@
+"""Prometheus' text of this gateway's metrics, through the official client; needs the extra `prometheus`.
+
+Where PROMETHEUS_MULTIPROC_DIR is set, the client keeps the values in files there, and any worker answers for all of them.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable
+
+from ...errors import ConfigurationError
+from .access_log_queue import QUEUE
+from .page import Page
+from .traffic import Finished, Traffic
+
+__all__ = ["Prometheus"]
+
+_BUCKETS = (0.005, 0.01, 0.025, 0.05, 0.075, 0.1, 0.25, 0.5, 0.75, 1.0, 2.5, 5.0, 7.5, 10.0)
+_MOST_SERIES = 2000
+_LATE = "_OTHER"
+
+
+class Prometheus:
+    """The page; it is told of each request."""
+
+    def __init__(self, traffic: Traffic) -> None:
+        try:
+            from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, exposition, multiprocess
+        except ImportError:
+            raise ConfigurationError("prometheus() needs prometheus_client", fix="pip install 'gatekeep[prometheus]'") from None
+        self._shared = bool(os.environ.get("PROMETHEUS_MULTIPROC_DIR"))
+        self._registry = registry = CollectorRegistry()
+        if self._shared:
+            multiprocess.MultiProcessCollector(registry)  # type: ignore[no-untyped-call]
+        own = None if self._shared else registry  # what is shared is read from the files
+        self._choose = exposition.choose_encoder
+        self._traffic = traffic
+        labels = ["http_request_method", "http_route", "http_response_status_code", "gatekeep_stage"]
+        self._duration = Histogram(
+            "http_server_request_duration_seconds", "Duration of HTTP server requests.", labels, registry=own, buckets=_BUCKETS
+        )
+        self._decisions = Counter(
+            "gatekeep_decisions",
+            "Decisions of the gateway's components.",
+            ["gatekeep_component", "gatekeep_outcome", "http_route"],
+            registry=own,
+        )
+        dropped = Gauge(
+            "gatekeep_access_log_dropped", "Records of the access log lost.", registry=own, multiprocess_mode="livesum"
+        )
+        self._tell_dropped: Callable[[], None] = lambda: dropped.set(QUEUE.dropped)
+        self._requests: dict[tuple[str, str, int, str | None], Histogram] = {}
+        self._outcomes: dict[tuple[str, str, str], Counter] = {}
+        traffic.listeners.append(self._add)
+
+    def _add(self, request: Finished) -> None:
+        key = (request.method, request.route, request.status, request.stage)
+        duration = self._requests.get(key)
+        if duration is None:
+            if len(self._requests) >= _MOST_SERIES:
+                duration = self._duration.labels(_LATE, _LATE, "", "")
+            else:
+                labels = (request.method, request.route, str(request.status or ""), request.stage or "")
+                duration = self._requests[key] = self._duration.labels(*labels)
+        duration.observe(request.seconds)
+        for component, outcome in request.decisions:
+            cell = (component, outcome, request.route)
+            counter = self._outcomes.get(cell)
+            if counter is None:
+                if len(self._outcomes) >= _MOST_SERIES:
+                    counter = self._decisions.labels(_LATE, _LATE, _LATE)
+                else:
+                    counter = self._outcomes[cell] = self._decisions.labels(*cell)
+            counter.inc()
+
+    def answer(self, path: str, accept: str, root: str) -> Page | None:
+        """The page, in the form that the client accepts: Prometheus' text, or OpenMetrics."""
+        if path not in ("", "/"):
+            return None
+        self._traffic.settle()
+        self._tell_dropped()
+        encode, content_type = self._choose(accept)
+        return Page(content_type, encode(self._registry))

@@ -1,0 +1,185 @@
+"""The dashboard in a real browser: `make test-browser`. Needs Chromium: CHROMIUM names it, else the first on the PATH is taken.
+
+Not collected with the other tests, which need nothing but wheels. Screenshots are left where SCREENSHOTS says.
+"""
+
+from __future__ import annotations
+
+import os
+import shutil
+import urllib.error
+import urllib.request
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+from urllib.parse import urlsplit
+
+import pytest
+from playwright.sync_api import Browser, Page, expect, sync_playwright
+
+from servers import free_port, serving
+
+APP = """
+from gatekeep import Cache, Gateway, IPRules, Route, Stage, Throttle
+
+async def shop(scope, receive, send):
+    if scope["type"] == "lifespan":
+        while True:
+            message = await receive()
+            await send({"type": message["type"] + ".complete"})
+            if message["type"] == "lifespan.shutdown":
+                return
+    status = 500 if scope["path"].endswith("/broken") else 200
+    headers = [(b"content-type", b"text/plain"), (b"content-length", b"2")]
+    await send({"type": "http.response.start", "status": status, "headers": headers})
+    await send({"type": "http.response.body", "body": b"ok"})
+
+gateway = Gateway(
+    stages=[Stage("prod", path="/prod")],
+    routes=[
+        Route("/orders/{id}", Cache(ttl=60)),
+        Route("/carts/{id}/broken"),
+        Route("/scarce", Throttle("2/h")),
+    ],
+)
+gateway.dashboard("/_gatekeep", IPRules(allow=["127.0.0.1"]))
+app = gateway.wrap(shop)
+"""
+
+
+@pytest.fixture(scope="module")
+def url(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
+    place = tmp_path_factory.mktemp("shop")
+    (place / "shop.py").write_text(APP)
+    port = free_port()
+    with serving("uvicorn", "--port", str(port), "--log-level", "warning", "shop:app", port=port, cwd=place):
+        yield f"http://127.0.0.1:{port}"
+
+
+@pytest.fixture(scope="module")
+def browser() -> Iterator[Browser]:
+    found = os.environ.get("CHROMIUM") or next(
+        (path for name in ("chromium", "chromium-browser", "google-chrome") if (path := shutil.which(name))), None
+    )
+    assert found is not None, "no Chromium on the PATH; name one with CHROMIUM=/path/to/it"
+    with sync_playwright() as playwright:
+        started = playwright.chromium.launch(executable_path=found, args=["--no-sandbox", "--disable-background-networking"])
+        yield started
+        started.close()
+
+
+class Watched:
+    """A page, what its console said, and what it asked for."""
+
+    def __init__(self, browser: Browser, **options: Any) -> None:
+        self.page: Page = browser.new_page(**options)
+        self.complaints: list[str] = []
+        self.requests: list[str] = []
+        self.page.on("console", lambda message: self._hear(message.type, message.text))
+        self.page.on("pageerror", lambda error: self.complaints.append(str(error)))
+        self.page.on("request", lambda request: self.requests.append(request.url))
+
+    def _hear(self, kind: str, text: str) -> None:
+        if kind in ("error", "warning"):
+            self.complaints.append(text)
+
+
+def send(url: str, path: str) -> None:
+    try:
+        urllib.request.urlopen(url + path).read()
+    except urllib.error.HTTPError as error:
+        error.close()
+
+
+def shot(page: Page, name: str, tmp_path: Path) -> bytes:
+    return page.screenshot(path=Path(os.environ.get("SCREENSHOTS", tmp_path)) / f"dashboard-{name}.png", full_page=True)
+
+
+INK = """() => [...document.querySelectorAll(".uplot canvas")].map((canvas) => {
+  const { data } = canvas.getContext("2d").getImageData(0, 0, canvas.width, canvas.height);
+  const colors = ["--first", "--second", "--third"].map((name) => {
+    const hex = getComputedStyle(document.documentElement).getPropertyValue(name).trim();
+    return [1, 3, 5].map((at) => parseInt(hex.slice(at, at + 2), 16));
+  });
+  return colors.map(([r, g, b]) => {
+    let count = 0;
+    for (let at = 0; at < data.length; at += 4)
+      if (Math.abs(data[at] - r) + Math.abs(data[at + 1] - g) + Math.abs(data[at + 2] - b) < 12 && data[at + 3] > 200) count++;
+    return count;
+  });
+})"""
+"""How many pixels of each chart have the color of its first, second and third line."""
+
+
+def test_the_page_shows_the_traffic_just_made(url: str, browser: Browser, tmp_path: Path) -> None:
+    watched = Watched(browser, viewport={"width": 1280, "height": 900}, color_scheme="light")
+    page = watched.page
+    page.goto(f"{url}/_gatekeep")
+    expect(page.locator("#state")).to_contain_text("Live, from process")
+    expect(page.locator("#routes")).to_contain_text("No requests yet")
+    assert page.evaluate("charts.map((chart) => chart.plot.data[1].reduce((sum, value) => sum + value, 0))[0]") == 0
+
+    for _ in range(5):
+        send(url, "/prod/orders/1")
+    for number in range(20):
+        send(url, f"/prod/orders/{number}")
+    for _ in range(4):
+        send(url, "/prod/carts/7/broken")
+    for _ in range(5):
+        send(url, "/prod/scarce")
+
+    expect(page.locator("[data-figure=count]")).to_have_text("34", timeout=15_000)
+    rows = page.locator("#routes tr")
+    expect(rows).to_have_count(3)
+    assert rows.nth(0).locator("th, td").all_text_contents()[:3] == ["/orders/{id}", "prod", "25"]
+    assert rows.nth(0).locator("td").last.text_content() == "20 %"
+    # What the charts have drawn: each point is of five seconds.
+    sums = page.evaluate(
+        """charts.map((chart) => chart.plot.data.slice(1).map((line) => line.reduce((sum, now) => sum + (now ?? 0), 0) * 5))"""
+    )
+    assert round(sums[0][0]) == 34
+    assert [round(line) for line in sums[2]] == [3, 3, 4]  # 4xx, throttled, 5xx
+    latency = page.evaluate("charts[1].plot.data.slice(1).map((line) => Math.max(...line))")
+    assert 0 < latency[0] <= latency[1] <= latency[2] < 10_000
+    page.wait_for_timeout(6000)  # a second point: lines, not dots
+    rate, times, errors, _ = page.evaluate(INK)
+    assert rate[0] > 50
+    assert times[2] > 5
+    assert errors[2] > 50
+    page.emulate_media(reduced_motion="reduce")
+    light = shot(page, "light", tmp_path)
+    page.emulate_media(color_scheme="dark")
+    page.wait_for_timeout(1500)
+    assert shot(page, "dark", tmp_path) != light
+    assert page.evaluate(INK)[0][0] > 50  # drawn anew, in the dark colors
+
+    assert watched.complaints == []
+    assert len([address for address in watched.requests if address.endswith("/events")]) > 3
+    assert {urlsplit(address).netloc for address in watched.requests if not address.startswith("data:")} == {urlsplit(url).netloc}
+
+
+def test_on_a_phone(url: str, browser: Browser, tmp_path: Path) -> None:
+    send(url, "/prod/orders/1")
+    watched = Watched(browser, viewport={"width": 360, "height": 740}, device_scale_factor=2, is_mobile=True, has_touch=True)
+    page = watched.page
+    page.goto(f"{url}/_gatekeep/")
+    expect(page.locator("#routes")).to_contain_text("/orders/{id}")
+    assert page.evaluate("document.documentElement.scrollWidth") <= 360
+    shot(page, "phone", tmp_path)
+    assert watched.complaints == []
+
+
+def test_what_a_screen_reader_finds(url: str, browser: Browser) -> None:
+    send(url, "/prod/orders/1")
+    page = Watched(browser).page
+    page.goto(f"{url}/_gatekeep")
+    for title in ("Last minute", "Last five minutes", "Routes, last five minutes"):
+        expect(page.get_by_role("heading", name=title, exact=True)).to_be_visible()
+    expect(page.get_by_role("status")).to_contain_text("Live")
+    for title in ("Requests a second", "Latency", "Errors and throttles a second", "Answers from the cache"):
+        chart = page.get_by_role("img", name=f"{title}, now:")
+        expect(chart).to_be_visible()
+    expect(page.get_by_role("columnheader", name="Throttled/s")).to_be_visible()
+    expect(page.get_by_role("rowheader", name="/orders/{id}")).to_be_visible()
+    page.keyboard.press("Tab")
+    assert page.evaluate("document.activeElement.className") == "scroll"

@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     from .pipeline import Frame, Pipeline
     from .routing import Endpoint, Params
 
-__all__ = ["ANONYMOUS", "VALID", "Exchange", "Principal", "current", "principal"]
+__all__ = ["ANONYMOUS", "NEGOTIATED", "VALID", "Exchange", "Principal", "current", "principal"]
 
 _log = logging.getLogger("gatekeep")
 
@@ -75,6 +75,9 @@ class Principal:
 ANONYMOUS = Principal("anonymous")
 VALID = "valid"
 """The key in `Exchange.state` of what the validator has judged."""
+
+NEGOTIATED = "negotiated"
+"""The key in `Exchange.state` of request fields that the app sees otherwise, yet as follows from what the client sent there."""
 
 ZERO_COPY = ("http.response.pathsend", "http.response.zerocopysend")
 """ASGI extensions by which an app sends bytes that nobody in between sees."""

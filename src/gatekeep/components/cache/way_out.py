@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from ...effects import Flow
-from ...exchange import Exchange
+from ...exchange import NEGOTIATED, Exchange
 from ...message import Field, Response
 from .conditions import not_modified
 from .entry import Entry
@@ -185,10 +185,16 @@ def _updated(entry: Entry, head: Answered, cookie: Any) -> list[Pair]:
 
 
 def _seen_by_app(exchange: Exchange, names: tuple[str, ...]) -> bool:
-    """Whether the app saw these fields as the client sent them: a variant can't be told by a field that the gateway sets."""
+    """Whether the app saw these fields as the client sent them: a variant can't be told by a field that the gateway sets.
+
+    Unless it set it to what follows from the client's own.
+    """
     request = exchange.request
     target = exchange.outer
     if target is not None and target.inner:
         return all(target.request.header(name) == request.header(name) for name in names)
     forwarded = exchange.forwarded
-    return forwarded is None or all(forwarded.headers.get_all(name) == request.header_lines(name) for name in names)
+    negotiated = exchange.state.get(NEGOTIATED, ())
+    return forwarded is None or all(
+        name in negotiated or forwarded.headers.get_all(name) == request.header_lines(name) for name in names
+    )

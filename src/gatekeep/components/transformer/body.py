@@ -5,18 +5,28 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from typing import Any, TypeAlias
 
-from ... import strict_json
 from ...effects import Blocking, Either, Flow, Io, Protocol, lift
-from ...errors import Origin, UnsupportedMediaType
+from ...errors import BadRequest, Denied, Origin, UnsupportedMediaType
 from ...exchange import Exchange
 from ...message import Headers
-from .expression import MISSING, Facts, is_json, json_template
+from .expression import MISSING, Facts, json_template
+from .formats import FORMATS, Unreadable
 from .operations import Operation
 
-__all__ = ["BodyMap", "Unmappable", "compile_map", "forget_bytes", "mapped", "parse_request"]
+__all__ = ["BodyMap", "NotAcceptable", "Reader", "Unmappable", "compile_map", "forget_bytes", "mapped", "parse_request"]
 
 BodyMap: TypeAlias = Callable[[Any, Exchange], Any]
 """(value, exchange) → a value, or an Io that gives one."""
+
+Reader: TypeAlias = Callable[[str], str | None]
+"""A media type → the name of its format, or None."""
+
+
+class NotAcceptable(Denied):
+    """The client takes none of the formats that there are (RFC 9110 §15.5.7)."""
+
+    status, code, title = 406, "not_acceptable", "Not Acceptable"
+    holds_in_report_mode = True
 
 
 class Unmappable(UnsupportedMediaType):
@@ -65,11 +75,15 @@ def forget_bytes(headers: Headers) -> None:
         headers.remove(name)
 
 
-def parse_request(exchange: Exchange) -> Any:
-    """The JSON of a request's body. Raises Unmappable for another type, strict_json.Malformed for what is no JSON."""
+def parse_request(exchange: Exchange, read: Reader) -> tuple[str, Any]:
+    """The format of a request's body and what it says. Raises Unmappable for a type that is not taken, BadRequest."""
     request = exchange.request
-    if not is_json(request.content_type):
-        raise Unmappable("This route takes JSON.")
+    name = read(request.content_type)
+    if name is None:
+        raise Unmappable("This route does not take bodies of this type.")
     if request.header("content-encoding") not in (None, "", "identity"):
         raise Unmappable("This route takes bodies without a Content-Encoding.")
-    return strict_json.loads(request.body or b"").value
+    try:
+        return name, FORMATS[name].loads(request.body or b"")
+    except Unreadable as error:
+        raise BadRequest(f"The body {error}.", code="invalid_request") from None

@@ -10,10 +10,13 @@ from ... import strict_json
 from ...component import Component, Hooks, Need, Plan, RequestHook, ResponseHook
 from ...effects import Flow
 from ...errors import BadRequest, InternalError
-from ...exchange import Exchange
+from ...exchange import NEGOTIATED, Exchange
 from ...message import Headers, HookResult, Response
-from .body import BodyMap, forget_bytes, mapped, parse_request
+from .body import BodyMap, NotAcceptable, Reader, forget_bytes, mapped, parse_request
 from .expression import ANSWER_BODY, is_json
+from .formats import FORMATS, Unwritable
+from .items import LinesToArray
+from .negotiation import Chooser, Offer, chooser, reader
 from .spec import Side, Transform
 from .values import BadValue
 
@@ -42,13 +45,17 @@ class Transformer(Component):
         request = spec.side("request", variables, plan.protocol, self.services.clock)
         response = spec.side("response", variables, plan.protocol, self.services.clock)
         bodies = request.facts.reads_bodies | response.facts.reads_bodies
-        on_way_in = _WayIn(request, whole_answer=bool(response.maps) or "response" in bodies)
-        on_way_out = _WayOut(plan.id, response, request.facts.headers | response.facts.headers)
+        choose = chooser(spec.offers) if spec.offers else None
+        whole_answer = bool(response.maps) or "response" in bodies or choose is not None
+        on_way_in = _WayIn(request, reader(spec.accepts or ("json",)), spec.accepts, choose, whole_answer=whole_answer)
+        varies = request.facts.headers | response.facts.headers | ({"accept"} if choose is not None else set())
+        on_way_out = _WayOut(plan.id, response, varies, choose)
         hooks = Hooks(
             on_request=on_way_in.hook,
             on_response=on_way_out.hook,
-            needs_request_body=bool(request.maps) or "request" in bodies,
+            needs_request_body=bool(request.maps or spec.accepts) or "request" in bodies,
             needs_response_body=on_way_out.need,
+            filters_response_body={"json", "ndjson"} <= set(spec.offers),
         )
         return self._once(spec, hooks) if any(each.kind == "rewrite_path" for each in spec.request) else hooks
 
@@ -74,19 +81,53 @@ class Transformer(Component):
 
 
 class _WayIn:
-    """The request side of one route. `whole_answer` says that the answer is to be mapped."""
+    """The request side of one route. `whole_answer` says that the answer is to be mapped or put into another format."""
 
-    __slots__ = ("_edits", "_maps", "_whole_answer", "hook")
+    __slots__ = ("_accepts", "_choose", "_edits", "_maps", "_read", "_whole_answer", "hook")
 
-    def __init__(self, side: Side, *, whole_answer: bool) -> None:
+    def __init__(self, side: Side, read: Reader, accepts: Sequence[str], choose: Chooser | None, *, whole_answer: bool) -> None:
         self._edits = side.edits
         self._maps = side.maps
+        self._read = read
+        self._accepts = bool(accepts)
+        self._choose = choose
         self._whole_answer = whole_answer
         self.hook: RequestHook | None = None
         if side.maps:
             self.hook = self._map
+        elif accepts or choose is not None:
+            self.hook = self._convert
         elif side.edits or whole_answer:
             self.hook = self._edit
+
+    def _convert(self, exchange: Exchange) -> None:
+        self._negotiate(exchange)
+        if exchange.request.body and self._accepts:
+            name, value = parse_request(exchange, self._read)
+            if name != "json":
+                self._forward(exchange, name, value)
+        self._edit(exchange)
+
+    def _negotiate(self, exchange: Exchange) -> None:
+        """Before the app does anything: whether there is an answer that the client takes."""
+        if self._choose is None:
+            return
+        accepted = exchange.request.header("accept")
+        offer = self._choose(accepted or "")
+        if offer is None:
+            raise NotAcceptable("There is no answer in a format that the client takes.")
+        if offer.name != "json":
+            app_gives = "application/x-ndjson, application/json" if offer.name == "ndjson" else "application/json"
+            exchange.forward().headers.set("accept", app_gives)
+            exchange.state[NEGOTIATED] = ("accept",)
+
+    @staticmethod
+    def _forward(exchange: Exchange, name: str, value: Any) -> None:
+        forwarded = exchange.forward()
+        forwarded.body = strict_json.dumps(value)
+        forget_bytes(forwarded.headers)
+        if name != "json":
+            forwarded.headers.set("content-type", "application/json")
 
     def _edit(self, exchange: Exchange) -> None:
         if self._whole_answer:
@@ -103,15 +144,11 @@ class _WayIn:
                 raise BadRequest(str(error), code="invalid_request") from None
 
     def _map(self, exchange: Exchange) -> Flow[Response | None]:
+        self._negotiate(exchange)
         if exchange.request.body:
-            try:
-                value = parse_request(exchange)
-            except strict_json.Malformed as error:
-                raise BadRequest(f"The body {error}.", code="invalid_request") from None
+            name, value = parse_request(exchange, self._read)
             value = yield from mapped(self._maps, value, exchange)
-            forwarded = exchange.forward()
-            forwarded.body = strict_json.dumps(value)
-            forget_bytes(forwarded.headers)
+            self._forward(exchange, name, value)
         self._edit(exchange)
         return None
 
@@ -119,9 +156,10 @@ class _WayIn:
 class _WayOut:
     """The response side of one route. `varies` are the request headers that went into the request or the answer."""
 
-    __slots__ = ("_edits", "_edits_by_status", "_maps", "_reads_body", "_route", "_vary", "hook", "need")
+    __slots__ = ("_choose", "_edits", "_edits_by_status", "_maps", "_reads_body", "_route", "_vary", "hook", "need")
 
-    def __init__(self, route: str, side: Side, varies: set[str]) -> None:
+    def __init__(self, route: str, side: Side, varies: set[str], choose: Chooser | None) -> None:
+        self._choose = choose
         self._route = route
         self._edits = side.edits
         self._edits_by_status = side.edits_by_status
@@ -130,7 +168,7 @@ class _WayOut:
         self._vary = ("*",) if side.facts.single_use else tuple(sorted(varies))
         self.need: Need | None = None
         self.hook: ResponseHook | None = None
-        if side.maps or self._reads_body:
+        if side.maps or self._reads_body or choose is not None:
             self.hook = self._map
             self.need = self._needs_body
         elif side.edits or side.edits_by_status or self._vary:
@@ -148,39 +186,79 @@ class _WayOut:
         if self._vary:
             _add_vary(response.headers, self._vary)
 
+    def _offer(self, exchange: Exchange, response: Response) -> Offer:
+        """What the answer is to be in."""
+        if self._choose is None or response.status in _BODILESS:
+            return _JSON
+        return self._choose(exchange.request.header("accept") or "") or _JSON  # None: a refusal, which is in no other
+
     def _needs_body(self, exchange: Exchange) -> bool:
         response = exchange.response
         assert response is not None
-        concerned = self._reads_body or response.status in self._maps
+        concerned = self._reads_body or response.status in self._maps or self._offer(exchange, response).name != "json"
         return concerned and exchange.request.method != "HEAD" and _has_json(response) and _is_whole(response)
 
     def _map(self, exchange: Exchange) -> Flow[None] | None:
         response = exchange.response
         assert response is not None
-        maps = self._maps.get(response.status)
-        if maps and _has_json(response):
+        maps = self._maps.get(response.status, ())
+        offer = self._offer(exchange, response)
+        if not _has_json(response):
+            if self._choose is not None and offer.name == "json":
+                _as_array(response)
+        elif maps or offer.name != "json":
             if exchange.request.method == "HEAD":
                 forget_bytes(response.headers)
                 response.headers.remove("content-length")  # that of a body which GET would not have
+                _say_format(response, offer)
             elif response.body is None or not _is_whole(response):
                 _log.error("%s: the answer is compressed or partial, and can't be mapped", self._route)
                 raise InternalError("The gateway could not process this request.")
             elif response.body:
-                return self._map_slowly(exchange, response, response.body, maps)
-        elif self._reads_body and response.body and _has_json(response):
+                return self._map_slowly(exchange, response, response.body, maps, offer)
+        elif self._reads_body and response.body:
             exchange.state[ANSWER_BODY] = _parse_answer(response.body)
         self._edit(exchange)
         return None
 
-    def _map_slowly(self, exchange: Exchange, response: Response, body: bytes, maps: Sequence[BodyMap]) -> Flow[None]:
+    def _map_slowly(
+        self, exchange: Exchange, response: Response, body: bytes, maps: Sequence[BodyMap], offer: Offer
+    ) -> Flow[None]:
         if self._reads_body:
             exchange.state[ANSWER_BODY] = _parse_answer(body)  # its own: a map may change what it is given
         value = yield from mapped(maps, _parse_answer(body), exchange)
-        response.body = strict_json.dumps(value)
+        try:
+            response.body = FORMATS[offer.name].dumps(value)
+        except Unwritable as error:
+            _log.warning("%s: the answer can't be given as %s: %s", self._route, offer.name, error)
+            raise NotAcceptable("This answer can't be given in the format that the client takes.") from None
+        _say_format(response, offer)
         forget_bytes(response.headers)
         response.headers.stamp("content-length", str(len(response.body)))
         _drop_vary(response.headers, "accept-encoding")  # which the app did not see
         self._edit(exchange)
+
+
+_BODILESS = frozenset({204, 205, 304})
+
+
+_JSON = Offer("json", "application/json")
+
+
+def _say_format(response: Response, offer: Offer) -> None:
+    if offer.name != "json":
+        kind = offer.kind
+        response.headers.stamp("content-type", f"{kind}; charset=utf-8" if kind.startswith("text/") else kind)
+
+
+def _as_array(response: Response) -> None:
+    """A stream of JSON lines, for a client that takes JSON."""
+    kind = (response.headers.get("content-type") or "").partition(";")[0].strip().lower()
+    if response.status == 200 and kind in FORMATS["ndjson"].types and _is_whole(response) and response.body is None:
+        forget_bytes(response.headers)
+        response.headers.remove("content-length")
+        response.headers.stamp("content-type", "application/json")
+        response.attach(LinesToArray())
 
 
 def _has_json(response: Response) -> bool:

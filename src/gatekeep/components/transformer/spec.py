@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import functools
+import importlib.util
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import NamedTuple, TypeVar
 
 from ...clock import Clock
@@ -13,6 +14,7 @@ from ...effects import Protocol
 from .body import BodyMap, compile_map
 from .edits import ConstantHeaders, as_functions, compile_edit
 from .expression import Facts
+from .formats import FORMATS
 from .operations import Operation
 from .values import Edit
 
@@ -42,17 +44,33 @@ class Transform(Spec):
 
     request: Sequence[Operation] = ()
     response: Sequence[Operation] = ()
+    accepts: Sequence[str] = field(default=(), kw_only=True)
+    """Formats of requests, which the app gets as JSON: "json", "form", "xml", "csv", "msgpack", "yaml", "ndjson"; others: 415."""
+    offers: Sequence[str] = field(default=(), kw_only=True)
+    """Formats in which the app's JSON is answered, as the client's Accept says, the preferred first; none of them: 406."""
 
     def check(self) -> None:
         if self.mode == "report":
             raise self.mistake("a transformation can't only be reported", fix="leave mode out")
-        for field in ("request", "response"):
-            operations = getattr(self, field)
+        for side in ("request", "response"):
+            operations = getattr(self, side)
             if isinstance(operations, (str, Operation, Mapping)) or not all(isinstance(each, Operation) for each in operations):
-                raise self.mistake(f"{field} is not a list of operations", fix='request=[set_header("x-a", "b")]')
-        if not self.request and not self.response:
+                raise self.mistake(f"{side} is not a list of operations", fix='request=[set_header("x-a", "b")]')
+        for formats in (self.accepts, self.offers):
+            self._check_formats(formats)
+        if not (self.request or self.response or self.accepts or self.offers):
             raise self.mistake("it does nothing", fix="give request or response")
         _ = self.reads_principal  # compiles both sides: what is wrong is named where it is written
+
+    def _check_formats(self, formats: Sequence[str]) -> None:
+        if isinstance(formats, str):
+            raise self.mistake(f"{formats!r} is not a list of formats", fix=f"[{formats!r}]")
+        for name in formats:
+            if name not in FORMATS:
+                raise self.mistake(f"{name!r} is not a format", fix=", ".join(FORMATS))
+            needs = FORMATS[name].needs
+            if needs is not None and importlib.util.find_spec(needs) is None:
+                raise self.mistake(f"{name} needs {needs}, which is not installed", fix='pip install "gatekeep[formats]"')
 
     @functools.cached_property
     def reads_principal(self) -> bool:

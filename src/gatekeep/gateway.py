@@ -13,6 +13,7 @@ from .clock import SYSTEM_CLOCK, Clock
 from .component import Component, Mode, Services, Spec, caller
 from .components import STANDARD, Stage, Throttler, Usage, UsagePlan
 from .components.cache import CacheHandle, CacheStorage, ResponseCache
+from .components.ip_rules import IPRules, ResourcePolicy
 from .components.metrics.dashboard import Dashboard
 from .components.metrics.monitor import Monitor
 from .components.metrics.page import PageMaker
@@ -264,13 +265,17 @@ class Gateway:
         origin = caller()
         if not path.startswith("/") or path.endswith("/"):
             raise ConfigurationError(f"{name}(): {path!r} is no path to serve it at", origin=origin, fix='"/_gatekeep"')
-        if not specs and not public:
+        keepers = [
+            spec for spec in specs if spec.mode == "enforce" and (spec.identifies or isinstance(spec, (IPRules, ResourcePolicy)))
+        ]
+        if not keepers and not public:
             raise ConfigurationError(
                 f"{name}(): nothing says who may see it", origin=origin, fix="give an Authorize or IPRules, or public=True"
             )
         if self.runner.started:
             raise ConfigurationError(f"{name}(): requests were served already", origin=origin, fix="call it before")
-        inner = Gateway(*specs, store=self.store, clock=self.clock)
+        # A stage of its own, so that what its specs count is not counted together with the app's.
+        inner = Gateway(stages=[Stage(f"_{name}{len(self.mounts)}", *specs)], store=self.store, clock=self.clock)
         inner._proxies, inner.client_address = self._proxies, self.client_address
         self.mounts = (*self.mounts, Mount(path, inner, make(self._monitor().traffic)))
 

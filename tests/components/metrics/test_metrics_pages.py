@@ -13,12 +13,14 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from fastapi import FastAPI
+from flask import Flask
 from prometheus_client.parser import text_string_to_metric_families
 
 from gatekeep import Cache, Gateway, IPRules, Route, Stage, Throttle
 from gatekeep.components.metrics.traffic import MOST_ROWS, OTHER, SPAN, Finished, Slot, Traffic
 from gatekeep.errors import ConfigurationError
-from gatekeep.testing import FakeClock
+from gatekeep.testing import Client, FakeClock
 from servers import free_port, serving
 
 LOCAL = IPRules(allow=["127.0.0.1"])
@@ -56,6 +58,19 @@ def counts(text: str) -> dict[tuple[str, str, str, str], float]:
 def test_somebody_says_who_may_see_it(name: str) -> None:
     with pytest.raises(ConfigurationError, match="who may see it"):
         getattr(Gateway(), name)("/x")
+
+
+@pytest.mark.parametrize("spec", [Throttle("1/s"), IPRules(allow=["127.0.0.1"], mode="report")])
+def test_what_lets_everybody_through_is_no_guard(spec: Any) -> None:
+    with pytest.raises(ConfigurationError, match="who may see it"):
+        Gateway().dashboard("/x", spec)
+
+
+def test_limits_of_its_own(site: Any) -> None:
+    client = site(Throttle("1/h"))
+    client.gateway.dashboard("/_gatekeep", LOCAL, Throttle("2/h"))
+    assert [client.get("/_gatekeep").status for _ in range(3)] == [200, 200, 429]
+    assert [client.get("/a").status for _ in range(2)] == [200, 429]
 
 
 @pytest.mark.parametrize("path", ["x", "/x/", "/"])
@@ -106,6 +121,26 @@ def test_methods_and_unknown_parts(site: Any) -> None:
     head = client.request("HEAD", "/_gatekeep")
     assert (head.status, head.body) == (200, b"")
     assert int(head.headers.get("content-length")) == len(client.get("/_gatekeep").body)
+
+
+def test_in_front_of_frameworks() -> None:
+    flask_app, fast_app = Flask("shop"), FastAPI()
+
+    @flask_app.get("/orders/<number>")
+    @fast_app.get("/orders/{number}")
+    def order(number: str) -> str:
+        return number
+
+    for app in (flask_app, fast_app):
+        gateway = Gateway()
+        gateway.init_app(app)
+        gateway.prometheus("/metrics", LOCAL)
+        with Client(app, peer="127.0.0.1") as client:
+            assert client.get("/orders/1").status == 200
+            found = counts(client.get("/metrics").body.decode())
+            assert list(found.values()) == [1.0]
+            assert "/orders/" in next(iter(found))[1]
+        gateway.close()
 
 
 # Prometheus.

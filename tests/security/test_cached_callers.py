@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Mapping
 from typing import Any
 
 import pytest
 
-from gatekeep import ApiKey, Authorize, Cache, CustomAuthorizer, current, header
+from gatekeep import ApiKey, Authorize, Cache, CustomAuthorizer, Gateway, current, header
 from gatekeep.testing import FakeClock
 
 ANYTHING = {"Version": "2012-10-17", "Statement": {"Effect": "Allow", "Action": "*", "Resource": "*"}}
@@ -54,3 +55,34 @@ def test_who_may_stay_unknown_shares_also_in_report_mode(site: Any) -> None:
         Authorize(ApiKey({"0f3b1c9d7e5a4c2b8d6e": "ann"}), optional=True), Cache(ttl=60), mode="report", clock=FakeClock()
     )
     assert "hit" in [client.get("/").headers.get("cache-status") for _ in range(2)][1]
+
+
+@pytest.mark.parametrize("options", [{}, {"http": True}, {"coalesce": False}])
+@pytest.mark.parametrize("fields", [[], [(b"cache-control", b"no-cache")]])
+def test_a_body_that_http_2_need_not_announce_fills_nobodys_cache(options: Any, fields: Any) -> None:
+    async def echo(scope: Any, receive: Any, send: Any) -> None:
+        body = (await receive())["body"] or b"plain"
+        await send({"type": "http.response.start", "status": 200, "headers": [(b"cache-control", b"max-age=60")]})
+        await send({"type": "http.response.body", "body": body})
+
+    app = Gateway(Cache(ttl=60, **options)).wrap(echo)
+
+    async def ask(body: bytes) -> bytes:
+        sent: list[Any] = []
+
+        async def receive() -> Any:
+            return {"type": "http.request", "body": body, "more_body": False}
+
+        async def send(message: Any) -> None:
+            sent.append(message)
+
+        headers = [(b"host", b"example.com"), *fields]
+        scope = {"type": "http", "method": "GET", "path": "/", "query_string": b"", "headers": headers, "http_version": "2"}
+        await app(scope, receive, send)
+        answer: bytes = sent[1]["body"]
+        return answer
+
+    async def all_of_them() -> list[bytes]:
+        return [await ask(body) for body in (b"poison", b"", b"")]
+
+    assert asyncio.run(all_of_them()) == [b"poison", b"plain", b"plain"]

@@ -58,7 +58,7 @@ class Recorder:
         head = self._head
         length = head.length
         # An app that breaks off without an error leaves a body shorter than it said.
-        if chunks is not None and (length is None or length == self._size):
+        if chunks is not None and (length is None or length == self._size) and not self._pending.fat:
             exchange, route, pending = self._exchange, self._route, self._pending
             assert exchange is not None
             pairs = head.pairs

@@ -14,7 +14,7 @@ from .entry import Entry, narrowed
 from .flight import Flight, Outcome
 from .form import Pair
 from .key import Key
-from .pending import Case, Pending
+from .pending import Case, Pending, mind_body
 from .policy import PLAIN, Decision, Demands, Forward, Header, bypass, decide, demanded, stands_in
 from .route import CachedRoute, ask
 
@@ -86,7 +86,8 @@ class WayIn:
             if route.simple and method == "GET" and not isinstance(found, Entry):
                 flight = route.flights.take_off(key if found == "miss" else route.flight_key(request, key))
                 if flight is not None:
-                    exchange.state[route.cache] = Pending(key, found, route.purges.now, flight, None)
+                    pending = exchange.state[route.cache] = Pending(key, found, route.purges.now, flight, None)
+                    mind_body(request, pending)
                     exchange.note(route.name, "miss")
                     return None
         return self._serve(exchange, key, header, found)
@@ -266,6 +267,7 @@ class WayIn:
             case = self._case(errand, entry, decision)
         pending = Pending(key, decision.forward, route.storage.purges.now, flight, case)
         exchange.state[route.cache] = pending
+        mind_body(exchange.request, pending)
         exchange.note(route.name, "miss")
         if entry is not None and stands_in(entry, exchange.monotonic):
             return self._with_net(exchange, pending, header, entry)

@@ -1,14 +1,16 @@
-"""OpenTelemetry's SDK as an exporting app has it: batched spans, periodic metrics; what is exported is dropped."""
+"""OpenTelemetry as otlp.configure() sets it up: batched spans, periodic metrics; what is exported is dropped."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
 
-from opentelemetry import metrics, trace
-from opentelemetry.sdk.metrics import MeterProvider
-from opentelemetry.sdk.metrics.export import MetricExporter, MetricExportResult, MetricsData, PeriodicExportingMetricReader
-from opentelemetry.sdk.trace import ReadableSpan, TracerProvider
-from opentelemetry.sdk.trace.export import BatchSpanProcessor, SpanExporter, SpanExportResult
+from opentelemetry.sdk.metrics.export import MetricExporter, MetricExportResult, MetricsData
+from opentelemetry.sdk.resources import Resource
+from opentelemetry.sdk.trace import ReadableSpan
+from opentelemetry.sdk.trace.export import SpanExporter, SpanExportResult
+from opentelemetry.sdk.trace.sampling import Sampler
+
+from gatekeep.otlp import Telemetry
 
 
 class _Spans(SpanExporter):
@@ -27,9 +29,6 @@ class _Metrics(MetricExporter):
         return True
 
 
-def switch_on() -> None:
+def switch_on(sampler: Sampler | None = None) -> None:
     """Once a process: the providers are global."""
-    tracer_provider = TracerProvider()
-    tracer_provider.add_span_processor(BatchSpanProcessor(_Spans()))
-    trace.set_tracer_provider(tracer_provider)
-    metrics.set_meter_provider(MeterProvider([PeriodicExportingMetricReader(_Metrics())]))
+    Telemetry(Resource.create(), {"traces": _Spans, "metrics": _Metrics}, sampler, None)

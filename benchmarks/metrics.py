@@ -1,0 +1,258 @@
+"""`python -m benchmarks.metrics`: what telemetry costs a request, beside the instrumentations that people use for it today.
+
+Each row is measured in a process of its own, as providers are global. Microseconds of the request's thread over the same app
+without telemetry, best of the rounds; the exporter's thread is a column of its own. With a collector that is killed, the 99th
+percentile of a request's time is told.
+"""
+
+from __future__ import annotations
+
+import argparse
+import asyncio
+import json
+import statistics
+import subprocess
+import sys
+import threading
+import time
+from collections.abc import Callable
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from typing import Any
+
+from .apps import Views, fastapi, flask
+
+Scope = dict[str, Any]
+TRACEPARENT = (b"traceparent", b"00-4bf92f3577b34da6a3ce929d0e0e4736-00f067aa0ba902b7-01")
+
+
+def _app(kind: str) -> Any:
+    return (flask if kind == "Flask" else fastapi)(Views(), lambda view: view)
+
+
+def _gatekeep(kind: str) -> Any:
+    from gatekeep import Gateway, Observe
+
+    return Gateway(Observe()).init_app(_app(kind))
+
+
+def _recorded(kind: str) -> Any:
+    from .sdk import switch_on
+
+    switch_on()
+    return _gatekeep(kind)
+
+
+def _sampled_out(kind: str) -> Any:
+    from opentelemetry.sdk.trace.sampling import ALWAYS_OFF
+
+    from .sdk import switch_on
+
+    switch_on(ALWAYS_OFF)
+    return _gatekeep(kind)
+
+
+def _contrib(kind: str) -> Any:
+    app = _app(kind)
+    if kind == "Flask":
+        from opentelemetry.instrumentation.flask import FlaskInstrumentor
+
+        FlaskInstrumentor().instrument_app(app)
+    else:
+        from opentelemetry.instrumentation.fastapi import FastAPIInstrumentor
+
+        FastAPIInstrumentor.instrument_app(app)
+    return app
+
+
+def _contrib_recorded(kind: str) -> Any:
+    from .sdk import switch_on
+
+    switch_on()
+    return _contrib(kind)
+
+
+def _contrib_asgi(kind: str) -> Any:
+    from opentelemetry.instrumentation.asgi import OpenTelemetryMiddleware
+
+    from .sdk import switch_on
+
+    switch_on()
+    return OpenTelemetryMiddleware(_app(kind))
+
+
+def _prometheus(kind: str) -> Any:
+    from prometheus_fastapi_instrumentator import Instrumentator
+
+    app = _app(kind)
+    Instrumentator().instrument(app)
+    return app
+
+
+ROWS: dict[str, tuple[str, Callable[[str], Any]]] = {
+    "FastAPI alone": ("FastAPI", _app),
+    "gatekeep, no SDK": ("FastAPI", _gatekeep),
+    "gatekeep, sampled out, all metrics": ("FastAPI", _sampled_out),
+    "gatekeep, span and all metrics": ("FastAPI", _recorded),
+    "contrib FastAPI, no SDK": ("FastAPI", _contrib),
+    "contrib FastAPI, span and metrics": ("FastAPI", _contrib_recorded),
+    "contrib ASGI, span and metrics": ("FastAPI", _contrib_asgi),
+    "prometheus-fastapi-instrumentator, metrics": ("FastAPI", _prometheus),
+    "Flask alone": ("Flask", _app),
+    "gatekeep, no SDK ": ("Flask", _gatekeep),
+    "gatekeep, span and all metrics ": ("Flask", _recorded),
+    "contrib Flask, span and metrics": ("Flask", _contrib_recorded),
+}
+
+
+def measure(name: str, rounds: int, count: int) -> dict[str, float]:
+    kind, make = ROWS[name]
+    app = make(kind)
+    go = _wsgi if kind == "Flask" else _asgi
+    go(app, count // 4)
+    best, whole = float("inf"), float("inf")
+    for _ in range(rounds):
+        thread, process = time.thread_time(), time.process_time()
+        go(app, count)
+        thread, process = time.thread_time() - thread, time.process_time() - process
+        best, whole = min(best, thread / count), min(whole, (process - thread) / count)
+    return {"request": best * 1e6, "other": whole * 1e6}
+
+
+def _scope() -> Scope:
+    return {
+        "type": "http",
+        "asgi": {"version": "3.0"},
+        "http_version": "1.1",
+        "method": "GET",
+        "scheme": "http",
+        "path": "/orders/42",
+        "raw_path": b"/orders/42",
+        "query_string": b"",
+        "root_path": "",
+        "client": ("203.0.113.7", 50000),
+        "server": ("127.0.0.1", 8000),
+        "headers": [(b"host", b"api.example.com"), (b"user-agent", b"bench/1"), (b"accept", b"*/*"), TRACEPARENT],
+        "state": {},
+    }
+
+
+async def _receive() -> Any:
+    return {"type": "http.request", "body": b"", "more_body": False}
+
+
+async def _send(_: Any) -> None:
+    return None
+
+
+def _asgi(app: Any, count: int) -> list[float]:
+    """Serve so many requests; the seconds that each took."""
+
+    async def serve() -> list[float]:
+        took = []
+        for _ in range(count):
+            scope = _scope()
+            began = time.perf_counter()
+            await app(scope, _receive, _send)
+            took.append(time.perf_counter() - began)
+        return took
+
+    return asyncio.run(serve())
+
+
+def _wsgi(app: Any, count: int) -> None:
+    from io import BytesIO
+
+    for _ in range(count):
+        environ = {
+            "REQUEST_METHOD": "GET", "SCRIPT_NAME": "", "PATH_INFO": "/orders/42", "QUERY_STRING": "", "SERVER_NAME": "127.0.0.1",
+            "SERVER_PORT": "8000", "SERVER_PROTOCOL": "HTTP/1.1", "REMOTE_ADDR": "203.0.113.7", "wsgi.version": (1, 0),
+            "wsgi.url_scheme": "http", "wsgi.input": BytesIO(), "wsgi.errors": sys.stderr, "wsgi.multithread": True,
+            "wsgi.multiprocess": False, "wsgi.run_once": False, "HTTP_HOST": "api.example.com", "HTTP_USER_AGENT": "bench/1",
+            "HTTP_TRACEPARENT": TRACEPARENT[1].decode(),
+        }  # fmt: skip
+        body = app(environ, lambda *_: None)
+        for _ in body:
+            pass
+        if hasattr(body, "close"):
+            body.close()
+
+
+# A collector that goes away.
+
+
+class _Taker(BaseHTTPRequestHandler):
+    protocol_version = "HTTP/1.1"
+
+    def do_POST(self) -> None:
+        self.rfile.read(int(self.headers["content-length"]))
+        self.send_response(200)
+        self.send_header("Content-Length", "0")
+        self.end_headers()
+
+    def log_message(self, *args: Any) -> None:
+        """Quiet."""
+
+
+def outage(count: int) -> dict[str, float]:
+    """The 99th percentile, in microseconds, of requests every 2 ms while the collector is there, away, and there again."""
+    from gatekeep import otlp
+
+    collector = ThreadingHTTPServer(("127.0.0.1", 0), _Taker)
+    address = collector.server_address
+    threading.Thread(target=collector.serve_forever, daemon=True).start()
+    telemetry = otlp.configure(endpoint=f"http://127.0.0.1:{address[1]}", logs=False, interval=0.5)
+    app = _gatekeep("FastAPI")
+
+    def p99() -> float:
+        took = []
+        for _ in range(count):
+            took += _asgi(app, 5)[1:]
+            time.sleep(0.002)
+        return statistics.quantiles(took, n=100)[98] * 1e6
+
+    p99()
+    found = {"there": p99()}
+    collector.shutdown()
+    collector.server_close()
+    found["away"] = p99()
+    collector = ThreadingHTTPServer((str(address[0]), int(address[1])), _Taker)
+    threading.Thread(target=collector.serve_forever, daemon=True).start()
+    found["back"] = p99()
+    telemetry.shutdown()
+    found["dropped"] = float(sum(telemetry.dropped.values()))
+    return found
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(prog="python -m benchmarks.metrics", description=__doc__)
+    parser.add_argument("--rounds", type=int, default=7, help="rounds of each row (default 7)")
+    parser.add_argument("--count", type=int, default=3_000, help="requests a round (default 3,000)")
+    parser.add_argument("--row", help=argparse.SUPPRESS)
+    options = parser.parse_args()
+    if options.row:
+        found = outage(options.count) if options.row == "outage" else measure(options.row, options.rounds, options.count)
+        print(json.dumps(found))
+        return
+    bare: dict[str, float] = {}
+    print("| | request, µs over the app alone | exporter's threads, µs |\n|---|---|---|")
+    for name, (kind, make) in ROWS.items():
+        found = _of(name, options)
+        if make is _app:
+            bare[kind] = found["request"]
+        print(f"| {name.strip()} ({kind}) | {found['request'] - bare[kind]:.1f} | {found['other']:.1f} |", flush=True)
+    found = _of("outage", options)
+    print(
+        f"\n99 % of requests take at most {found['there']:.0f} µs while the collector is there, "
+        f"{found['away']:.0f} while it is away, {found['back']:.0f} when it is back; {found['dropped']:.0f} items dropped."
+    )
+
+
+def _of(row: str, options: argparse.Namespace) -> dict[str, float]:
+    command = [sys.executable, "-W", "ignore", "-m", "benchmarks.metrics", "--row", row]
+    command += ["--rounds", str(options.rounds), "--count", str(options.count)]
+    done = subprocess.run(command, capture_output=True, text=True, check=True)
+    return dict(json.loads(done.stdout.splitlines()[-1]))
+
+
+if __name__ == "__main__":
+    main()

@@ -117,7 +117,7 @@ class Outbox(Generic[T]):
     def empty(self) -> bool:
         """Send what waits; False when the collector does not take it: then it is kept, and sent the next time."""
         with self._lock:
-            for _ in range(1 + len(self._queue) // self._batch):
+            for _ in range(2 + len(self._queue) // self._batch):  # not for ever: more may come
                 if not self._unsent:
                     self._unsent = [self._queue.popleft() for _ in range(min(len(self._queue), self._batch))]
                 unsent = self._unsent

@@ -1,0 +1,233 @@
+"""What happens to telemetry while the collector is away: kept, bounded, counted where it is dropped, sent when it is back."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+import threading
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import pytest
+from collector import collecting
+from opentelemetry.metrics import Observation
+from opentelemetry.sdk.metrics import MeterProvider
+from opentelemetry.sdk.metrics.export import MetricExportResult, MetricsData
+from opentelemetry.sdk.resources import Resource
+
+from gatekeep.components.metrics.instruments import instruments_of
+from gatekeep.components.metrics.ledger import Finished
+from gatekeep.components.metrics.outbox import Outbox, Ticker
+from gatekeep.components.metrics.reader import Reader
+
+
+class Away:
+    """A collector that can be away."""
+
+    def __init__(self) -> None:
+        self.there = False
+        self.arrived: list[int] = []
+
+    def send(self, batch: Sequence[int]) -> bool:
+        if self.there:
+            self.arrived += batch
+        return self.there
+
+
+def box(collector: Any, **sizes: Any) -> Outbox[int]:
+    made = Outbox("test", collector.send, **{"capacity": 10, "batch": 4, "seconds": 3600.0, **sizes})
+    made.ticker.running = True  # the test empties it itself
+    return made
+
+
+def test_what_waits_is_kept_in_order_and_what_is_too_much_is_counted() -> None:
+    collector = Away()
+    outbox = box(collector)
+    for number in range(25):
+        outbox.put(number)
+        if number == 4:
+            assert not outbox.empty()
+    assert outbox.waiting <= 14
+    assert outbox.dropped == 25 - outbox.waiting
+    collector.there = True
+    assert outbox.empty()
+    assert collector.arrived == list(range(25 - outbox.dropped))
+
+
+def test_closing_counts_what_never_arrives() -> None:
+    outbox = box(Away())
+    for number in range(6):
+        outbox.put(number)
+    outbox.close()
+    outbox.put(6)
+    assert (outbox.dropped, outbox.waiting) == (7, 0)
+
+
+def test_an_exporter_that_raises_is_one_that_is_away(caplog: pytest.LogCaptureFixture) -> None:
+    class Broken:
+        def send(self, batch: Any) -> bool:
+            raise OSError("no route")
+
+    outbox = box(Broken())
+    outbox.put(1)
+    assert not outbox.empty()
+    assert outbox.waiting == 1
+    assert "telemetry could not be exported" in caplog.text
+
+
+def test_a_full_batch_wakes_the_thread() -> None:
+    arrived = threading.Event()
+
+    def send(batch: Sequence[int]) -> bool:
+        arrived.set()
+        return True
+
+    outbox: Outbox[int] = Outbox("test", send, capacity=100, batch=4, seconds=3600.0)
+    for number in range(9):
+        outbox.put(number)
+    assert arrived.wait(10.0)
+    outbox.close()
+    assert outbox.dropped == 0
+
+
+def test_a_child_has_an_empty_box_and_no_thread() -> None:
+    outbox = box(Away())
+    outbox.put(1)
+    outbox.after_fork()
+    outbox.ticker.after_fork()
+    assert (outbox.waiting, outbox.dropped, outbox.ticker.running) == (0, 0, False)
+
+
+def test_a_ticker_that_has_ended_does_not_begin() -> None:
+    ticker = Ticker("test", 3600.0, lambda: None)
+    ticker.end()
+    ticker.begin()
+    assert not ticker.running
+
+
+class Taker:
+    """An exporter of metrics that keeps them."""
+
+    def __init__(self) -> None:
+        self.result = MetricExportResult.SUCCESS
+        self.taken: list[MetricsData] = []
+
+    def export(self, data: MetricsData, **options: Any) -> MetricExportResult:
+        self.taken.append(data)
+        return self.result
+
+    def shutdown(self) -> None:
+        """Nothing to close."""
+
+    def durations(self) -> list[Any]:
+        metrics = [m for r in self.taken[-1].resource_metrics for s in r.scope_metrics for m in s.metrics]
+        return [p for m in metrics if m.name == "http.server.request.duration" for p in m.data.data_points]
+
+
+@pytest.mark.parametrize(("preference", "second"), [("cumulative", 5), ("delta", 3), ("lowmemory", 3)])
+def test_ready_histograms_are_sums_or_differences(preference: str, second: int, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("OTEL_EXPORTER_OTLP_METRICS_TEMPORALITY_PREFERENCE", preference)
+    taker = Taker()
+    reader = Reader(lambda: taker, 3600.0)  # type: ignore[arg-type, return-value]
+    provider = MeterProvider([reader], resource=Resource({"service.name": "shop"}), shutdown_on_exit=False)
+    ledger = reader.ledger = instruments_of(provider, ready=True).ledger
+    provider.get_meter("test").create_observable_counter("dropped", [lambda options: [Observation(0)]])
+
+    def requests(count: int) -> None:
+        for _ in range(count):
+            ledger.finished.append(Finished("/a", "GET", 200, "http", "1.1", None, 0.02, None, None, None, (), ()))
+
+    requests(2)
+    assert reader.empty()
+    [point] = taker.durations()
+    assert (point.count, sum(point.bucket_counts)) == (2, 2)
+    requests(1)
+    taker.result = MetricExportResult.FAILURE
+    assert not reader.empty()
+    assert reader.dropped == (preference != "cumulative")
+    requests(2)
+    taker.result = MetricExportResult.SUCCESS
+    assert reader.empty()
+    [point] = taker.durations()
+    assert point.count == second  # what did not arrive is told again
+    assert point.start_time_unix_nano <= point.time_unix_nano
+    resource = taker.taken[-1].resource_metrics[0].resource.attributes
+    assert resource["service.name"] == "shop"
+    assert resource["service.instance.id"]
+    provider.shutdown()
+
+
+SCRIPT = """
+import os, sys, time
+from opentelemetry import trace
+from gatekeep import otlp
+telemetry = otlp.configure(endpoint=sys.argv[1], metrics=False, logs=False)
+tracer = trace.get_tracer("test")
+for number in range(30):
+    with tracer.start_as_current_span(f"span {number}"):
+        pass
+    if number == 9:
+        assert telemetry.flush()
+        print("flushed", flush=True)
+        sys.stdin.readline()
+print("away", telemetry.flush(), telemetry.dropped["traces"], flush=True)
+sys.stdin.readline()
+"""
+
+
+def test_a_collector_that_is_killed_and_comes_back_misses_nothing(tmp_path: Path) -> None:
+    with collecting(tmp_path) as (collector, receiver):
+        app = subprocess.Popen(
+            [sys.executable, "-c", SCRIPT, f"http://127.0.0.1:{collector.http}"],
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            env={**os.environ, "OTEL_EXPORTER_OTLP_TIMEOUT": "1"},
+            text=True,
+        )
+        assert app.stdin is not None
+        assert app.stdout is not None
+        with app:
+            assert app.stdout.readline() == "flushed\n"
+            receiver.wait_for(lambda: len(receiver.spans) == 10)
+            collector.stop(kill=True)
+            app.stdin.write("\n")
+            app.stdin.flush()
+            assert app.stdout.readline() == "away False 0\n"
+            collector.start()
+            app.stdin.write("\n")
+            app.stdin.flush()
+            assert app.wait(30) == 0
+        receiver.wait_for(lambda: len(receiver.spans) >= 30)
+    assert {span.name for span in receiver.spans} == {f"span {number}" for number in range(30)}
+    assert len(receiver.spans) == 30
+
+
+MISTAKES = """
+import os, sys
+from gatekeep import otlp
+from gatekeep.errors import ConfigurationError
+try:
+    otlp.configure()
+    otlp.configure()
+except ConfigurationError as error:
+    print(error)
+"""
+
+
+@pytest.mark.parametrize(
+    ("variables", "message"),
+    [
+        ({}, "configured already"),
+        ({"OTEL_SDK_DISABLED": "true"}, "configured already"),
+        ({"OTEL_TRACES_EXPORTER": "none", "OTEL_METRICS_EXPORTER": "none", "OTEL_LOGS_EXPORTER": "none"}, "configured already"),
+        ({"OTEL_EXPORTER_OTLP_PROTOCOL": "http/json"}, "'http/json' is not known"),
+        ({"OTEL_BSP_SCHEDULE_DELAY": "soon"}, "OTEL_BSP_SCHEDULE_DELAY='soon' is not a positive number"),
+    ],
+)
+def test_mistakes_of_configuration(variables: dict[str, str], message: str) -> None:
+    environ = {**os.environ, "OTEL_EXPORTER_OTLP_ENDPOINT": "http://127.0.0.1:9", "OTEL_EXPORTER_OTLP_TIMEOUT": "1", **variables}
+    done = subprocess.run([sys.executable, "-c", MISTAKES], env=environ, capture_output=True, text=True, timeout=60)
+    assert message in done.stdout
+    assert done.returncode == 0

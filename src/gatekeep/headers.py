@@ -123,6 +123,10 @@ class Headers:
         """All names in one, lower case, each between line feeds."""
         return _names_in(self.raw())
 
+    def text_names(self) -> str:
+        """As names(), in text."""
+        return "\n" + "\n".join(map(_name_of, self.text())).lower() + "\n"
+
     def get(self, name: str, default: str | None = None) -> str | None:
         """The first value of a field, or the default."""
         wanted = self._name(name)
@@ -165,7 +169,7 @@ class Headers:
 
     def put(self, name: str, value: str) -> None:
         """As add(), for a name and value of our own making, which need no check; the name in lower case."""
-        self._pairs.append(self._pair(name, value))
+        self._pairs.append((name, value))
 
     def set(self, name: str, value: str) -> None:
         """Replace every field of that name by one."""
@@ -175,8 +179,9 @@ class Headers:
 
     def stamp(self, name: str, value: str) -> None:
         """As set(), for a name and value of our own making, which need no check; the name in lower case."""
-        self.remove(name)
-        self.put(name, value)
+        if name in "\n".join(map(_name_of, self._pairs)).lower():
+            self.remove(name)
+        self._pairs.append((name, value))
 
     def setdefault(self, name: str, value: str) -> None:
         """Add the field unless one of that name is there."""

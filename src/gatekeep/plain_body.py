@@ -1,23 +1,42 @@
-"""The body of a route with nothing on, under WSGI: the app's own, at whose end the context is put back."""
+"""A route with nothing on, under WSGI: the app is called as if nobody stood before it; at its end the context is put back."""
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
-from typing import cast
+from collections.abc import Callable, Iterable, Iterator
+from typing import Any, cast
 
 from .exchange import _current
 from .passage import Passing
 
-__all__ = ["plain_body"]
+__all__ = ["pass_through"]
 
 
-def plain_body(body: Iterable[bytes], exchange: Passing, previous: Passing | None) -> Iterable[bytes]:
-    """Wrap what the app gave; `previous` is what is current once it is closed."""
-    # Servers tell a one-chunk body by its length, and then send a Content-Length.
-    return (_SizedBody if hasattr(body, "__len__") else _Body)(body, exchange, previous)
+def pass_through(
+    exchange: Passing, app: Callable[..., Iterable[bytes]], environ: dict[str, Any], start_response: Any, previous: Passing | None
+) -> Iterable[bytes]:
+    """Call the app; `previous` is what is current once its body is closed."""
+    _current.set(exchange)
+    try:
+        body = app(environ, start_response)
+        kind = type(body)
+        if kind is not list:
+            wrapper = environ.get("wsgi.file_wrapper")
+            if wrapper is None or not isinstance(wrapper, type) or not isinstance(body, wrapper):
+                # Servers tell a one-chunk body by its length, and then send a Content-Length.
+                return (_SizedBody if hasattr(kind, "__len__") else _Body)(body, exchange, previous)
+    except BaseException:
+        exchange.leave()
+        _current.set(previous)
+        raise
+    # A list, of which nothing of the app will run; or the server knows a faster way for its own wrapper.
+    exchange.leave()
+    _current.set(previous)
+    return body
 
 
 class _Body:
+    """The app's own body, for as long as something of the app may run in it."""
+
     __slots__ = ("_body", "_exchange", "_previous")
 
     def __init__(self, body: Iterable[bytes], exchange: Passing, previous: Passing | None) -> None:
@@ -29,10 +48,10 @@ class _Body:
         return iter(self._body)
 
     def close(self) -> None:
+        body = self._body
         try:
-            close = getattr(self._body, "close", None)
-            if close is not None:
-                close()
+            if hasattr(body, "close"):
+                body.close()
         finally:
             self._exchange.leave()
             _current.set(self._previous)

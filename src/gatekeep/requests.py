@@ -4,23 +4,22 @@ from __future__ import annotations
 
 import sys
 from collections.abc import Awaitable, Callable, MutableMapping
-from functools import lru_cache
 from io import BytesIO
 from typing import Any, ClassVar, TypeAlias, cast
 from urllib.parse import quote, unquote_to_bytes
 
 from .bodies import InspectedInput, InspectedReceive, declared_length, gone, read_fully
 from .effects import Io
+from .environ import OWN_KEYS, Environ, environ_key, escaped, field_name
 from .errors import BadRequest, PayloadTooLarge
 from .message import BodyInspector, Forwarded, Headers, RawHeaders, Request
 
-__all__ = ["AsgiRequest", "Environ", "Message", "Receive", "Scope", "Send", "WsgiRequest", "escaped"]
+__all__ = ["AsgiRequest", "Environ", "Message", "Receive", "Scope", "Send", "WsgiRequest"]
 
 Scope: TypeAlias = MutableMapping[str, Any]
 Message: TypeAlias = MutableMapping[str, Any]
 Receive: TypeAlias = Callable[[], Awaitable[Message]]
 Send: TypeAlias = Callable[[Message], Awaitable[None]]
-Environ: TypeAlias = dict[str, Any]
 
 _SAFE = "/:@!$&'()*+,;=~-._"
 """What RFC 3986 §3.3 allows in a path as it is."""
@@ -244,14 +243,27 @@ class WsgiRequest(Request):
         self._fields: list[str] | None = None
 
     @classmethod
+    def at(cls, environ: Environ, method: str, path: str) -> WsgiRequest:
+        """A request of which method and path are known, not below a root path."""
+        request = cls.__new__(cls)
+        request.native = environ
+        request.handshake = False
+        request.method = method
+        request.path = path
+        request.root_path = ""
+        request.query_string = environ.get("QUERY_STRING", "")
+        request.body = request._query = request._cookies = request._fields = None
+        return request
+
+    @classmethod
     def of(cls, environ: Environ, _: object) -> WsgiRequest:
         """As AsgiRequest's constructor, for what is the same in both protocols."""
         return cls(environ)
 
     def header(self, name: str) -> str | None:
-        value: str | None = self.native.get(_environ_key(name))
+        value: str | None = self.native.get(environ_key(name))
         # An absent Content-Type or Content-Length may be an empty string (PEP 3333).
-        return None if value == "" and _environ_key(name) in _OWN_KEYS else value
+        return None if value == "" and environ_key(name) in OWN_KEYS else value
 
     def header_lines(self, name: str) -> list[str]:
         value = self.header(name)
@@ -260,7 +272,7 @@ class WsgiRequest(Request):
     @property
     def headers(self) -> Headers:
         native = self.native
-        return Headers.adopt([(cast(str, _field_name(key)), native[key]) for key in self._variables()])
+        return Headers.adopt([(cast(str, field_name(key)), native[key]) for key in self._variables()])
 
     def _variables(self) -> list[str]:
         """The names of the environ's variables that are header fields."""
@@ -268,9 +280,7 @@ class WsgiRequest(Request):
             self._fields = [
                 key
                 for key, value in self.native.items()
-                if (key[:5] == "HTTP_" or (value and key in _OWN_KEYS))
-                and _field_name(key) is not None
-                and isinstance(value, str)
+                if (key[:5] == "HTTP_" or (value and key in OWN_KEYS)) and field_name(key) is not None and isinstance(value, str)
             ]
         return self._fields
 
@@ -366,7 +376,7 @@ class WsgiRequest(Request):
             environ["wsgi.input"] = BytesIO(forwarded.body)
         fields: dict[str, str] = {}
         for name, value in headers.text():
-            key = _environ_key(name)
+            key = environ_key(name)
             if key in fields:
                 value = f"{fields[key]}{'; ' if key == 'HTTP_COOKIE' else ', '}{value}"  # noqa: PLW2901
             fields[key] = value
@@ -393,34 +403,6 @@ class WsgiRequest(Request):
 def _endless() -> BadRequest:
     # Nobody says where this stream ends: what we could read of it is not what the app might.
     return BadRequest("A body of unknown length can't be read here; send Content-Length.", code="length_required")
-
-
-def escaped(environ: Environ) -> bool:
-    """Whether what was sent, as far as the server says, holds escapes."""
-    return "%" in str(environ.get("RAW_URI") or environ.get("REQUEST_URI") or "")
-
-
-_OWN_KEYS = ("CONTENT_TYPE", "CONTENT_LENGTH")
-"""The fields that are no HTTP_ variables."""
-
-# Clients choose names: what is remembered of them is bounded.
-
-
-@lru_cache(maxsize=1024)
-def _environ_key(name: str) -> str:
-    key = name.upper().replace("-", "_")
-    return key if key in _OWN_KEYS else f"HTTP_{key}"
-
-
-@lru_cache(maxsize=1024)
-def _field_name(key: str) -> str | None:
-    """The field that an environ's variable stands for, in lower case; None for one that is no field.
-
-    HTTP_CONTENT_LENGTH and its like are none: servers make them of a client's `Content_Length`.
-    """
-    if key.startswith("HTTP_"):
-        return None if key in ("HTTP_CONTENT_TYPE", "HTTP_CONTENT_LENGTH") else key[5:].replace("_", "-").lower()
-    return key.replace("_", "-").lower() if key in ("CONTENT_TYPE", "CONTENT_LENGTH") else None
 
 
 async def _not_there() -> bytes:

@@ -4,21 +4,23 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Callable, Iterable, Iterator
-from http import HTTPStatus
 from itertools import chain
 from types import GeneratorType, TracebackType
 from typing import Any, TypeAlias, cast
 
 from .bodies import CountedInput, InspectedInput, declared_length
 from .effects import run
+from .environ import Environ, escaped
 from .errors import Denied, InternalError, PayloadTooLarge
 from .exchange import Exchange, _current
 from .front import Front
+from .headers import TextPairs
 from .message import Headers, Response
 from .passage import Passage, Passing
 from .pipeline import as_denied
-from .plain_body import plain_body
-from .requests import Environ, WsgiRequest, escaped
+from .plain_body import pass_through
+from .requests import WsgiRequest
+from .whole_answer import Answer, status_line, whole
 
 __all__ = ["WsgiDriver"]
 
@@ -27,9 +29,6 @@ Write: TypeAlias = Callable[[bytes], Any]
 StartResponse: TypeAlias = Callable[..., Write]
 
 _log = logging.getLogger("gatekeep")
-
-_BODILESS = frozenset({204, 304})
-_REASONS = {status.value: f"{status.value} {status.phrase}" for status in HTTPStatus}
 
 
 class WsgiDriver:
@@ -49,58 +48,60 @@ class WsgiDriver:
         if not self._runner.started:
             run(self.gateway.start())
         previous = _current.get()
-        sole = front.sole
-        exchange: Passing
+        site = front.sole
         if (
-            sole is not None
-            and (known := sole.known.get((environ.get("PATH_INFO", ""), environ["REQUEST_METHOD"]))) is not None
+            site is not None
+            and (known := site.known.get((environ.get("PATH_INFO", ""), environ["REQUEST_METHOD"]))) is not None
             and not (front.stale or environ.get("SCRIPT_NAME") or (known.strict and escaped(environ)))
         ):
-            exchange = Passage(known, environ, None) if known.bare else known.open(WsgiRequest(environ), front.clock())
+            if known.bare:
+                return pass_through(Passage(known, environ, None), site.app, environ, start_response, previous)
+            exchange = known.open(WsgiRequest.at(environ, known.method, known.path), front.clock())
         else:
             exchange = front.open(WsgiRequest(environ))
-        serve = False
-        if isinstance(exchange, Exchange):
-            serve = not exchange.pipeline.plain or exchange.site.max_stream is not None
-            if not serve:
-                environ = exchange.admit().native
+        if exchange.pipeline.plain and exchange.site.max_stream is None:
+            native = exchange.admit().native
+            return pass_through(exchange, exchange.site.app, native, start_response, previous)
         _current.set(exchange)
         try:
-            if serve:
-                return _serve(exchange, start_response, previous)  # type: ignore[arg-type]
-            body: Iterable[bytes] = exchange.site.app(environ, start_response)
-            file_wrapper = environ.get("wsgi.file_wrapper")
-            if file_wrapper is None or not isinstance(file_wrapper, type) or not isinstance(body, file_wrapper):
-                return plain_body(body, exchange, previous)
+            return _serve(exchange, start_response, previous)
         except BaseException:
             exchange.leave()
             _current.set(previous)
             raise
-        exchange.leave()
-        _current.set(previous)
-        return body  # the server knows a faster way for its own wrapper
 
 
 def _serve(exchange: Exchange, start_response: StartResponse, previous: Passing | None) -> Iterable[bytes]:
-    conversation = _Conversation(exchange, start_response)
     try:
-        answer = exchange.pipeline.before(exchange)
+        answer: Any = exchange.pipeline.before(exchange)
         if type(answer) is GeneratorType:
             answer = run(answer)
         if answer is not None:
-            exchange.response = cast(Response, answer)
-            return _Body(conversation.answer(), conversation, previous)
-        request = exchange.admit()
+            # An answer that the gateway itself has made.
+            exchange.response = answer
+            flow = exchange.pipeline.after(exchange)
+            if flow is not None:
+                run(flow)
+            line, headers, body = whole(exchange)
+            start_response(line, headers)
+            return Answer(body, exchange, previous)
+    except BaseException as error:
+        _fail(exchange, error)
+        raise
+    conversation = _Conversation(exchange, start_response)
+    try:
+        request: WsgiRequest = exchange.admit()  # type: ignore[assignment]
         limit = exchange.site.max_stream
-        stream = request.native.get("wsgi.input")
+        environ = request.native
+        stream = environ.get("wsgi.input")
         if type(stream) is InspectedInput:
             stream.inspection.blame = conversation.blame
         if limit is not None and request.body is None:
-            conversation.bound(cast(WsgiRequest, request), limit)
-        body = exchange.site.app(request.native, conversation.start_response)
+            conversation.bound(request, limit)
+        chunks = exchange.site.app(environ, conversation.start_response)
         # Servers tell a one-chunk body by its length, and then send a Content-Length.
-        sized = hasattr(body, "__len__") and not exchange.filters
-        return (_SizedBody if sized else _Body)(body, conversation, previous)
+        sized = hasattr(chunks, "__len__") and not exchange.filters
+        return (_SizedBody if sized else _Body)(chunks, conversation, previous)
     except BaseException as error:
         if conversation.refused(error):
             return _Body(cast("list[bytes]", conversation.replaced), conversation, previous)
@@ -108,39 +109,34 @@ def _serve(exchange: Exchange, start_response: StartResponse, previous: Passing 
         raise
 
 
+def _fail(exchange: Exchange, error: BaseException) -> None:
+    exchange.error = error
+    if exchange.response is not None:
+        exchange.response.abort()
+    exchange.outcome = "failed"
+    exchange.pipeline.finish(exchange)
+
+
 class _Conversation:
     """Stands in for `start_response`: holds the head until the first byte, then runs the response phase and sends it."""
 
-    __slots__ = (
-        "_asked",
-        "_buffer",
-        "_exc_info",
-        "_fault",
-        "_limit",
-        "_start_response",
-        "_status",
-        "_write",
-        "exchange",
-        "finished",
-        "replaced",
-        "sent",
-    )
+    # What a conversation begins with stands in the class: to set all of it anew would cost every request.
+    _status = ""
+    _exc_info: ExcInfo | None = None
+    _write: Write | None = None
+    _asked = False
+    _buffer: list[bytes] | None = None
+    _limit = 0
+    _fault: Denied | None = None
+    """What the gateway itself raised into the app, or into what runs it: a body of the request or the answer is too long."""
+    sent = False
+    replaced: list[bytes] | None = None
+    """The answer that is given in the app's stead."""
+    finished = False
 
     def __init__(self, exchange: Exchange, start_response: StartResponse) -> None:
         self.exchange = exchange
         self._start_response = start_response
-        self._status = ""
-        self._exc_info: ExcInfo | None = None
-        self._write: Write | None = None
-        self._asked = False
-        self._buffer: list[bytes] | None = None
-        self._limit = 0
-        self._fault: Denied | None = None
-        """What the gateway itself raised into the app, or into what runs it: a body of the request or the answer is too long."""
-        self.sent = False
-        self.replaced: list[bytes] | None = None
-        """The answer that is given in the app's stead."""
-        self.finished = False
 
     def start_response(self, status: str, headers: list[tuple[str, str]], exc_info: ExcInfo | None = None) -> Write:
         if self.sent:
@@ -210,31 +206,25 @@ class _Conversation:
         response = exchange.response
         assert response is not None
         if response.body is not None:
-            self.replaced = self._whole()
-        else:
-            self._send_head(response, self._status if response.status == status else _status_line(response.status))
+            self.replaced = self._answer_whole()
+            return
+        headers = response.headers
+        if not exchange.pipeline.plain:
+            headers.stamp("x-request-id", exchange._request_id or exchange.request_id)
+        self._send_head(self._status if response.status == status else status_line(response.status), [*headers.text()])
 
-    def _send_head(self, response: Response, status_line: str) -> None:
-        if not self.exchange.pipeline.plain:
-            response.headers.stamp("x-request-id", self.exchange.request_id)
+    def _send_head(self, line: str, headers: TextPairs) -> None:
         self.sent = True
-        headers = list(response.headers.text())
-        if self._exc_info is not None:
-            self._write = self._start_response(status_line, headers, self._exc_info)
-            self._exc_info = None
+        if self._exc_info is None:
+            self._write = self._start_response(line, headers)
         else:
-            self._write = self._start_response(status_line, headers)
+            self._write = self._start_response(line, headers, self._exc_info)
+            self._exc_info = None
 
-    def _whole(self) -> list[bytes]:
-        exchange = self.exchange
-        response = exchange.pipeline.seal(exchange)
-        body = b"" if response.status in _BODILESS else response.body or b""
-        head_only = exchange.request.method == "HEAD"
-        # To HEAD an app may answer without the body, whose length is then not ours to tell.
-        if response.status not in _BODILESS and (body or not head_only) and "content-length" not in response.headers:
-            response.headers.add("Content-Length", str(len(body)))
-        self._send_head(response, _status_line(response.status))
-        return [] if head_only or not body else [body]
+    def _answer_whole(self) -> list[bytes]:
+        line, headers, body = whole(self.exchange)
+        self._send_head(line, headers)
+        return [body] if body else []
 
     def answer(self) -> list[bytes]:
         """The answer that is at hand as a whole, after the response phase."""
@@ -242,7 +232,7 @@ class _Conversation:
         flow = exchange.pipeline.after(exchange)
         if flow is not None:
             run(flow)
-        return self._whole()
+        return self._answer_whole()
 
     def _replace(self, denied: Denied) -> None:
         exchange = self.exchange
@@ -300,12 +290,15 @@ class _Conversation:
     def finish(self, outcome: str) -> None:
         if not self.finished:
             self.finished = True
-            self.exchange.outcome = outcome
-            self.exchange.pipeline.finish(self.exchange)
+            exchange = self.exchange
+            exchange.outcome = outcome
+            exchange.pipeline.finish(exchange)
 
 
 class _Body:
     """The iterable that the server gets: head at the first byte, filters, and the end of the request in close()."""
+
+    __slots__ = ("_body", "_chunks", "_conversation", "_ended", "_previous")
 
     def __init__(self, body: Iterable[bytes], conversation: _Conversation, previous: Passing | None) -> None:
         self._body = body
@@ -322,33 +315,30 @@ class _Body:
             raise StopIteration
         conversation = self._conversation
         try:
-            return self._next(conversation)
-        except StopIteration:
-            raise
+            chunk = next(self._chunks, None)
+            if chunk is None:
+                chunk = self._last(conversation)
+                self._ended = True
+                if chunk:
+                    return chunk
+                conversation.finish("completed")
+            else:
+                if not conversation.sent:
+                    if conversation.buffers():
+                        conversation.buffered(chain((chunk,), self._chunks))
+                    else:
+                        conversation.head()  # also before an empty chunk: servers want the head before anything
+                replaced = conversation.replaced
+                if replaced is None or replaced is self._body:
+                    response = conversation.exchange.response
+                    return chunk if response is None or response.filters is None else conversation.filtered(chunk)
+                return self._instead(conversation)
         except BaseException as error:
             if conversation.refused(error):
                 return self._instead(conversation)
             conversation.fail(error)
             raise
-
-    def _next(self, conversation: _Conversation) -> bytes:
-        try:
-            chunk = next(self._chunks)
-        except StopIteration:
-            tail = self._last(conversation)
-            self._ended = True
-            if tail:
-                return tail
-            conversation.finish("completed")
-            raise
-        if not conversation.sent:
-            if conversation.buffers():
-                conversation.buffered(chain((chunk,), self._chunks))
-            else:
-                conversation.head()  # also before an empty chunk: servers want the head before anything
-        if conversation.replaced is not None and conversation.replaced is not self._body:
-            return self._instead(conversation)
-        return conversation.filtered(chunk)
+        raise StopIteration
 
     def _instead(self, conversation: _Conversation) -> bytes:
         """Close the app's body and go on with the answer in its stead."""
@@ -382,6 +372,8 @@ class _Body:
 
 
 class _SizedBody(_Body):
+    __slots__ = ()
+
     def __len__(self) -> int:
         return len(cast("list[bytes]", self._body))
 
@@ -390,7 +382,3 @@ def _close(body: Iterable[bytes]) -> None:
     close = getattr(body, "close", None)
     if close is not None:
         close()
-
-
-def _status_line(status: int) -> str:
-    return _REASONS.get(status) or f"{status} Unknown"

@@ -1,0 +1,38 @@
+"""A WSGI environ (PEP 3333): which of its variables are header fields, and what it says of the path as sent."""
+
+from __future__ import annotations
+
+from functools import lru_cache
+from typing import Any, TypeAlias
+
+__all__ = ["OWN_KEYS", "Environ", "environ_key", "escaped", "field_name"]
+
+Environ: TypeAlias = dict[str, Any]
+
+
+def escaped(environ: Environ) -> bool:
+    """Whether what was sent, as far as the server says, holds escapes."""
+    return "%" in str(environ.get("RAW_URI") or environ.get("REQUEST_URI") or "")
+
+
+OWN_KEYS = ("CONTENT_TYPE", "CONTENT_LENGTH")
+"""The fields that are no HTTP_ variables."""
+
+# Clients choose names: what is remembered of them is bounded.
+
+
+@lru_cache(maxsize=1024)
+def environ_key(name: str) -> str:
+    key = name.upper().replace("-", "_")
+    return key if key in OWN_KEYS else f"HTTP_{key}"
+
+
+@lru_cache(maxsize=1024)
+def field_name(key: str) -> str | None:
+    """The field that an environ's variable stands for, in lower case; None for one that is no field.
+
+    HTTP_CONTENT_LENGTH and its like are none: servers make them of a client's `Content_Length`.
+    """
+    if key.startswith("HTTP_"):
+        return None if key in ("HTTP_CONTENT_TYPE", "HTTP_CONTENT_LENGTH") else key[5:].replace("_", "-").lower()
+    return key.replace("_", "-").lower() if key in OWN_KEYS else None

@@ -1,0 +1,75 @@
+"""An answer that is at hand as a whole, under WSGI: what start_response gets, and the body that ends the request."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from http import HTTPStatus
+
+from .exchange import Exchange, _current
+from .headers import TextPairs
+from .message import Response
+from .passage import Passing
+
+__all__ = ["Answer", "status_line", "whole"]
+
+_BODILESS = frozenset({204, 304})
+_REASONS = {status.value: f"{status.value} {status.phrase}" for status in HTTPStatus}
+
+
+def whole(exchange: Exchange) -> tuple[str, TextPairs, bytes]:
+    """Status line, headers and body of an answer that is at hand as a whole, after the response phase."""
+    response: Response = exchange.response  # type: ignore[assignment]
+    pipeline = exchange.pipeline
+    if response.filters is not None:
+        response = pipeline.seal(exchange)
+    headers = response.headers
+    names = headers.text_names()
+    if not pipeline.plain:
+        if "\nx-request-id\n" in names:
+            headers.remove("x-request-id")
+        headers.put("x-request-id", exchange._request_id or exchange.request_id)
+    pairs = [*headers.text()]
+    status, body = response.status, response.body or b""
+    if status in _BODILESS:
+        body = b""
+    else:
+        head_only = exchange.request.method == "HEAD"
+        # To HEAD an app may answer without the body, whose length is then not ours to tell.
+        if "\ncontent-length\n" not in names and (body or not head_only):
+            pairs.append(("Content-Length", str(len(body))))
+        if head_only:
+            body = b""
+    return _REASONS.get(status) or status_line(status), pairs, body
+
+
+def status_line(status: int) -> str:
+    return _REASONS.get(status) or f"{status} Unknown"
+
+
+class Answer:
+    """The body of an answer of the gateway's own, whose head is sent already; its end is that of the request."""
+
+    __slots__ = ("_body", "_exchange", "_finished", "_previous")
+
+    def __init__(self, body: bytes, exchange: Exchange, previous: Passing | None) -> None:
+        self._body = body
+        self._exchange = exchange
+        self._previous = previous
+        self._finished = False
+
+    def __iter__(self) -> Iterator[bytes]:
+        if self._body:
+            yield self._body
+        if not self._finished:
+            self._finished = True
+            exchange = self._exchange
+            exchange.pipeline.finish(exchange)
+
+    def close(self) -> None:
+        exchange = self._exchange
+        if not self._finished:
+            self._finished = True
+            exchange.outcome = "disconnected"
+            exchange.pipeline.finish(exchange)
+        exchange.leave()
+        _current.set(self._previous)

@@ -53,7 +53,7 @@ def test_a_store_is_taken_as_it_is() -> None:
 @pytest.mark.parametrize(
     ("given", "words"),
     [
-        ("localhost", ["no store's URL", "memory://", "redis://"]),
+        ("localhost", ["no store's URL", "memory://", "redis://", "redis+sentinel://", "redis+cluster://"]),
         ("mongodb://db", ["no store's URL"]),
         ("memory://?max_keys=5", ["takes no options", "MemoryStore"]),
         ("redis://host:port/", ["store:", "redis://host:6379/0"]),

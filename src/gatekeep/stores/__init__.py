@@ -67,7 +67,7 @@ def open_store(store: str | Store, clock: Clock = SYSTEM_CLOCK) -> Store:
         scheme, separator, _ = store.partition("://")
         opener = _OPENERS.get(scheme.partition("+")[0])
         if not separator or opener is None or scheme.partition("+")[2] not in _SUFFIXES[opener]:
-            known = ", ".join(f"{known}://" for known in _OPENERS)
+            known = ", ".join(f"{known}://" for known in (*_OPENERS, "redis+sentinel", "redis+cluster"))
             raise ConfigurationError(f"store={_masked(store)!r} is no store's URL", fix=f"the schemes are {known}")
         return opener(store, clock)
     if isinstance(store, type) or not isinstance(store, Store):

@@ -699,6 +699,8 @@ def test_too_many_copies_on_their_way_pass_unstored(site: Any) -> None:
     [
         ({"ttl": 0}, "ttl=0"),
         ({"ttl": -1.5}, "ttl=-1.5"),
+        ({"ttl": "30"}, "ttl='30' is not a number"),
+        ({"wait": None}, "wait=None is not a number"),
         ({"ttl": float("inf")}, "ttl=inf"),
         ({"ttl": float("nan")}, "ttl=nan"),
         ({"max_entry": 0}, "max_entry=0"),

@@ -17,6 +17,7 @@ Refreshers: TypeAlias = bool | Collection[str] | Callable[..., Any] | Either[Any
 
 _LONGEST = 3600.0
 """Seconds: AWS' limit of a TTL, where nothing else is said."""
+_NUMBERS = ("ttl", "max_ttl", "negative_ttl", "stale_while_revalidate", "stale_if_error", "heuristic", "early_refresh", "wait")
 
 
 @dataclass(frozen=True)
@@ -98,6 +99,11 @@ class Cache(Spec):
             self._check_names("refresh", tuple(self.refresh) if isinstance(self.refresh, (set, frozenset)) else self.refresh)  # type: ignore[arg-type]
 
     def _check_times(self) -> None:
+        for name in _NUMBERS:
+            value = getattr(self, name)
+            left_out = value is None and name in ("ttl", "max_ttl")
+            if not left_out and (isinstance(value, bool) or not isinstance(value, (int, float))):
+                raise self.mistake(f"{name}={value!r} is not a number")
         if self.ttl is not None and not 0 < self.ttl < math.inf:
             raise self.mistake(f"ttl={self.ttl!r} is not a number of seconds above zero", fix="Cache.off() turns it off")
         if self.max_ttl is not None and not 0 < self.max_ttl < math.inf:

@@ -11,7 +11,8 @@ from ...exchange import Exchange
 from ...message import Headers
 from .expression import MISSING, Facts, json_template
 from .formats import FORMATS, Unreadable
-from .operations import Operation
+from .operations import Operation, Paths
+from .redaction import Redaction
 
 __all__ = ["BodyMap", "NotAcceptable", "Reader", "Unmappable", "compile_map", "forget_bytes", "mapped", "parse_request"]
 
@@ -38,6 +39,9 @@ class Unmappable(UnsupportedMediaType):
 def compile_map(operation: Operation, facts: Facts, protocol: Protocol | None, origin: Origin | None) -> BodyMap:
     """The function of a map_body; `protocol` is None while only the syntax is checked. Raises ValueError, ConfigurationError."""
     mapping = operation.value
+    if isinstance(mapping, Paths):
+        redaction = Redaction.of(mapping.paths, mapping.mask)
+        return lambda value, _: redaction(value)
     if operation.errors and facts.side == "request":
         raise ValueError("errors=True says nothing about a request")
     if callable(mapping) or isinstance(mapping, (Either, Blocking)):

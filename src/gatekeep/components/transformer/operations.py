@@ -13,11 +13,13 @@ from ...errors import ConfigurationError
 
 __all__ = [
     "Operation",
+    "Paths",
     "add_header",
     "add_query",
     "by_status",
     "map_body",
     "map_status",
+    "redact",
     "remove_cookie",
     "remove_header",
     "remove_query",
@@ -159,3 +161,19 @@ def map_body(mapping: Callable[..., Any] | Either[Any] | Blocking[Any] | Any, *,
     Of responses, 2xx answers are mapped, and all others too with `errors=True`.
     """
     return Operation("map_body", value=mapping, errors=errors)
+
+
+def redact(*paths: str, mask: str | None = None) -> Operation:
+    """Take members out of a JSON body, or put a mask in their place: "customer.email", "items.*.card", "lines.0".
+
+    Of responses, those of every status.
+    """
+    return Operation("map_body", value=Paths(paths, mask), errors=True)
+
+
+@dataclass(frozen=True, slots=True)
+class Paths:
+    """What a redact() was given."""
+
+    paths: tuple[str, ...]
+    mask: str | None

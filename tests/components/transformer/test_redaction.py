@@ -1,0 +1,88 @@
+"""Redaction by path, of requests and answers."""
+
+from __future__ import annotations
+
+import copy
+import json
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from gatekeep.components.transformer import Transform, map_body, redact
+from gatekeep.components.transformer.redaction import Redaction
+from gatekeep.errors import ConfigurationError
+
+JSON = [("content-type", "application/json")]
+VALUE = {"customer": {"email": "a@b", "name": "Ann"}, "items": [{"card": 1, "sku": "a"}, {"card": 2}, 3], "tags": ["x", "y"]}
+
+
+@pytest.mark.parametrize(
+    ("path", "removed", "masked"),
+    [
+        ("customer.email", {"customer": {"name": "Ann"}}, {"customer": {"email": "*", "name": "Ann"}}),
+        ("customer.*", {"customer": {}}, {"customer": {"email": "*", "name": "*"}}),
+        ("items.*.card", {"items": [{"sku": "a"}, {}, 3]}, {"items": [{"card": "*", "sku": "a"}, {"card": "*"}, 3]}),
+        ("tags.0", {"tags": ["y"]}, {"tags": ["*", "y"]}),
+        ("tags.*", {"tags": []}, {"tags": ["*", "*"]}),
+        ("tags.9", {}, {}),
+        ("tags.-1", {}, {}),
+        ("customer.email.deeper", {}, {}),
+        ("none.a", {}, {}),
+    ],
+)
+def test_paths(path, removed, masked):
+    assert Redaction.of([path], None)(copy.deepcopy(VALUE)) == {**VALUE, **removed}
+    assert Redaction.of([path], "*")(copy.deepcopy(VALUE)) == {**VALUE, **masked}
+
+
+@given(st.recursive(st.integers(), lambda inner: st.lists(inner) | st.dictionaries(st.sampled_from("abs"), inner), max_leaves=20))
+def test_nothing_is_left_where_a_path_leads(value):
+    redacted = Redaction.of(["s", "*.s", "*.*.s"], None)(value)
+    levels = [redacted]
+    for _ in range(3):
+        assert not any(isinstance(each, dict) and "s" in each for each in levels)
+        levels = [
+            member
+            for each in levels
+            if isinstance(each, (dict, list))
+            for member in (each.values() if isinstance(each, dict) else each)
+        ]
+
+
+@pytest.mark.parametrize("status", [200, 404, 500])
+def test_answers_of_every_status(site, status):
+    spec = Transform(response=[redact("secret", "items.*.card", mask="***"), map_body({"data": "$body"})])
+    body = json.dumps({"secret": 1, "items": [{"card": 2}]}).encode()
+    answer = site(spec, view=lambda request: (status, JSON, body)).get("/")
+    hidden = {"secret": "***", "items": [{"card": "***"}]}
+    assert answer.json() == ({"data": hidden} if status == 200 else hidden)
+    assert answer.headers.get("content-length") == str(len(answer.body))
+    assert not spec.reads_principal
+
+
+def test_requests(site):
+    got = []
+
+    def view(request):
+        got.append(json.loads(request.body))
+        return 200, JSON, b"{}"
+
+    client = site(Transform(request=[redact("role")]), view=view)
+    client.post("/", headers=dict(JSON), body=b'{"role": "admin", "name": "Ann"}')
+    assert got == [{"name": "Ann"}]
+
+
+@pytest.mark.parametrize(
+    ("operation", "reason"),
+    [
+        (redact(), "no path"),
+        (redact("a..b"), "not a path"),
+        (redact(""), "not a path"),
+        (redact(1), "not a path"),
+        (redact("a", mask=1), "is not text"),
+    ],
+)
+def test_mistakes(operation, reason):
+    with pytest.raises(ConfigurationError, match=rf"test_redaction.py:.*{reason}"):
+        Transform(response=[operation])

@@ -57,7 +57,7 @@ class Chart {
         })),
       ],
       scales: { y: { range: this.spec.range ?? ((_, low, high) => [0, high > 0 ? high * 1.1 : 1]) } },
-      axes: [{ ...axis, values: (_, values) => values.map(clock) }, { ...axis, size: 70, values: (_, values) => values.map(format) }],
+      axes: [{ ...axis, space: 90, size: 30, values: (_, values) => values.map(clock) }, { ...axis, size: 70, values: (_, values) => values.map(format) }],
     }, this.data, this.place);
   }
 

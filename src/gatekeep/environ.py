@@ -5,7 +5,7 @@ from __future__ import annotations
 from functools import lru_cache
 from typing import Any, TypeAlias
 
-__all__ = ["OWN_KEYS", "Environ", "environ_key", "escaped", "field_name"]
+__all__ = ["OWN_KEYS", "Environ", "environ_key", "escaped", "field_keys", "field_name"]
 
 Environ: TypeAlias = dict[str, Any]
 
@@ -36,3 +36,12 @@ def field_name(key: str) -> str | None:
     if key.startswith("HTTP_"):
         return None if key in ("HTTP_CONTENT_TYPE", "HTTP_CONTENT_LENGTH") else key[5:].replace("_", "-").lower()
     return key.replace("_", "-").lower() if key in OWN_KEYS else None
+
+
+# The requests of one client, and of many, have the same variables in the same order.
+
+
+@lru_cache(maxsize=128)
+def field_keys(keys: tuple[str, ...]) -> tuple[str, ...]:
+    """Those of an environ's keys that name a header field."""
+    return tuple([key for key in keys if (key[:5] == "HTTP_" or key in OWN_KEYS) and field_name(key) is not None])

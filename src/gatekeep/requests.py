@@ -10,7 +10,7 @@ from urllib.parse import quote, unquote_to_bytes
 
 from .bodies import InspectedInput, InspectedReceive, declared_length, gone, read_fully
 from .effects import Io
-from .environ import OWN_KEYS, Environ, environ_key, escaped, field_name
+from .environ import OWN_KEYS, Environ, environ_key, escaped, field_keys, field_name
 from .errors import BadRequest, PayloadTooLarge
 from .message import BodyInspector, Forwarded, Headers, RawHeaders, Request
 
@@ -277,10 +277,11 @@ class WsgiRequest(Request):
     def _variables(self) -> list[str]:
         """The names of the environ's variables that are header fields."""
         if self._fields is None:
+            native = self.native
             self._fields = [
                 key
-                for key, value in self.native.items()
-                if (key[:5] == "HTTP_" or (value and key in OWN_KEYS)) and field_name(key) is not None and isinstance(value, str)
+                for key in field_keys(tuple(native))
+                if isinstance(value := native[key], str) and (value or key not in OWN_KEYS)
             ]
         return self._fields
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from functools import lru_cache
 from itertools import chain
 
 from ...effects import Protocol
@@ -29,12 +30,16 @@ def limit(protocol: Protocol, max_url: int, max_headers: int, max_header_bytes: 
 
     def check_wsgi(exchange: Exchange) -> None:
         check_url(exchange)
-        count = size = 0
-        for name, value in exchange.request.native.items():
-            if name.startswith("HTTP_"):
-                count += 1
-                size += len(name) + len(value) - 5
-        if count > max_headers or size > max_header_bytes:
+        native = exchange.request.native
+        keys = _sent_keys(tuple(native))
+        size = len("".join(keys)) - 5 * len(keys) + len("".join(map(native.__getitem__, keys)))
+        if len(keys) > max_headers or size > max_header_bytes:
             raise HeadersTooLarge(too_large)
 
     return check_asgi if protocol == "asgi" else check_wsgi
+
+
+@lru_cache(maxsize=128)
+def _sent_keys(keys: tuple[str, ...]) -> tuple[str, ...]:
+    """Those of an environ's keys that are header fields; the requests of one client, and of many, have the same ones."""
+    return tuple([key for key in keys if key.startswith("HTTP_")])

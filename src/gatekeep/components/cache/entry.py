@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from hashlib import blake2b
+from itertools import chain
 from math import floor, inf
 from typing import Any, Literal
 
@@ -47,7 +48,6 @@ class Entry:
         "tags",
         "until",
         "used",
-        "useless",
     )
 
     def __init__(
@@ -80,22 +80,22 @@ class Entry:
         self.revalidate_within = revalidate_within
         self.error_within = error_within
         self.strict = strict
-        self.useless = expires + max(revalidate_within, error_within, 0.0 if etag is None and modified is None else _VALIDATABLE)
-        """When nothing can be done with it any more; monotonic seconds."""
         self.tags = tags
         self.epoch = epoch
         self.used = False
         """Whether it was ever served."""
         self.tag = etag
         """The entity tag that clients see: the app's, or one of our own making, from the first hit on."""
-        self.ready: list[Pair] = pairs
+        self.ready = pairs
         """The fields of a hit, as they are until `until`; to be copied."""
         self.until = -1.0
         """When a look at the entry is due: its Age changes, or it is no longer fresh."""
-        size = len(body) + len(pairs) * _PER_FIELD + _PER_ENTRY
-        for name, value in pairs:
-            size += len(name) + len(value)
-        self.size = size
+        self.size = len(body) + len(pairs) * _PER_FIELD + _PER_ENTRY + sum(map(len, chain.from_iterable(pairs)))
+
+    @property
+    def useless(self) -> float:
+        """When nothing can be done with it any more; monotonic seconds."""
+        return self.expires + max(self.revalidate_within, self.error_within, _VALIDATABLE if self.validators else 0.0)
 
     @property
     def validators(self) -> bool:
@@ -117,7 +117,7 @@ class Entry:
 
     def spoil(self) -> None:
         """Something newer is known of it: it is stale from now on."""
-        self.until = self.due = self.expires = self.useless = -inf
+        self.until = self.due = self.expires = -inf
 
     def prepare(self, now: float, extra: list[Pair]) -> None:
         """Make `ready` what a hit tells at `now`, and `until` when that changes."""

@@ -2,15 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from functools import partial
-from typing import NamedTuple, cast
+from typing import NamedTuple, TypeAlias
 
 from .dates import read_date
 from .directives import Directives, delta
 from .head import Answered
 
-__all__ = ["NEGATIVE", "Life", "Terms", "governing", "lifetime", "live"]
+__all__ = ["NEGATIVE", "Life", "Terms", "Times", "governing", "lifetime", "live"]
 
 NEGATIVE = frozenset({404, 405, 410, 414, 501})
 """Errors that say something lasting: those which are heuristically cacheable (RFC 9110 §15.1)."""
@@ -37,6 +35,10 @@ class Terms(NamedTuple):
     def outlives(self) -> bool:
         """Whether what is stale may still be of use."""
         return self.stale_while_revalidate > 0.0 or self.stale_if_error > 0.0
+
+
+Times: TypeAlias = tuple[float, float, float, float, float, bool]
+"""A Life, or a plain tuple of the same."""
 
 
 class Life(NamedTuple):
@@ -104,8 +106,6 @@ def live(head: Answered, terms: Terms, seconds: float, now: float, wall: float, 
 
     `jitter`, between 0 and 1, spreads the early refreshes of entries that were made at the same time.
     """
-    if head.plain and not terms.http and not terms.early_refresh:
-        return _life((now, now + seconds, now + seconds, terms.stale_while_revalidate, terms.stale_if_error, False))
     control = head.control
     if terms.http:
         control = governing(head)
@@ -124,11 +124,7 @@ def live(head: Answered, terms: Terms, seconds: float, now: float, wall: float, 
         due -= terms.early_refresh * max(0.0, expires - now) * (0.5 + jitter / 2)
     if strict:
         revalidate = error = 0.0
-    return _life((born, expires, due, revalidate, error, strict))
-
-
-# NamedTuple.__new__ is a Python function; this is the same without it.
-_life = cast(Callable[[tuple[float, float, float, float, float, bool]], Life], partial(tuple.__new__, Life))
+    return Life(born, expires, due, revalidate, error, strict)
 
 
 _STRICT = frozenset({"must-revalidate", "proxy-revalidate", "s-maxage", "no-cache"})

@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 from functools import lru_cache
+from operator import itemgetter, methodcaller
 from typing import Any
 
 from .directives import NOTHING, Directives, read_control, read_targeted
 from .form import Form, Pair
 
 __all__ = ["Answered"]
+
+_name, _value, _lower = itemgetter(0), itemgetter(1), methodcaller("lower")
 
 
 class Answered:
@@ -38,7 +41,7 @@ class Answered:
     def __init__(self, status: int, pairs: list[Pair], form: Form) -> None:
         """Read in one pass; names come in any case."""
         self.status = status
-        fields = {field.lower(): value for field, value in pairs}
+        fields = dict(zip(map(_lower, map(_name, pairs)), map(_value, pairs), strict=True))
         if len(fields) == len(pairs) and form.telling.isdisjoint(fields):
             # What most answers come to: a type and a length, and what a cache has no business with.
             self.plain = True
@@ -114,6 +117,7 @@ def _streams(value: Any) -> bool:
     return _text(value).partition(";")[0].strip().lower() == "text/event-stream"
 
 
+@lru_cache(maxsize=1024)
 def _number(value: Any) -> int:
     value = value.strip()
     return int(value) if value.isdigit() and value.isascii() and len(value) < 16 else -1

@@ -93,25 +93,48 @@ class Memory:
         What one answer varied by counts for every later one: an app that forgets its Vary once mixes up no variants.
         """
         with self._lock:
-            sizes = self._sizes
             record = self._records.get(key)
             if record is None:
-                record = self._records[key] = self._fresh(vary)
-                record.size = _weight(key) + _PER_RECORD
-                self._probation.append(key)
-            else:
-                sizes[record.kept] -= record.size
-                if not set(vary) <= set(record.names) or self._outdated(record):
-                    fresh = self._fresh(tuple(dict.fromkeys((*record.names, *vary))))
-                    fresh.size, fresh.used, fresh.kept = _weight(key) + _PER_RECORD, record.used, record.kept
-                    record = self._records[key] = fresh
+                record = self._begin(key, vary)
+            elif (vary and not set(vary) <= set(record.names)) or self._outdated(record):
+                record = self._begin_again(key, record, vary)
             names = record.names
-            values = tuple([header(name) for name in names]) if names else ()
-            record.put(values, entry, self.max_record)
-            sizes[record.kept] += record.size
+            values: Values = ()
+            sizes = self._sizes
+            if names:
+                values = tuple([header(name) for name in names])
+                before = record.size
+                record.put(values, entry, self.max_record)
+                sizes[record.kept] += record.size - before
+            else:
+                # As mostly: one answer for all. There is no other variant that would have to go for it.
+                grown = entry.size
+                variants = record.variants
+                old = variants.get(values)
+                if old is not None:
+                    grown -= old.size
+                    entry.used = old.used
+                variants[values] = entry
+                record.size += grown
+                sizes[record.kept] += grown
             while sizes[False] + sizes[True] > self.max_bytes:
                 self._make_room()
         return names, values
+
+    def _begin(self, key: Key, names: tuple[str, ...]) -> Record:
+        record = self._records[key] = self._fresh(names)
+        record.size = _weight(key) + _PER_RECORD
+        self._sizes[False] += record.size
+        self._probation.append(key)
+        return record
+
+    def _begin_again(self, key: Key, old: Record, vary: tuple[str, ...]) -> Record:
+        """A record without variants in the place of one whose variants must go."""
+        record = self._fresh(tuple(dict.fromkeys((*old.names, *vary))))
+        record.size, record.used, record.kept = _weight(key) + _PER_RECORD, old.used, old.kept
+        self._sizes[record.kept] += record.size - old.size
+        self._records[key] = record
+        return record
 
     def _fresh(self, names: tuple[str, ...]) -> Record:
         return Record(names)
@@ -167,6 +190,10 @@ class Memory:
 
 def _weight(part: tuple[object, ...]) -> int:
     """Bytes of text in a key: a client chooses how long it is."""
+    try:
+        return len("".join(filter(None, part)))  # type: ignore[arg-type]
+    except TypeError:
+        pass  # there is more in it than text
     total = 0
     for item in part:
         if type(item) is str:

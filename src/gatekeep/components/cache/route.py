@@ -17,6 +17,7 @@ from .glance import glance
 from .key import Key, KeyMaker
 from .pending import Case, Pending
 from .policy import Bypass, Forward, Refusal, bypass_fields
+from .recorder import FREE
 from .spec import Cache
 from .tags import tag_maker
 
@@ -48,6 +49,7 @@ class CachedRoute:
         "fallback",
         "flights",
         "form",
+        "free",
         "hit_extra",
         "http",
         "jitter",
@@ -58,6 +60,7 @@ class CachedRoute:
         "miss_extra",
         "miss_field",
         "name",
+        "plain_ttl",
         "purges",
         "refused",
         "runner",
@@ -86,6 +89,8 @@ class CachedRoute:
         self.form = form = FORMS[plan.protocol]
         self.http = spec.http
         self.max_entry = spec.max_entry
+        self.free = min(FREE, spec.max_entry)
+        """Bytes of an answer that need no thought."""
         self.terms = Terms(
             http=spec.http,
             ttl=spec.ttl if spec.ttl is not None or spec.http else _OWN_TTL,
@@ -97,6 +102,9 @@ class CachedRoute:
             early_refresh=spec.early_refresh,
             max_entry=spec.max_entry,
         )
+        # An answer that says nothing of caching, to a gateway that decides by itself, is stored without a question.
+        self.plain_ttl = 0.0 if spec.http or spec.early_refresh else self.terms.ttl or 0.0
+        """Seconds that such a 200 lives; 0 where there is something to ask."""
         self.coalesce = spec.coalesce
         self.wait = spec.wait
         self.fallback = spec.fallback

@@ -102,7 +102,7 @@ class Storage:
             if self._tier is not None:
                 self._tier.upload(key, names, values, entry, flight)
         if flight is not None:
-            flight.land()
+            flight.end("landed")
 
     # Flights.
 

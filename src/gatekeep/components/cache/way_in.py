@@ -70,8 +70,19 @@ class WayIn:
             or (route.authorized and exchange.principal is ANONYMOUS)
         ) and self._bypasses(exchange, header):
             return None
-        key = route.key(exchange, header)
-        found = route.find(request, key)
+        key = flight_key = route.key(exchange, header)
+        record = route.stored_now(key)
+        found: Found
+        if record is None:
+            found = "miss"
+        elif record.names:
+            found = route.find(request, key)
+            flight_key = route.flight_key(request, key)
+        else:
+            entry = record.variants.get(())
+            found = "miss"
+            if entry is not None and (entry.epoch == route.purges.now or route.purges.spares(entry, key)):
+                found = entry
         if header is None:
             # What most requests come to: there is nothing to decide, for they demand nothing.
             now = exchange.monotonic
@@ -84,7 +95,7 @@ class WayIn:
                 if now >= found.useless:
                     found = "stale"
             if route.simple and method == "GET" and not isinstance(found, Entry):
-                flight = route.flights.take_off(key if found == "miss" else route.flight_key(request, key))
+                flight = route.flights.take_off(flight_key)
                 if flight is not None:
                     pending = exchange.state[route.cache] = Pending(key, found, route.purges.now, flight, None)
                     mind_body(request, pending)

@@ -10,7 +10,7 @@ from ...message import Field, Response
 from .conditions import not_modified
 from .entry import Entry
 from .form import Pair
-from .freshness import Life, lifetime, live
+from .freshness import Times, lifetime, live
 from .head import Answered
 from .invalidation import invalidate
 from .pending import Case, Pending
@@ -47,6 +47,24 @@ class WayOut:
         if case is not None and case.entry is not None and self._settled(exchange, pending, case, case.entry, head, now):
             return None
         terms = route.terms
+        if (
+            case is None
+            and head.plain
+            and head.status == 200
+            and route.plain_ttl
+            and request.method == "GET"
+            and not head.streams
+        ):
+            length = head.length
+            if length is None or 0 <= length <= route.max_entry:
+                # What most answers come to: refusal() and live() in short.
+                end = now + route.plain_ttl
+                life: Times = (now, end, end, terms.stale_while_revalidate, terms.stale_if_error, False)
+                response.attach(Recorder(route, exchange, head, pending, life))
+                response.headers.append(route.stored[pending.forward])
+                if route.miss_field is not None:
+                    response.headers.append(route.miss_field)
+                return None
         wall = route.clock.wall() if terms.http else 0.0
         seconds = lifetime(head, terms, wall)
         if case is None:
@@ -59,7 +77,7 @@ class WayOut:
             jitter = route.jitter() if terms.early_refresh else 0.0
             life = live(head, terms, seconds or 0.0, now, wall, now - exchange.monotonic, jitter)
             if terms.http:
-                self._share(pending, life, now)
+                self._share(pending, life[1], now)
             response.attach(Recorder(route, exchange, head, pending, life))
             self._tell(response, route.stored[pending.forward])
         else:
@@ -74,9 +92,9 @@ class WayOut:
             self._narrow(response, head, case.asked)
         return None
 
-    def _share(self, pending: Pending, life: Life, now: float) -> None:
+    def _share(self, pending: Pending, expires: float, now: float) -> None:
         """An answer that may not be reused unasked is for nobody who waits for it (RFC 9111 §4)."""
-        if life.expires <= now and pending.flight is not None:
+        if expires <= now and pending.flight is not None:
             pending.flight.decline()
 
     def _tell(self, response: Response, status: Field) -> None:
@@ -139,7 +157,7 @@ class WayOut:
         fresh.identify(route.etag)
         flight = pending.flight
         if terms.http:
-            self._share(pending, life, now)
+            self._share(pending, life.expires, now)
         if refused is None:
             vary = merged.vary
             route.storage.put(pending.key, vary, exchange.request.header, fresh, flight)

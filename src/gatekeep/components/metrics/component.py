@@ -145,7 +145,7 @@ class _ObservedRoute:
         began = self._monotonic()
         parent: Span = exchange.state[self]
         tracer = self._tracer() if parent.is_recording() else None
-        span = INVALID_SPAN
+        span: Span = INVALID_SPAN
         token = None
         if tracer is not None:
             span = tracer.start_span(f"gatekeep {name}", set_span_in_context(parent), attributes={"gatekeep.component": name})

@@ -84,7 +84,7 @@ class Instruments:
 
     def _lowest(self, measure: str) -> Observe:
         def observe(_: CallbackOptions) -> Iterator[Observation]:
-            for (_, limit, route), value in self.ledger.take_lowest(measure):
+            for (_name, limit, route), value in self.ledger.take_lowest(measure):
                 yield Observation(value, {"gatekeep.limit": limit, "http.route": route})
 
         return observe

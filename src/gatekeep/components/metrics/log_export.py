@@ -8,6 +8,7 @@ import traceback
 from opentelemetry._logs import LoggerProvider, LogRecord, SeverityNumber
 from opentelemetry.context import _SUPPRESS_INSTRUMENTATION_KEY, get_current, get_value
 from opentelemetry.sdk._logs import LogRecordProcessor, ReadableLogRecord, ReadWriteLogRecord
+from opentelemetry.sdk.resources import Resource
 
 from .outbox import Outbox
 
@@ -72,7 +73,7 @@ class LogOutbox(LogRecordProcessor):
         self._outbox.put(
             ReadableLogRecord(
                 log_record=log_record.log_record,
-                resource=log_record.resource,
+                resource=log_record.resource or Resource.get_empty(),
                 instrumentation_scope=log_record.instrumentation_scope,
                 limits=log_record.limits,
             )

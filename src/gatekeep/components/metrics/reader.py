@@ -135,18 +135,9 @@ class Reader(MetricReader):
         if not count:
             return None
         # Of an interval the ledger does not know the extremes, which are optional.
-        lowest, highest = (None, None) if self._delta else (cell.lowest, cell.highest)
-        return HistogramDataPoint(
-            cell.attributes,
-            began,
-            now,
-            count,
-            total,
-            buckets,
-            histogram.bounds,
-            lowest,
-            highest,  # type: ignore[arg-type]
-        )
+        lowest: Any = None if self._delta else cell.lowest
+        highest: Any = None if self._delta else cell.highest
+        return HistogramDataPoint(cell.attributes, began, now, count, total, buckets, histogram.bounds, lowest, highest)
 
     def _tell(self, now: int) -> None:
         if self._delta:

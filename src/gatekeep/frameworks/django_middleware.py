@@ -229,6 +229,7 @@ def _serve(driver: Any, job: _Job) -> HttpResponseBase:
     head = _Head()
     body = driver(environ, head.start_response)
     chunks = iter(body)
+    close = getattr(body, "close", _nothing)  # a list has none
     early: list[bytes] = []
     try:
         for chunk in chunks:  # the head comes with the first byte at the latest
@@ -238,15 +239,19 @@ def _serve(driver: Any, job: _Job) -> HttpResponseBase:
         if job.response is None or not job.response.streaming:
             early += chunks
     except BaseException:
-        body.close()
+        close()
         raise
     response = job.finish(head.status, head.fields)
     if response.streaming:
-        response.streaming_content = _Rest(early, chunks, body)  # type: ignore[attr-defined]
+        response.streaming_content = _Rest(early, chunks, close)  # type: ignore[attr-defined]
     else:
         _set_content(response, b"".join(early))
-        body.close()
+        close()
     return response
+
+
+def _nothing() -> None:
+    """What there is to close about a list."""
 
 
 class _Head:
@@ -266,17 +271,17 @@ def _write(_: bytes) -> None:
 class _Rest:
     """A streamed body, the chunks that are there already first; Django closes it with the response."""
 
-    def __init__(self, early: list[bytes], chunks: Iterator[bytes], body: Any) -> None:
+    def __init__(self, early: list[bytes], chunks: Iterator[bytes], close: Callable[[], None]) -> None:
         self._early = early
         self._chunks = chunks
-        self._body = body
+        self._close = close
 
     def __iter__(self) -> Iterator[bytes]:
         yield from self._early
         yield from self._chunks
 
     def close(self) -> None:
-        self._body.close()
+        self._close()
 
 
 def _set_content(response: Any, content: bytes) -> None:

@@ -262,7 +262,8 @@ def test_combined_log_format(site: Any, log: Lines) -> None:
     client.get("/a")
     first, second = log.lines
     assert first == (
-        '127.0.0.1 - ann [14/Nov/2023:22:13:20 +0000] "GET /a HTTP/1.1" 200 2 "https://shop.example/a?q=1&token=REDACTED" "curl/8"'
+        '127.0.0.1 - ann [14/Nov/2023:22:13:20 +0000] "GET /a HTTP/1.1" 200 2 "https://shop.example/a?q=1&token=REDACTED" '
+        '"curl/8"'
     )
     assert second.endswith(' 200 2 "-" "-"')
 
@@ -461,3 +462,24 @@ def test_a_record_is_part_of_its_trace(site: Any, log: Lines, telemetry: Any) ->
     assert log.record["trace_id"] == log.records[0].trace_id == f"{seen[0]:032x}"  # type: ignore[attr-defined]
     assert log.records[0].request_id == answer.headers.get("x-request-id")  # type: ignore[attr-defined]
     assert get_current_span().get_span_context().trace_id == 0
+
+
+def test_a_burst_is_not_kept_for_the_next_tick(log: Lines) -> None:
+    queue = Queue(limit=8)
+    written = threading.Event()
+    log.addFilter(lambda record: written.set() or True)
+    for _ in range(4):
+        assert log.written == []
+        queue.put(lambda entry: "line", SimpleNamespace(span=None, request_id="1"))
+    assert written.wait(10)
+
+
+def test_a_tick_while_the_interpreter_ends(log: Lines, monkeypatch: pytest.MonkeyPatch) -> None:
+    def ended(function: Any) -> None:
+        raise RuntimeError("cannot schedule new futures after interpreter shutdown")
+
+    monkeypatch.setattr("gatekeep.components.metrics.access_log_queue.in_thread", ended)
+    queue = Queue()
+    queue.put(lambda entry: "line", SimpleNamespace(span=None, request_id="1"))
+    queue.tick()
+    assert log.written == ["line"]

@@ -28,6 +28,8 @@ class Queue:
 
     def __init__(self, limit: int = 10_000) -> None:
         self.limit = limit
+        self._hurry = limit // 2
+        """So many don't wait for the next tick."""
         self._waiting: deque[tuple[Callable[[Any], str], Any]] = deque()
         self.dropped = 0
         """Records lost in this process so far."""
@@ -48,11 +50,16 @@ class Queue:
             self.dropped += 1
             return
         waiting.append((form, entry))
+        if len(waiting) == self._hurry:
+            self.tick()
 
     def tick(self) -> None:
         """Write what waits, in another thread: a handler may block."""
         if self._waiting or self.dropped != self._told:
-            in_thread(self.flush)
+            try:
+                in_thread(self.flush)
+            except RuntimeError:  # the interpreter is ending, and starts no thread any more
+                self.flush()
 
     def flush(self) -> None:
         """Write what waits now."""

@@ -11,7 +11,7 @@ from ...component import Component, Hooks, Need, Plan, RequestHook, ResponseHook
 from ...effects import Flow
 from ...errors import BadRequest, InternalError
 from ...exchange import NEGOTIATED, Exchange
-from ...message import Headers, HookResult, Response
+from ...message import Headers, HookResult, Patch, Response
 from .body import BodyMap, NotAcceptable, Reader, forget_bytes, mapped, parse_request
 from .expression import ANSWER_BODY, is_json
 from .formats import FORMATS, Unwritable
@@ -171,6 +171,8 @@ class _WayOut:
         if side.maps or self._reads_body or choose is not None:
             self.hook = self._map
             self.need = self._needs_body
+        elif side.patch is not None and not self._vary:
+            self.hook = _patching(side.patch)
         elif side.edits or side.edits_by_status or self._vary:
             self.hook = self._edit
 
@@ -237,6 +239,15 @@ class _WayOut:
         response.headers.stamp("content-length", str(len(response.body)))
         _drop_vary(response.headers, "accept-encoding")  # which the app did not see
         self._edit(exchange)
+
+
+def _patching(patch: Patch) -> ResponseHook:
+    """What most Transforms come to: the hook that does nothing else."""
+
+    def hook(exchange: Exchange) -> None:
+        exchange.response.headers.patch(patch)  # type: ignore[union-attr]  # there is one in this phase
+
+    return hook
 
 
 _BODILESS = frozenset({204, 205, 304})

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from functools import reduce
 from itertools import groupby
 from typing import Any, NamedTuple, cast
@@ -16,7 +16,7 @@ from .expression import Facts, text_template
 from .operations import Operation, statuses_of
 from .values import BadValue, Edit, HasHeaders, field_value, header_name, plain_text
 
-__all__ = ["EDITS", "ConstantHeaders", "as_functions", "compile_edit"]
+__all__ = ["EDITS", "ConstantHeaders", "as_functions", "as_patch", "compile_edit"]
 
 
 class ConstantHeaders:
@@ -32,8 +32,11 @@ class ConstantHeaders:
         kept = [(name, value) for name, value in self._fields if name.replace("_", "-") not in names]
         return ConstantHeaders(self._names | other._names, kept + other._fields)
 
+    def patch(self) -> Patch:
+        return Patch(self._names, [Field(name, value) for name, value in self._fields])
+
     def edit(self) -> Edit:
-        patch = Patch(self._names, [Field(name, value) for name, value in self._fields])
+        patch = self.patch()
 
         def edit(_: Exchange, target: HasHeaders) -> None:
             target.headers.patch(patch)
@@ -252,6 +255,12 @@ def compile_edit(operation: Operation, facts: Facts) -> Edit | ConstantHeaders:
     if facts.side not in kind.sides:
         raise ValueError(f"it is no operation on a {facts.side}")
     return kind.compile(operation, facts)
+
+
+def as_patch(edits: Sequence[Edit | ConstantHeaders]) -> Patch | None:
+    """All of them as one change, where all are constant."""
+    constants = [edit for edit in edits if isinstance(edit, ConstantHeaders)]
+    return reduce(ConstantHeaders.then, constants).patch() if edits and len(constants) == len(edits) else None
 
 
 def as_functions(edits: Iterable[Edit | ConstantHeaders]) -> tuple[Edit, ...]:

@@ -11,8 +11,9 @@ from typing import NamedTuple, TypeVar
 from ...clock import Clock
 from ...component import Spec
 from ...effects import Protocol
+from ...message import Patch
 from .body import BodyMap, compile_map
-from .edits import ConstantHeaders, as_functions, compile_edit
+from .edits import ConstantHeaders, as_functions, as_patch, compile_edit
 from .expression import Facts
 from .formats import FORMATS
 from .operations import Operation
@@ -25,6 +26,8 @@ class Side(NamedTuple):
     """The operations of one side, compiled."""
 
     edits: tuple[Edit, ...]
+    patch: Patch | None
+    """All of them, where they are constant header fields and for every status."""
     edits_by_status: Mapping[int, tuple[Edit, ...]] | None
     """Where they differ by the status that the app gave."""
     maps: tuple[BodyMap, ...]
@@ -98,6 +101,7 @@ class Transform(Spec):
         by_status = any(statuses is not None for statuses, _ in edits)
         return Side(
             edits=() if by_status else as_functions(edit for _, edit in edits),
+            patch=None if by_status else as_patch([edit for _, edit in edits]),
             edits_by_status=_by_status(edits, as_functions) if by_status else None,
             maps=tuple(each for _, each in maps),
             maps_by_status=_by_status(maps, tuple),

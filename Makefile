@@ -21,7 +21,7 @@ demo: $(VENV)/demo.installed ## Serve an orders API behind the gateway: APP=fast
 
 test: $(VENV)/suite.fetched ## Run every test, and fail under 95 % branch coverage of src/gatekeep
 	@$(RUN) coverage erase
-	$(RUN) coverage run -m pytest
+	$(RUN) coverage run -m pytest -n auto
 	@$(RUN) coverage combine --quiet
 	@total=$$($(RUN) coverage report --format=total) || { $(RUN) coverage report; exit 1; }; \
 	echo "$$total % of src/gatekeep covered, branches counted"

@@ -16,6 +16,7 @@ from typing import Any, Protocol
 
 from acceptance import shop, shop_django, shop_fastapi, shop_flask
 from gatekeep import Gateway, Headers
+from gatekeep.components.metrics.access_log_queue import QUEUE
 from gatekeep.frameworks.starlette import GatekeepMiddleware
 from gatekeep.testing import Answer, Client
 from servers import PATIENCE, ROOT, free_port, serving
@@ -94,6 +95,7 @@ class InProcess(Client):
         self._records = records
 
     def logged(self, answer: Answer) -> dict[str, Any]:
+        QUEUE.flush()
         [record] = _records_of(answer, self._records.lines)
         return record
 

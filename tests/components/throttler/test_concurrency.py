@@ -107,7 +107,7 @@ def test_what_clients_are_told(site):
     gate = Gate(Gateway(Concurrency(1, by="ip", name="jobs"), clock=FakeClock()))
     gate.open()
     environ_answer = gate.open()[1]
-    refusal = environ_answer._conversation.exchange.error
+    refusal = environ_answer._exchange.error
     assert (refusal.status, refusal.code) == (429, "too_many_in_flight")
     assert refusal.detail == 'Too many requests are under way for the limit "jobs".'
     assert ("Retry-After", "1") in refusal.headers

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import sys
 import time
 
 import msgpack
@@ -165,8 +164,7 @@ def test_hostile_bodies(name, body):
     began = time.process_time()
     with pytest.raises(Unreadable):
         FORMATS[name].loads(body)
-    limit = 1 if sys.gettrace() is None else 4  # what measures coverage takes its own share
-    assert time.process_time() - began < limit
+    assert time.process_time() - began < 1
 
 
 def test_a_hostile_body_is_a_refusal(send):

@@ -42,21 +42,27 @@ def build(app_name: str, case: Case | None) -> Subject:
 
 def _build(app_name: str, case: Case | None) -> Callable[[int], float]:
     views = Views()
+    app = assemble(app_name, case, views)
+    if case is None:
+        return timer(app_name, app, Case("bare", list))
+    check(app, case, views)
+    return timer(app_name, app, case)
+
+
+def assemble(app_name: str, case: Case | None, views: Views) -> Any:
+    """The app, bare or with the case's specs in front of it."""
     make = APPS[app_name]
     if case is None:
-        bare = make(views, lambda view: view)
-        return timer(app_name, bare, Case("bare", list))
+        return make(views, lambda view: view)
     specs = list(case.specs())
     stages = [Stage("prod", variables={"region": "eu"})] if case.staged else []
     if app_name in OPAQUE:
         inner = make(views, lambda view: view)
         routes = [Route("/orders/{order_id}", *specs), Route("/orders", *specs)] if specs else []
-        app = Gateway(routes=routes, stages=stages).wrap(inner)
-    else:
-        app = make(views, _marker(specs))
-        Gateway(stages=stages).init_app(app)
-    check(app, case, views)
-    return timer(app_name, app, case)
+        return Gateway(routes=routes, stages=stages).wrap(inner)
+    app = make(views, _marker(specs))
+    Gateway(stages=stages).init_app(app)
+    return app
 
 
 def _marker(specs: Iterable[Any]) -> Callable[[Any], Any]:

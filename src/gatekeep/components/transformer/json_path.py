@@ -73,7 +73,7 @@ class JsonPath:
         self.text = text
         self.definite = path.definite
         self._from_root = path.from_root
-        self._selects = [_compiled(selector, last=each == len(path.selectors)) for each, selector in enumerate(path.selectors, 1)]
+        self._selects = [_compiled(selector, each == len(path.selectors)) for each, selector in enumerate(path.selectors, 1)]
         self._function = path.function
 
     def find(self, value: Any, default: Any = None, *, max_steps: int = MAX_STEPS) -> Any:
@@ -123,7 +123,7 @@ def json_path(text: str) -> JsonPath:
 # Selectors.
 
 
-def _members(selector: Members, *, last: bool) -> Select:
+def _members(selector: Members, last: bool) -> Select:
     names = selector.names
     if len(names) == 1:
         name = names[0]
@@ -138,7 +138,7 @@ def _members(selector: Members, *, last: bool) -> Select:
     return select
 
 
-def _indexes(selector: Index | Indexes, *, last: bool) -> Select:
+def _indexes(selector: Index | Indexes, _last: bool) -> Select:
     wanted = selector.indexes if isinstance(selector, Indexes) else (selector.index,)
 
     def select(value: Any, _: _Run) -> Sequence[Any]:
@@ -150,16 +150,16 @@ def _indexes(selector: Index | Indexes, *, last: bool) -> Select:
     return select
 
 
-def _slice(selector: Slice, *, last: bool) -> Select:
+def _slice(selector: Slice, _last: bool) -> Select:
     part = slice(selector.start, selector.stop)
     return lambda value, _: value[part] if isinstance(value, list) else ()
 
 
-def _wildcard(_: Wildcard, *, last: bool) -> Select:
+def _wildcard(_: Wildcard, _last: bool) -> Select:
     return lambda value, _: value if isinstance(value, list) else list(value.values()) if isinstance(value, dict) else ()
 
 
-def _filter(selector: Filter, *, last: bool) -> Select:
+def _filter(selector: Filter, _last: bool) -> Select:
     test = _test(selector.test)
 
     def select(value: Any, run: _Run) -> Sequence[Any]:
@@ -170,8 +170,8 @@ def _filter(selector: Filter, *, last: bool) -> Select:
     return select
 
 
-def _descent(selector: Descent, *, last: bool) -> Select:
-    select = _compiled(selector.then, last=last)
+def _descent(selector: Descent, last: bool) -> Select:
+    select = _compiled(selector.then, last)
     objects_only = isinstance(selector.then, Filter)  # or each would be tested again as an item of its list
 
     def descend(value: Any, run: _Run) -> Sequence[Any]:
@@ -208,8 +208,8 @@ _SELECTORS: Mapping[type[Selector], Callable[..., Select]] = {
 }
 
 
-def _compiled(selector: Selector, *, last: bool) -> Select:
-    return _SELECTORS[type(selector)](selector, last=last)
+def _compiled(selector: Selector, last: bool) -> Select:
+    return _SELECTORS[type(selector)](selector, last)
 
 
 # Filters.
@@ -296,7 +296,7 @@ def _same(left: Any, right: Any, run: _Run) -> bool:
 
 
 def _ordered(holds: Callable[[Any, Any], bool]) -> Callable[[Any, Any, _Run], bool]:
-    def compare(left: Any, right: Any, run: _Run) -> bool:
+    def compare(left: Any, right: Any, _: _Run) -> bool:
         alike = (_is_number(left) and _is_number(right)) or (isinstance(left, str) and isinstance(right, str))
         return alike and holds(left, right)
 

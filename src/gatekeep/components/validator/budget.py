@@ -1,4 +1,7 @@
-"""Budget: what judging one value may cost, whatever the value is. Set by Schema, spent by keywords and patterns."""
+"""Budget: what judging one value may cost, whatever the value is. Set by Schema, spent by keywords.
+
+The steps of patterns are counted where these run, gatekeep.patterns.
+"""
 
 from __future__ import annotations
 
@@ -26,8 +29,6 @@ class _Budget(threading.local):
 
     references: float = inf
     """References that may still be followed."""
-    steps: float = inf
-    """Instructions of patterns that may still be looked at to find out where a character leads that was not met there before."""
     members: float = inf
     """Members and items that may still be looked at once a violation is known; counted, not timed: the same on every machine."""
     found: bool = False

@@ -11,9 +11,8 @@ from collections.abc import Callable, Mapping
 from math import isfinite
 from typing import Any
 
-from . import ecma
+from ...patterns import compiled, ecma
 from .formats import FORMATS
-from .pattern import compiled
 from .reach import Reach
 
 __all__ = ["fast_engine"]

@@ -10,7 +10,7 @@ from datetime import date
 from ipaddress import AddressValueError, IPv4Address, IPv6Address
 from typing import Any, Final
 
-from .ecma import parse
+from ...patterns.ecma import parse
 
 __all__ = ["FORMATS"]
 

@@ -15,9 +15,9 @@ from typing import Any, TypeAlias
 
 from jsonschema import ValidationError
 
+from ...patterns import compiled
 from .budget import Exhausted, budget
 from .formats import FORMATS
-from .pattern import compiled
 
 __all__ = ["FORMAT", "TOO_DEEP", "replacements"]
 

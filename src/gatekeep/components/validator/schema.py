@@ -15,12 +15,12 @@ from referencing import Specification
 from referencing.exceptions import Unresolvable
 from referencing.jsonschema import DRAFT4, DRAFT6, DRAFT7, DRAFT201909, DRAFT202012
 
+from ...patterns import TooManySteps, compiled, steps
 from . import unevaluated
 from .budget import Enough, Exhausted, budget
 from .documents import Documents, SchemaMistake, copied
 from .fast import fast_engine
 from .keywords import FORMAT, TOO_DEEP, replacements
-from .pattern import compiled
 from .reach import Reach
 from .violations import Part, Violation, is_marked, leaves, violation
 
@@ -130,7 +130,7 @@ class Schema:
         found: list[Violation] = []
         try:
             budget.references = 1_000 + _REFERENCES_PER_VALUE * _size(value)
-            budget.steps = _PATTERN_STEPS
+            steps.left = _PATTERN_STEPS
             budget.found = False
             for error in self._engine.iter_errors(value):
                 found += leaves(self._part, error, self._secrets)
@@ -142,10 +142,12 @@ class Schema:
             pass
         except Exhausted as spent:
             found.append(violation(self._part, "", spent.keyword, spent.detail))
+        except TooManySteps:
+            found.append(violation(self._part, "", "pattern", "is too much for a pattern"))
         except RecursionError:
             found.append(violation(self._part, "", "$ref", TOO_DEEP))
         finally:
-            budget.references = budget.steps = budget.members = inf
+            budget.references = budget.members = steps.left = inf
         return found[:MAX_VIOLATIONS]
 
 

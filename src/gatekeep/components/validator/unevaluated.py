@@ -12,7 +12,7 @@ from jsonschema import ValidationError
 from referencing import Specification
 from referencing.jsonschema import DRAFT201909, DRAFT202012, lookup_recursive_ref
 
-from .pattern import compiled
+from ...patterns import compiled
 
 __all__ = ["KEYWORDS"]
 

@@ -1,4 +1,4 @@
-"""Pattern: a JSON Schema `pattern` as an automaton. It takes time linear in the text, whatever the pattern and the text.
+"""Automata: a pattern as one. It takes time linear in the text, whatever the pattern and the text.
 
 Python's `re` backtracks: `^(a+)+$` holds it for hours on thirty characters. Here the pattern becomes a small program whose
 threads run side by side; sets of threads become states, made when they are first met. Look-ahead is possible where it stands
@@ -9,13 +9,27 @@ at the anchored beginning, as patterns for passwords have it: it is a pattern of
 from __future__ import annotations
 
 import functools
+import threading
 from bisect import bisect_right
+from math import inf
 from typing import Any, NamedTuple
 
 from . import ecma
-from .budget import Exhausted, budget
 
-__all__ = ["Pattern", "Search", "compiled"]
+__all__ = ["Pattern", "Search", "Steps", "TooManySteps", "compiled", "steps"]
+
+
+class TooManySteps(Exception):
+    """A text keeps a pattern in states that it never met before, and the steps are spent."""
+
+
+class Steps(threading.local):
+    """Instructions that this thread may still look at to find out where a character leads that was not met there before."""
+
+    left: float = inf
+
+
+steps = Steps()
 
 _MAX_PROGRAM = 10_000
 _MAX_STATES = 1_000
@@ -58,7 +72,7 @@ class Pattern:
     def __init__(self, source: str) -> None:
         self.conditions = conditions(source)
         searches = [(Search(node).search, negated) for node, negated in self.conditions]
-        # Whether the pattern matches anywhere in the text, which is what JSON Schema asks. Raises Exhausted.
+        # Whether the pattern matches anywhere in the text, which is what JSON Schema asks. Raises TooManySteps.
         self.search = searches[0][0] if len(searches) == 1 else lambda text: all(one(text) != no for one, no in searches)
 
 
@@ -87,7 +101,7 @@ class Search:
         return frozenset(kind for low, high in ranges for kind in range(bisect_right(cuts, low), bisect_right(cuts, high) + 1))
 
     def search(self, text: str) -> bool:
-        """Whether it matches anywhere in the text. Raises Exhausted."""
+        """Whether it matches anywhere in the text. Raises TooManySteps."""
         state, ascii_kinds, cuts = self._start, self._ascii, self._cuts
         if state.matched:
             return True
@@ -106,7 +120,7 @@ class Search:
 
     def _move(self, state: _State, kind: int) -> _State:
         program = self._program
-        budget.steps -= len(state.threads) + 20
+        steps.left -= len(state.threads) + 20
         seeds = [thread + 1 for thread in state.threads if kind in program[thread][1]]
         # A match may start at every character.
         following = state.moves[kind] = self._state([*seeds, 0], begin=False)
@@ -151,9 +165,9 @@ class Search:
                 if target not in seen:
                     seen.add(target)
                     waiting.append(target)
-        budget.steps -= len(seen)
-        if budget.steps < 0:
-            raise Exhausted("pattern", "is too much for a pattern")
+        steps.left -= len(seen)
+        if steps.left < 0:
+            raise TooManySteps
         return frozenset(threads), matched
 
 

@@ -9,8 +9,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from gatekeep.components.validator.ecma import parse
-from gatekeep.components.validator.pattern import Pattern, Search, compiled
+from gatekeep.patterns.automaton import Pattern, Search, compiled
+from gatekeep.patterns.ecma import parse
 
 
 @pytest.mark.parametrize(

@@ -7,9 +7,30 @@ import re
 from typing import Any
 
 from .floor import (
-    BAD_BODY, BAD_QUERY, BAD_TYPE, DAILY, DAILY_POLICY, MOST_BODY, MOST_ENTRY, NO_TOKEN, NOT_FOUND, POLICY, ROUNDING, THROTTLED,
-    TOO_LARGE, TWO_TOKENS, UNCACHED, UNSTORED, WAIT, Entry, Floor, Problem, Refused, read_order, request_id,
-)  # fmt: skip
+    BAD_BODY,
+    BAD_QUERY,
+    BAD_TYPE,
+    DAILY,
+    DAILY_POLICY,
+    MOST_BODY,
+    MOST_ENTRY,
+    NO_TOKEN,
+    NOT_FOUND,
+    POLICY,
+    ROUNDING,
+    THROTTLED,
+    TOO_LARGE,
+    TWO_TOKENS,
+    UNCACHED,
+    UNSTORED,
+    WAIT,
+    Entry,
+    Floor,
+    Problem,
+    Refused,
+    read_order,
+    request_id,
+)
 
 __all__ = ["AsgiFloor", "AsgiNothing", "AsgiOrders"]
 

@@ -9,7 +9,6 @@ import threading
 from typing import Any
 
 import pytest
-
 from benchmarks import floor
 from benchmarks.apps import ORDER, Views, asgi, wsgi
 from benchmarks.cases import ORDER_SCHEMA, everything, order_body
@@ -17,6 +16,7 @@ from benchmarks.floor import Rules
 from benchmarks.floor_asgi import AsgiFloor, AsgiNothing, AsgiOrders
 from benchmarks.floor_wsgi import WsgiFloor, WsgiNothing, WsgiOrders
 from benchmarks.tokens import token
+
 from gatekeep import Gateway, Route, Stage, Throttle, Validate
 from gatekeep.testing import Answer, Client, FakeClock
 

@@ -109,40 +109,75 @@ def timer(app_name: str, app: Any, case: Case) -> Callable[[int], float]:
 _USUAL = [("host", "api.example.com"), ("user-agent", "bench/1"), ("accept", "*/*"), ("accept-encoding", "gzip, br")]
 
 
+def scopes(case: Case, count: int) -> list[dict[str, Any]]:
+    """So many requests, as an ASGI server gives them to an app."""
+    found = []
+    for path, query, headers in _requests(case, count):
+        pairs = [(name.encode(), value.encode()) for name, value in (*_USUAL, *headers)]
+        if case.body:
+            pairs.append((b"content-length", str(len(case.body)).encode()))
+        found.append(
+            {
+                "type": "http",
+                "asgi": {"version": "3.0"},
+                "http_version": "1.1",
+                "method": case.method,
+                "scheme": "http",
+                "path": path,
+                "raw_path": path.encode(),
+                "query_string": query.encode(),
+                "root_path": "",
+                "headers": pairs,
+                "client": ("203.0.113.7", 50000),
+                "server": ("127.0.0.1", 8000),
+                "state": {},
+            }
+        )
+    return found
+
+
+def environs(case: Case, count: int) -> list[dict[str, Any]]:
+    """The same from a WSGI server."""
+    found = []
+    for path, query, headers in _requests(case, count):
+        environ: dict[str, Any] = {
+            "REQUEST_METHOD": case.method,
+            "SCRIPT_NAME": "",
+            "PATH_INFO": path,
+            "QUERY_STRING": query,
+            "SERVER_NAME": "127.0.0.1",
+            "SERVER_PORT": "8000",
+            "SERVER_PROTOCOL": "HTTP/1.1",
+            "REMOTE_ADDR": "203.0.113.7",
+            "wsgi.url_scheme": "http",
+            "wsgi.input": BytesIO(case.body),
+            "wsgi.version": (1, 0),
+            "wsgi.multithread": True,
+            "wsgi.multiprocess": False,
+            "wsgi.run_once": False,
+        }
+        if case.body:
+            environ["CONTENT_LENGTH"] = str(len(case.body))
+        for name, value in (*_USUAL, *headers):
+            key = name.upper().replace("-", "_")
+            environ[key if key == "CONTENT_TYPE" else f"HTTP_{key}"] = value
+        found.append(environ)
+    return found
+
+
 def _asgi_timer(app: Any, case: Case) -> Callable[[int], float]:
+    message = {"type": "http.request", "body": case.body, "more_body": False}
+
+    async def receive() -> Any:
+        return message
+
+    async def send(_: Any) -> None:
+        return None
+
     async def go(count: int) -> float:
-        scopes = []
-        for path, query, headers in _requests(case, count):
-            pairs = [(name.encode(), value.encode()) for name, value in (*_USUAL, *headers)]
-            if case.body:
-                pairs.append((b"content-length", str(len(case.body)).encode()))
-            scopes.append(
-                {
-                    "type": "http",
-                    "asgi": {"version": "3.0"},
-                    "http_version": "1.1",
-                    "method": case.method,
-                    "scheme": "http",
-                    "path": path,
-                    "raw_path": path.encode(),
-                    "query_string": query.encode(),
-                    "root_path": "",
-                    "headers": pairs,
-                    "client": ("203.0.113.7", 50000),
-                    "server": ("127.0.0.1", 8000),
-                    "state": {},
-                }
-            )
-        message = {"type": "http.request", "body": case.body, "more_body": False}
-
-        async def receive() -> Any:
-            return message
-
-        async def send(_: Any) -> None:
-            return None
-
+        requests = scopes(case, count)
         began = time.process_time()
-        for scope in scopes:
+        for scope in requests:
             await app(scope, receive, send)
         return (time.process_time() - began) / count * 1e6
 
@@ -155,32 +190,9 @@ def _wsgi_timer(app: Any, case: Case) -> Callable[[int], float]:
         return None
 
     def go(count: int) -> float:
-        environs = []
-        for path, query, headers in _requests(case, count):
-            environ: dict[str, Any] = {
-                "REQUEST_METHOD": case.method,
-                "SCRIPT_NAME": "",
-                "PATH_INFO": path,
-                "QUERY_STRING": query,
-                "SERVER_NAME": "127.0.0.1",
-                "SERVER_PORT": "8000",
-                "SERVER_PROTOCOL": "HTTP/1.1",
-                "REMOTE_ADDR": "203.0.113.7",
-                "wsgi.url_scheme": "http",
-                "wsgi.input": BytesIO(case.body),
-                "wsgi.version": (1, 0),
-                "wsgi.multithread": True,
-                "wsgi.multiprocess": False,
-                "wsgi.run_once": False,
-            }
-            if case.body:
-                environ["CONTENT_LENGTH"] = str(len(case.body))
-            for name, value in (*_USUAL, *headers):
-                key = name.upper().replace("-", "_")
-                environ[key if key == "CONTENT_TYPE" else f"HTTP_{key}"] = value
-            environs.append(environ)
+        requests = environs(case, count)
         began = time.process_time()
-        for environ in environs:
+        for environ in requests:
             body = app(environ, start_response)
             for _ in body:
                 pass

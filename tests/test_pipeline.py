@@ -6,6 +6,7 @@ import asyncio
 
 import pytest
 
+from gatekeep.component import Component, Hooks, Spec
 from gatekeep.components import STANDARD
 from gatekeep.effects import Io, arun
 from gatekeep.errors import DependencyError, Forbidden, GatekeepError
@@ -703,3 +704,63 @@ def test_the_position_of_a_stranger_is_unknown():
 
 def test_pauses_end_at_once():
     assert pause().run() is None
+
+
+class TestNextToTheApp:
+    """Hooks that run last on the way in and first on the way out, wherever their component stands."""
+
+    @pytest.fixture
+    def close_by(self):
+        log = []
+
+        class Near(Spec):
+            pass
+
+        class Nearest(Component):
+            spec = Near
+            repeats = False
+
+            def bind(self, plan):
+                hooks = Hooks(
+                    on_request=lambda exchange: log.append("near>"),
+                    before_app=lambda exchange: log.append("near>>"),
+                    after_app=lambda exchange: log.append("<<near"),
+                    on_response=lambda exchange: log.append("<near"),
+                )
+                return hooks if plan.specs else None
+
+        return log, Near, Nearest
+
+    def test_they_enclose_the_app(self, site, close_by, waits):
+        log, Near, Nearest = close_by
+        inner = probe("inner", log, waits=waits)
+
+        def view(request):
+            log.append("view")
+            return 200, [], b""
+
+        site(Near(), inner.spec, view=view, order=[Nearest, inner.component]).get("/")
+        assert log == ["near>", "inner>", "near>>", "view", "<<near", "<inner", "<near", "inner."]
+
+    def test_they_don_t_run_where_the_app_is_not_called(self, site, close_by, waits):
+        log, Near, Nearest = close_by
+        inner = probe("inner", log, waits=waits, request=answering(418))
+        site(Near(), inner.spec, order=[Nearest, inner.component]).get("/")
+        assert log == ["near>", "inner>", "<near", "inner."]
+
+    def test_one_that_fails_is_a_500_that_every_component_hears_of(self, site):
+        log = []
+
+        class Near(Spec):
+            pass
+
+        class Nearest(Component):
+            spec = Near
+
+            def bind(self, plan):
+                return Hooks(before_app=raising(RuntimeError("no")), after_app=lambda exchange: log.append("after"))
+
+        inner = probe("inner", log)
+        answer = site(Near(), inner.spec, order=[Nearest, inner.component]).get("/")
+        assert answer.status == 500
+        assert log == ["inner>", "inner."]

@@ -179,6 +179,10 @@ class Hooks(NamedTuple):
     """on_response may attach a body filter."""
     report: bool = False
     """Denials from on_request are reported, not enforced."""
+    before_app: RequestHook | None = None
+    """Runs when every component has let the request through, right before the app is called; it neither answers nor waits."""
+    after_app: ResponseHook | None = None
+    """Runs before any on_response, where the app itself has answered; it does not wait."""
 
 
 @dataclass(frozen=True, slots=True)

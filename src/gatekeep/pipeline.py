@@ -129,8 +129,10 @@ class Pipeline:
         self._positions = {bound_.component: position for position, bound_ in enumerate(bound)}
         self._request = _steps(bound)
         inside_out = list(reversed(list(enumerate(bound))))
-        self._response = tuple(
-            (position, hooks.on_response) for position, (_, hooks) in inside_out if hooks.on_response is not None
+        innermost = self.depth - 1
+        self._response = (
+            *((innermost, hooks.after_app) for _, (_, hooks) in inside_out if hooks.after_app is not None),
+            *((position, hooks.on_response) for position, (_, hooks) in inside_out if hooks.on_response is not None),
         )
         self._finish = tuple((position, hooks.on_finish) for position, (_, hooks) in inside_out if hooks.on_finish is not None)
         places = range(self.depth + 1)
@@ -355,6 +357,10 @@ def _steps(bound: Sequence[Bound]) -> Steps:
         if own.on_request is not None:
             hooks.append(own.on_request)
             steps.append(_Step(position, component.name, own.report))
+    for component, own in bound:
+        if own.before_app is not None:
+            hooks.append(own.before_app)
+            steps.append(_Step(len(bound) - 1, component.name, False))
     return Steps(tuple(hooks), tuple(steps))
 
 

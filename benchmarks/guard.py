@@ -36,6 +36,8 @@ REFERENCE = (
 PROTOCOLS = ("ASGI", "WSGI")
 VERSION = f"{sys.version_info.major}.{sys.version_info.minor}"
 
+_UPDATE = "python -m benchmarks.guard --update"
+
 Counts = dict[str, dict[str, dict[str, int]]]
 """Bytecodes by protocol, case, and whose: "gatekeep" or "floor"."""
 
@@ -92,12 +94,10 @@ def grown(found: Counts, recorded: Counts) -> list[str]:
         for name, counts in cases.items():
             before = recorded.get(protocol, {}).get(name)
             if before is None:
-                lines.append(f"{protocol}, {name}: not on record; record it with python -m benchmarks.guard --update")
+                lines.append(f"{protocol}, {name}: not on record: {_UPDATE}")
             elif ratio(counts) > ratio(before) * (1 + TOLERANCE):
-                lines.append(
-                    f"{protocol}, {name}: {counts['gatekeep']} bytecodes, {ratio(counts):.2f} times the floor; "
-                    f"{before['gatekeep']} and {ratio(before):.2f} are on record. Where that is meant to be: python -m benchmarks.guard --update"
-                )
+                now, then = (f"{each['gatekeep']} bytecodes, {ratio(each):.2f} times the floor" for each in (counts, before))
+                lines.append(f"{protocol}, {name}: {now}; on record: {then}. Where it is meant to be: {_UPDATE}")
     return lines
 
 

@@ -1,7 +1,8 @@
-"""Tables of figures: printed as Markdown, kept as JSON in benchmarks/results/, from which the guide's page and picture are made."""
+"""Tables of figures: printed as Markdown, kept as JSON in benchmarks/results/, written into the guide."""
 
 from __future__ import annotations
 
+import argparse
 import json
 import os
 import platform
@@ -9,9 +10,12 @@ from collections.abc import Sequence
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 
-__all__ = ["FOLDER", "Cell", "Table", "load", "machine", "save", "spread"]
+from .report import write
+
+__all__ = ["FOLDER", "PAGE", "Cell", "Table", "add_docs", "load", "machine", "publish", "save", "spread"]
 
 FOLDER = Path(__file__).parent / "results"
+PAGE = Path(__file__).parent.parent / "docs" / "performance.md"
 
 Cell = str | float | None
 """Text, or a figure; None is an empty cell."""
@@ -44,6 +48,19 @@ def spread(low: float, high: float, digits: int = 1) -> str:
 def machine() -> str:
     """What the figures were measured on, in a line."""
     return f"Python {platform.python_version()}, {platform.system()} on {platform.machine()}, {os.cpu_count()} cores."
+
+
+def add_docs(parser: argparse.ArgumentParser) -> None:
+    """The option by which a command keeps its tables."""
+    parser.add_argument("--docs", action="store_true", help="keep the tables, and write them into the guide")
+
+
+def publish(name: str, tables: Sequence[Table], options: argparse.Namespace) -> None:
+    """Print a command's tables; with --docs keep them, and write all that it has kept into its block of the guide."""
+    print("\n".join(table.markdown() for table in tables))
+    if options.docs:
+        save(name, tables)
+        write(PAGE, name, "\n".join(table.markdown() for table in load(name)))
 
 
 def save(name: str, tables: Sequence[Table], folder: Path = FOLDER) -> None:

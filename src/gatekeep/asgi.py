@@ -81,7 +81,8 @@ class AsgiDriver:
         token = _current.set(exchange)
         try:
             if exchange.pipeline.plain and exchange.site.max_stream is None:
-                await exchange.site.app(exchange.admit().native, receive, send)
+                exchange.admit()
+                await exchange.site.app(exchange.native, receive, send)
             else:
                 await serve(exchange, send)
         finally:
@@ -119,7 +120,7 @@ async def _http(exchange: Exchange, send: Send) -> None:
             receive.blame = sender.blame
         if limit is not None and request.body is None:
             receive = sender.bounded(request, limit)
-        await exchange.site.app(request.native, receive, sender)
+        await exchange.site.app(exchange.native, receive, sender)
         if sender.state != DONE:
             await sender.complete()
     except BaseException as error:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from functools import lru_cache
 from typing import Any, TypeAlias
 
-__all__ = ["OWN_KEYS", "Environ", "environ_key", "escaped", "field_keys", "field_name"]
+__all__ = ["OWN_KEYS", "Environ", "environ_key", "escaped", "field_keys", "field_name", "separator"]
 
 Environ: TypeAlias = dict[str, Any]
 
@@ -36,6 +36,11 @@ def field_name(key: str) -> str | None:
     if key.startswith("HTTP_"):
         return None if key in ("HTTP_CONTENT_TYPE", "HTTP_CONTENT_LENGTH") else key[5:].replace("_", "-").lower()
     return key.replace("_", "-").lower() if key in OWN_KEYS else None
+
+
+def separator(key: str) -> str:
+    """What joins two lines of one field (RFC 9110 §5.3, RFC 6265 §5.4)."""
+    return "; " if key == "HTTP_COOKIE" else ", "
 
 
 # The requests of one client, and of many, have the same variables in the same order.

@@ -97,7 +97,6 @@ class Exchange:
 
     __slots__ = (
         "_client",
-        "_native",
         "_params",
         "_request_id",
         "_tags",
@@ -109,6 +108,7 @@ class Exchange:
         "error",
         "forwarded",
         "monotonic",
+        "native",
         "onward",
         "original",
         "outcome",
@@ -142,7 +142,9 @@ class Exchange:
         """The answer's head, from the moment there is one."""
         self.forwarded: Forwarded | None = None
         self.onward: Request | None = None
-        """The request as the app will see it, where that differs."""
+        """The request as the app will see it, where its body differs."""
+        self.native: Any = None
+        """The scope or environ that the app is called with; None before that is known."""
         self.admitted: object = None
         """The key of the one endpoint that the pipeline let this request through to; the guard compares it."""
         self.admitted_path: str | None = None
@@ -160,7 +162,6 @@ class Exchange:
         self.outer: Frame | None = None
         """The other half of a request whose path was rewritten."""
         # `watch` is unset where nobody watches: its waiting(exchange, name, flow) stands around each request hook that waits.
-        self._native: dict[str, Any] | None = None
         self._undo: list[Callable[[], None]] | None = None
         self._client: str | None = None
         self._request_id: str | None = None
@@ -245,9 +246,9 @@ class Exchange:
     def leave(self) -> None:
         """Put back what components have set around the app's call, last first; the driver's last act. Never raises."""
         # Scope and exchange know each other: unhooked here, they are freed at once, and not by the garbage collector.
-        if self._native is not None:
-            self._native.pop("gatekeep", None)
-            self._native = None
+        if self.native is not None:
+            self.native.pop("gatekeep", None)
+            self.native = None
         if self._undo is not None:
             for action in reversed(self._undo):
                 try:
@@ -307,16 +308,17 @@ class Exchange:
         self.site.report(self, component, denied)
 
     def admit(self) -> Request:
-        """For drivers: the request as the app sees it, from here on allowed to reach its one endpoint and no other."""
+        """For drivers: from here on `native` may reach its one endpoint and no other. Gives the request that has its body."""
         request = self.onward or self.request
-        native = request.native
+        native = self.native
+        if native is None:
+            self.native = native = request.native
         native["gatekeep"] = self
-        self._native = native
         if (self.pipeline.filters or self.outer is not None) and native.get("extensions") and self.filters:
             native["extensions"] = {key: value for key, value in native["extensions"].items() if key not in ZERO_COPY}
         self.admitted = self.pipeline.key
         if self.pipeline.by_path:
-            self.admitted_path = request.native_path
+            self.admitted_path = type(request).path_of(native)
         return request
 
     def refetch(self, component: object, note: object = None) -> Io[Response]:

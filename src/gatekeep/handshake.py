@@ -34,7 +34,7 @@ async def serve_handshake(exchange: Exchange, send: Send) -> None:
             answer = await arun(answer)
         if answer is None:
             request = cast(AsgiRequest, exchange.admit())
-            await exchange.site.app(request.native, request.receive, watch)
+            await exchange.site.app(exchange.native, request.receive, watch)
             return
         exchange.response = cast(Response, answer)
         flow = exchange.pipeline.after(exchange)

@@ -8,6 +8,8 @@ from functools import lru_cache
 from operator import itemgetter
 from typing import Any
 
+from .environ import Environ, environ_key, separator
+
 __all__ = ["Field", "Headers", "Patch", "RawHeaders", "RawPairs", "TextPairs"]
 
 TextPairs = list[tuple[str, str]]
@@ -56,7 +58,7 @@ def _names_in(pairs: RawPairs) -> bytes:
 class Patch:
     """A change of header fields, made at start-up: names to take out, in every spelling, then fields to append."""
 
-    __slots__ = ("lengths", "names", "raw", "raw_names", "text")
+    __slots__ = ("keys", "lengths", "names", "raw", "raw_names", "text", "variables")
 
     def __init__(self, names: Iterable[str], fields: Iterable[Field]) -> None:
         fields = tuple(fields)
@@ -65,6 +67,35 @@ class Patch:
         self.lengths = frozenset(map(len, self.names))
         self.text = [field.text for field in fields]
         self.raw = [field.raw for field in fields]
+        self.keys = tuple(environ_key(name) for name in self.names)
+        """The names as a WSGI environ has them."""
+        self.variables = tuple((environ_key(name), value) for name, value in self.text)
+
+    def valued(self, value: str) -> Patch:
+        """This one, of one field, with another value, which needs no check: of our own making."""
+        other = Patch.__new__(Patch)
+        other.names, other.raw_names, other.lengths, other.keys = self.names, self.raw_names, self.lengths, self.keys
+        other.text = [(self.text[0][0], value)]
+        other.raw = [(self.raw[0][0], value.encode("latin-1"))]
+        other.variables = ((self.variables[0][0], value),)
+        return other
+
+    def of_raw(self, pairs: RawPairs) -> RawPairs:
+        """ASGI's fields with the change made, in a list of its own."""
+        names = _names_in(pairs).replace(b"_", b"-")
+        for name in self.raw_names:
+            if name in names:
+                wanted = self.raw_names
+                return [*[pair for pair in pairs if pair[0].lower().replace(b"_", b"-") not in wanted], *self.raw]
+        return [*pairs, *self.raw]
+
+    def to_environ(self, environ: Environ) -> None:
+        """Make the change in a WSGI environ."""
+        for key in self.keys:
+            environ.pop(key, None)
+        for key, value in self.variables:
+            present = environ.get(key)
+            environ[key] = f"{present}{separator(key)}{value}" if present else value
 
 
 class Headers:
@@ -263,12 +294,7 @@ class RawHeaders(Headers):
         self._pairs.append(field.raw)
 
     def patch(self, patch: Patch) -> None:
-        names = _names_in(self._pairs).replace(b"_", b"-")
-        for name in patch.raw_names:
-            if name in names:
-                self._pairs = [pair for pair in self._pairs if self._plain(pair[0]) not in patch.raw_names]
-                break
-        self._pairs += patch.raw
+        self._pairs = patch.of_raw(self._pairs)
 
     def put(self, name: str, value: str) -> None:
         self._pairs.append((_raw_name(name), value.encode("latin-1")))

@@ -60,9 +60,9 @@ class Request(ABC):
     def headers(self) -> Headers:
         """All fields, a new Headers object with lower-case names."""
 
-    @property
+    @staticmethod
     @abstractmethod
-    def native_path(self) -> str:
+    def path_of(native: Any) -> str:
         """scope["path"], or environ["PATH_INFO"] ("/" where that is empty): what a framework will go by."""
 
     @property
@@ -114,10 +114,19 @@ class Request(ABC):
         """The same request as an app mounted at `base` sees it: the base path moves from `path` to `root_path`."""
 
     @abstractmethod
+    def forwarded_native(self, forwarded: Forwarded) -> Any:
+        """The scope or environ that the app shall see: a new one in which path, query and headers agree."""
+
+    @abstractmethod
     def rebuild(self, forwarded: Forwarded) -> Request:
         """The request that the app shall see: a new native in which path, query, headers, length and body agree."""
 
     # What follows from it.
+
+    @property
+    def native_path(self) -> str:
+        """The path that a framework would go by, as the native has it."""
+        return self.path_of(self.native)
 
     @property
     def host(self) -> str:
@@ -163,21 +172,60 @@ class Forwarded:
     Change any field; the driver rebuilds scope or environ so that paths, query, headers, Content-Length and body agree.
     """
 
-    __slots__ = ("body", "headers", "method", "path", "query_string")
+    __slots__ = ("_headers", "_request", "body", "method", "patches", "path", "query_string")
 
     def __init__(self, request: Request) -> None:
+        self._request = request
+        self._headers: Headers | None = None
+        self.patches: tuple[Patch, ...] = ()
+        """Changes of the client's fields that nobody has looked at: made where the app's own form of them is made."""
         self.method = request.method
         self.path = request.path
         self.query_string = request.query_string
-        self.headers = request.headers
         self.body: bytes | None = None
         """A new body, or None to pass on the client's."""
 
+    @property
+    def headers(self) -> Headers:
+        """All fields, to be changed in place."""
+        headers = self._headers
+        if headers is None:
+            self._headers = headers = self._request.headers
+            for patch in self.patches:
+                headers.patch(patch)
+            self.patches = ()
+        return headers
+
+    @headers.setter
+    def headers(self, headers: Headers) -> None:
+        self._headers = headers
+        self.patches = ()
+
+    @property
+    def edited(self) -> Headers | None:
+        """The fields, where more was done to them than `patches` say."""
+        return self._headers
+
+    def patch(self, patch: Patch) -> None:
+        """As headers.patch(), without a look at the others."""
+        if self._headers is None:
+            self.patches += (patch,)
+        else:
+            self._headers.patch(patch)
+
+    def sized(self) -> Forwarded:
+        """A copy whose fields tell the length of the new body."""
+        other = self.copy()
+        other.headers.set("content-length", str(len(self.body or b"")))
+        other.headers.remove("transfer-encoding")
+        return other
+
     def copy(self) -> Forwarded:
         """Another one to change, with headers of its own."""
-        other = Forwarded.__new__(Forwarded)
+        other = Forwarded(self._request)
         other.method, other.path, other.query_string, other.body = self.method, self.path, self.query_string, self.body
-        other.headers = self.headers.copy()
+        other._headers = self._headers.copy() if self._headers is not None else None
+        other.patches = self.patches
         return other
 
 

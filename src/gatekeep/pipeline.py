@@ -181,7 +181,10 @@ class Pipeline:
         try:
             if forwarded.path != exchange.request.path or forwarded.method != exchange.request.method:
                 return self._reroute(exchange, forwarded)
-            exchange.onward = exchange.request.rebuild(forwarded)
+            if forwarded.body is not None:
+                exchange.onward = exchange.request.rebuild(forwarded)
+            else:
+                exchange.native = exchange.request.forwarded_native(forwarded)
         except Exception as error:
             return self._refuse(exchange, error, "forward", report=False)
         return None

@@ -105,7 +105,7 @@ async def _async(exchange: Exchange, position: int) -> Response:
             exchange.response = cast(Response, early)
         else:
             request = cast(AsgiRequest, exchange.admit())
-            await exchange.site.app(request.native, request.receive, send)
+            await exchange.site.app(exchange.native, request.receive, send)
             if not answer.complete:
                 raise RuntimeError("the app gave no complete answer")
         return await arun(answer.end())
@@ -143,7 +143,8 @@ def _sync(exchange: Exchange, position: int) -> Response:
         if early is not None:
             exchange.response = cast(Response, early)
         else:
-            chunks = exchange.site.app(exchange.admit().native, start_response)
+            exchange.admit()
+            chunks = exchange.site.app(exchange.native, start_response)
             try:
                 for chunk in chunks:
                     answer.feed(chunk)

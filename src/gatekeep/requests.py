@@ -10,7 +10,7 @@ from urllib.parse import quote, unquote_to_bytes
 
 from .bodies import InspectedInput, InspectedReceive, declared_length, gone, read_fully
 from .effects import Io
-from .environ import OWN_KEYS, Environ, environ_key, escaped, field_keys, field_name
+from .environ import OWN_KEYS, Environ, environ_key, escaped, field_keys, field_name, separator
 from .errors import BadRequest, PayloadTooLarge
 from .message import BodyInspector, Forwarded, Headers, RawHeaders, Request
 
@@ -88,9 +88,9 @@ class AsgiRequest(Request):
         headers._pairs = list(self.native["headers"])
         return headers
 
-    @property
-    def native_path(self) -> str:
-        return cast(str, self.native["path"])
+    @staticmethod
+    def path_of(native: Scope) -> str:
+        return cast(str, native["path"])
 
     @property
     def raw_path(self) -> bytes | None:
@@ -166,33 +166,32 @@ class AsgiRequest(Request):
             scope.pop("raw_path", None)
         return AsgiRequest(scope, self.receive)
 
-    def rebuild(self, forwarded: Forwarded) -> AsgiRequest:
-        request = AsgiRequest.__new__(AsgiRequest)
-        request.native = scope = dict(self.native)
-        request.receive = self.receive
-        request.handshake = self.handshake
-        request.method, request.path, request.query_string = forwarded.method, forwarded.path, forwarded.query_string
-        request.root_path = self.root_path
-        request.body = self.body
-        request._query = request._cookies = request._fields = None
-        headers = forwarded.headers
-        if forwarded.body is not None:
-            headers = headers.copy()
-            headers.set("content-length", str(len(forwarded.body)))
-            headers.remove("transfer-encoding")
-            request.receive = _replay(forwarded.body, self.receive)
-            request.body = forwarded.body
-        scope["headers"] = headers.raw()
+    def forwarded_native(self, forwarded: Forwarded) -> Scope:
+        scope = dict(self.native)
+        headers = forwarded.edited
+        if headers is not None:
+            scope["headers"] = headers.raw()
+        else:
+            for patch in forwarded.patches:
+                scope["headers"] = patch.of_raw(scope["headers"])
         if forwarded.path != self.path:
             scope["path"] = self.root_path + forwarded.path
             scope["raw_path"] = quote(scope["path"], safe=_SAFE).encode("latin-1")
-        if forwarded.method != self.method:
-            if self.handshake:
-                request.method = self.method
-            else:
-                scope["method"] = forwarded.method
+        if forwarded.method != self.method and not self.handshake:
+            scope["method"] = forwarded.method
         if forwarded.query_string != self.query_string:
             scope["query_string"] = forwarded.query_string.encode("latin-1")
+        return scope
+
+    def rebuild(self, forwarded: Forwarded) -> AsgiRequest:
+        body, receive = self.body, self.receive
+        if forwarded.body is not None:
+            body, receive = forwarded.body, _replay(forwarded.body, receive)
+            forwarded = forwarded.sized()
+        request = AsgiRequest.at(
+            self.forwarded_native(forwarded), receive, self.method if self.handshake else forwarded.method, forwarded.path
+        )
+        request.handshake, request.root_path, request.body = self.handshake, self.root_path, body
         return request
 
 
@@ -285,9 +284,9 @@ class WsgiRequest(Request):
             ]
         return self._fields
 
-    @property
-    def native_path(self) -> str:
-        return self.native.get("PATH_INFO") or "/"
+    @staticmethod
+    def path_of(native: Environ) -> str:
+        return native.get("PATH_INFO") or "/"
 
     @property
     def raw_path(self) -> bytes | None:
@@ -367,24 +366,14 @@ class WsgiRequest(Request):
         environ["PATH_INFO"] = environ["PATH_INFO"][len(native_base) :]
         return WsgiRequest(environ)
 
-    def rebuild(self, forwarded: Forwarded) -> WsgiRequest:
-        headers = forwarded.headers
+    def forwarded_native(self, forwarded: Forwarded) -> Environ:
         environ = dict(self.native)
-        if forwarded.body is not None:
-            headers = headers.copy()
-            headers.set("content-length", str(len(forwarded.body)))
-            headers.remove("transfer-encoding")
-            environ["wsgi.input"] = BytesIO(forwarded.body)
-        fields: dict[str, str] = {}
-        for name, value in headers.text():
-            key = environ_key(name)
-            if key in fields:
-                value = f"{fields[key]}{'; ' if key == 'HTTP_COOKIE' else ', '}{value}"  # noqa: PLW2901
-            fields[key] = value
-        for key in self._variables():
-            if key not in fields:
-                del environ[key]
-        environ.update(fields)
+        headers = forwarded.edited
+        if headers is not None:
+            self._replace_fields(environ, headers)
+        else:
+            for patch in forwarded.patches:
+                patch.to_environ(environ)
         moved = forwarded.path != self.path
         if moved:
             environ["PATH_INFO"] = forwarded.path.encode().decode("latin-1")
@@ -394,10 +383,29 @@ class WsgiRequest(Request):
                 if key in environ:
                     path = quote(self.root_path + forwarded.path, safe=_SAFE) if moved else environ[key].partition("?")[0]
                     environ[key] = path + query
+            environ["QUERY_STRING"] = forwarded.query_string
         environ["REQUEST_METHOD"] = forwarded.method
-        environ["QUERY_STRING"] = forwarded.query_string
+        return environ
+
+    def _replace_fields(self, environ: Environ, headers: Headers) -> None:
+        fields: dict[str, str] = {}
+        for name, value in headers.text():
+            key = environ_key(name)
+            fields[key] = f"{fields[key]}{separator(key)}{value}" if key in fields else value
+        for key in self._variables():
+            if key not in fields:
+                del environ[key]
+        environ.update(fields)
+
+    def rebuild(self, forwarded: Forwarded) -> WsgiRequest:
+        if forwarded.body is None:
+            request = WsgiRequest(self.forwarded_native(forwarded))
+            request.body = self.body
+            return request
+        environ = self.forwarded_native(forwarded.sized())
+        environ["wsgi.input"] = BytesIO(forwarded.body)
         request = WsgiRequest(environ)
-        request.body = forwarded.body if forwarded.body is not None else self.body
+        request.body = forwarded.body
         return request
 
 

@@ -60,8 +60,8 @@ class WsgiDriver:
         else:
             exchange = front.open(WsgiRequest(environ))
         if exchange.pipeline.plain and exchange.site.max_stream is None:
-            native = exchange.admit().native
-            return pass_through(exchange, exchange.site.app, native, start_response, previous)
+            exchange.admit()
+            return pass_through(exchange, exchange.site.app, exchange.native, start_response, previous)
         _current.set(exchange)
         try:
             return _serve(exchange, start_response, previous)
@@ -92,7 +92,7 @@ def _serve(exchange: Exchange, start_response: StartResponse, previous: Passing 
     try:
         request: WsgiRequest = exchange.admit()  # type: ignore[assignment]
         limit = exchange.site.max_stream
-        environ = request.native
+        environ = exchange.native
         stream = environ.get("wsgi.input")
         if type(stream) is InspectedInput:
             stream.inspection.blame = conversation.blame
@@ -259,7 +259,7 @@ class _Conversation:
         except Denied as denied:
             self._fault = denied
             raise
-        environ = request.native
+        environ = self.exchange.native
         environ["wsgi.input"] = CountedInput(environ["wsgi.input"], limit, self._too_long)
 
     def _too_long(self, limit: int) -> PayloadTooLarge:

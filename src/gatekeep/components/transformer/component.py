@@ -97,6 +97,8 @@ class _WayIn:
             self.hook = self._map
         elif accepts or choose is not None:
             self.hook = self._convert
+        elif side.patch is not None and not whole_answer:
+            self.hook = _forwarding(side.patch)
         elif side.edits or whole_answer:
             self.hook = self._edit
 
@@ -241,8 +243,17 @@ class _WayOut:
         self._edit(exchange)
 
 
-def _patching(patch: Patch) -> ResponseHook:
+def _forwarding(patch: Patch) -> RequestHook:
     """What most Transforms come to: the hook that does nothing else."""
+
+    def hook(exchange: Exchange) -> None:
+        exchange.forward().patch(patch)
+
+    return hook
+
+
+def _patching(patch: Patch) -> ResponseHook:
+    """As _forwarding, of answers."""
 
     def hook(exchange: Exchange) -> None:
         exchange.response.headers.patch(patch)  # type: ignore[union-attr]  # there is one in this phase

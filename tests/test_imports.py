@@ -36,6 +36,7 @@ KERNEL = {
     "iam.document",
 }
 EXTRAS = {
+    "jmespath",
     "redis",
     "cedarpy",
     "lxml",

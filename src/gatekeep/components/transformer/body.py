@@ -9,10 +9,12 @@ from ...effects import Blocking, Either, Flow, Io, Protocol, lift
 from ...errors import BadRequest, Denied, Origin, UnsupportedMediaType
 from ...exchange import Exchange
 from ...message import Headers
-from .expression import MISSING, Facts, json_template
+from .expression import Facts, received
 from .formats import FORMATS, Unreadable
 from .operations import Operation, Paths
+from .queries import MISSING
 from .redaction import Redaction
+from .templates import json_template
 
 __all__ = ["BodyMap", "NotAcceptable", "Reader", "Unmappable", "compile_map", "forget_bytes", "mapped", "parse_request"]
 
@@ -85,9 +87,10 @@ def parse_request(exchange: Exchange, read: Reader) -> tuple[str, Any]:
     name = read(request.content_type)
     if name is None:
         raise Unmappable("This route does not take bodies of this type.")
-    if request.header("content-encoding") not in (None, "", "identity"):
+    body = received(exchange)
+    if body is None:
         raise Unmappable("This route takes bodies without a Content-Encoding.")
     try:
-        return name, FORMATS[name].loads(request.body or b"")
+        return name, FORMATS[name].loads(body)
     except Unreadable as error:
         raise BadRequest(f"The body {error}.", code="invalid_request") from None

@@ -17,8 +17,8 @@ from .expression import ANSWER_BODY, is_json
 from .formats import FORMATS, Unwritable
 from .items import LinesToArray
 from .negotiation import Chooser, Offer, chooser, reader
+from .queries import BadValue
 from .spec import Side, Transform
-from .values import BadValue
 
 __all__ = ["Transformer"]
 
@@ -149,7 +149,10 @@ class _WayIn:
         self._negotiate(exchange)
         if exchange.request.body:
             name, value = parse_request(exchange, self._read)
-            value = yield from mapped(self._maps, value, exchange)
+            try:
+                value = yield from mapped(self._maps, value, exchange)
+            except BadValue as error:
+                raise BadRequest(str(error), code="invalid_request") from None
             self._forward(exchange, name, value)
         self._edit(exchange)
         return None

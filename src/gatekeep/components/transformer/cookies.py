@@ -10,7 +10,8 @@ from ...exchange import Exchange
 from ...message import Headers
 from .expression import TOKEN, Facts
 from .operations import Operation
-from .values import BadValue, Edit, HasHeaders, plain_text
+from .queries import BadValue
+from .values import Edit, HasHeaders, plain_text
 
 __all__ = ["COOKIE_EDITS"]
 

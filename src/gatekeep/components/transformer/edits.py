@@ -12,9 +12,11 @@ from urllib.parse import quote_plus, unquote_plus
 from ...exchange import Exchange
 from ...message import Field, Forwarded, Patch, Response
 from .cookies import COOKIE_EDITS
-from .expression import Facts, text_template
+from .expression import Facts
 from .operations import Operation, statuses_of
-from .values import BadValue, Edit, HasHeaders, field_value, header_name, plain_text
+from .queries import BadValue
+from .templates import pieces, text_template
+from .values import Edit, HasHeaders, field_value, header_name, plain_text
 
 __all__ = ["EDITS", "ConstantHeaders", "as_functions", "as_patch", "compile_edit"]
 
@@ -168,8 +170,7 @@ def _rename_query(operation: Operation, _: Facts) -> Edit:
 # The path, of requests.
 
 _PARAMETER = re.compile(r"(?<!\$)\{([A-Za-z_]\w*)\}")
-_EXPRESSION = re.compile(r"(\$\{[^{}]*\})")
-_SPANNING = re.compile(r"\$\{\s*(?:path\.|request\.path\s*\})")
+_SPANNING = re.compile(r"path\.\w+|request\.path")
 _UNCLEAR = re.compile(r"//|\\|[\x00-\x1f\x7f\ud800-\udfff]|/\.{1,2}(?:/|$)")
 
 
@@ -177,11 +178,15 @@ def _rewrite_path(operation: Operation, facts: Facts) -> Edit:
     if not isinstance(operation.value, str) or not operation.value.startswith(("/", "${request.path}")):
         raise ValueError(f"{operation.value!r} is not a path: it does not start with a slash")
     template = _PARAMETER.sub(r"${path.\1}", operation.value)
-    literal = _EXPRESSION.sub("x", template)
+    split = list(pieces(template))
+    literal = "".join("x" if is_expression else text for is_expression, text in split)
     if _UNCLEAR.search(literal) or any(mark in literal for mark in "?#{}"):
         raise ValueError(f"{operation.value!r} is not a plain path")
     # What was part of a path may span segments; nothing else may add any.
-    parts = [(_SPANNING.match(part) is not None, text_template(part, facts)) for part in _EXPRESSION.split(template) if part]
+    parts = [
+        (_SPANNING.fullmatch(text) is not None, text_template(f"${{{text}}}", facts)) if is_expression else (True, text)
+        for is_expression, text in split
+    ]
 
     def edit(exchange: Exchange, target: Forwarded) -> None:
         path = ""
@@ -189,7 +194,7 @@ def _rewrite_path(operation: Operation, facts: Facts) -> Edit:
             text = part if isinstance(part, str) else part(exchange, None)
             if text is None:
                 raise BadValue("This request lacks a part of the path that it leads to.")
-            if not (spans or isinstance(part, str)) and "/" in text:
+            if not spans and "/" in text:
                 raise BadValue("A value of this request can't stand in a path.")
             path += text
         if _UNCLEAR.search(path):

@@ -1,32 +1,24 @@
 """Expressions: `${principal.id}` and its like, parsed at start-up into functions of the exchange.
 
-They read what the tables below name and nothing else: no attribute, no call, no arithmetic, so a template can't reach further
-than its author saw. Request values are those of the request as it came, not as other operations have changed it.
+They read what the tables below name, alone or in a query (queries.py), and nothing else: no attribute of Python's, so a template
+can't reach further than its author saw. Request values are those of the request as it came, not as operations have changed it.
 """
 
 from __future__ import annotations
 
-import math
 import re
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
-from typing import Any, Final, TypeAlias
+from typing import Any, Final
 
 from ... import strict_json
 from ...clock import Clock
 from ...errors import BadRequest
 from ...exchange import Exchange
+from .queries import MISSING, Source, jmespath_source, json_path_source
 
-__all__ = ["ANSWER_BODY", "MISSING", "TOKEN", "Facts", "Source", "Text", "is_json", "json_template", "text_template"]
-
-Source: TypeAlias = Callable[[Exchange, Any], Any]
-"""(exchange, the body being mapped) → a JSON value, or MISSING."""
-
-Text: TypeAlias = Callable[[Exchange, Any], str | None]
-"""The same for text; None where something it needs is missing."""
-
-MISSING: Final[Any] = object()
+__all__ = ["ANSWER_BODY", "TOKEN", "Facts", "is_json", "received", "source"]
 
 TOKEN: Final = re.compile(r"[!#$%&'*+\-.^_`|~0-9A-Za-z]+")
 """The name of a header (RFC 9110 §5.6.2)."""
@@ -121,17 +113,30 @@ def is_json(content_type: str) -> bool:
     return content_type == "application/json" or (content_type.startswith("application/") and content_type.endswith("+json"))
 
 
-_REQUEST_BODY, ANSWER_BODY = object(), object()
-"""Under which an exchange keeps the JSON of the request, and of the app's answer before it is mapped."""
+_RECEIVED, _REQUEST_BODY, ANSWER_BODY = object(), object(), object()
+"""Under which an exchange keeps the body of the request, its JSON, and that of the app's answer before it is mapped."""
+
+
+def received(exchange: Exchange) -> bytes | None:
+    """The body as the client sent it, decoded where the route's validation has decoded it; None where it is still encoded."""
+    state = exchange.state
+    if _RECEIVED not in state:
+        forwarded, request = exchange.forwarded, exchange.request
+        if forwarded is not None and forwarded.body is not None:
+            body, encoding = forwarded.body, forwarded.headers.get("content-encoding")
+        else:
+            body, encoding = request.body or b"", request.header("content-encoding")
+        state[_RECEIVED] = body if encoding in (None, "", "identity") else None
+    found: bytes | None = state[_RECEIVED]
+    return found
 
 
 def _request_body(exchange: Exchange, _: Any) -> Any:
     state = exchange.state
     if _REQUEST_BODY not in state:
-        request = exchange.request
-        readable = request.body and is_json(request.content_type) and request.header("content-encoding") in (None, "", "identity")
+        body = received(exchange) if is_json(exchange.request.content_type) else None
         try:
-            state[_REQUEST_BODY] = strict_json.loads(request.body or b"").value if readable else MISSING
+            state[_REQUEST_BODY] = strict_json.loads(body).value if body else MISSING
         except strict_json.Malformed as error:
             raise BadRequest(f"The body {error}.", code="invalid_request") from None
     return state[_REQUEST_BODY]
@@ -208,8 +213,35 @@ def _time(name: str, clock: Clock | None) -> Source:
     return lambda _exchange, _body: MISSING if clock is None else write(clock.wall())
 
 
-def _source(expression: str, facts: Facts) -> Source:
-    """The function of one expression; what it reads is entered in `facts`. Raises ValueError for one that is in no table."""
+_JSON_PATH = re.compile(r"(body|request\.body|response\.body|)(\$.*)", re.DOTALL)
+_PLAIN = re.compile(r"[^\s\[\](){}|&!<>=,*@'\"`]+")
+_NAMES_ANYTHING = re.compile(r"(?:path|request\.(?:cookie|header|queries|query)|response\.header)\.(?!.*\|\|)[^\s'\"`()]+")
+
+
+def source(expression: str, facts: Facts) -> Source:
+    """The function of one expression; what it reads is entered in `facts`. Raises ValueError for one that is none.
+
+    What begins with $, perhaps behind the name of a body, is a JSONPath; what is in the tables is that; all else a JMESPath.
+    """
+    path = _JSON_PATH.fullmatch(expression)
+    if path is not None:
+        return json_path_source(path[2], _from_table(path[1] or "body", facts))
+    if _PLAIN.fullmatch(expression) or _NAMES_ANYTHING.fullmatch(expression):
+        return _from_table(expression, facts)
+
+    def resolve(names: Sequence[str]) -> tuple[int, Source] | None:
+        for taken in range(1, len(names) + 1):
+            name = ".".join(names[:taken])
+            if name in _SINGLE or name in _TIMES:
+                return taken, _from_table(name, facts)
+            if name in (*_NAMED, "stage.variables") and taken < len(names):
+                return taken + 1, _from_table(f"{name}.{names[taken]}", facts)
+        return None
+
+    return jmespath_source(expression, resolve)
+
+
+def _from_table(expression: str, facts: Facts) -> Source:
     prefix = next((prefix for prefix in (*_NAMED, "stage.variables") if expression.startswith(f"{prefix}.")), "")
     name = expression[len(prefix) + 1 :]
     root = prefix or expression
@@ -240,97 +272,3 @@ def _source(expression: str, facts: Facts) -> Source:
     elif root == "request.cookie":
         facts.headers.add("cookie")
     return _NAMED[prefix](name) if prefix else _SINGLE[expression]
-
-
-_EXPRESSION = re.compile(r"\$\$(?=\{)|\$\{([^{}]*)\}|\$\{")
-
-
-def _parts(template: str, facts: Facts) -> Iterator[str | Source]:
-    """Literal text and expressions in turn; `$${` is a literal `${`."""
-    position = 0
-    for match in _EXPRESSION.finditer(template):
-        if match.start() > position:
-            yield template[position : match.start()]
-        position = match.end()
-        if match[0] == "$$":
-            yield "$"
-        elif match[1] is None:
-            raise ValueError(f"{template!r} opens an expression that it does not close")
-        else:
-            yield _source(match[1].strip(), facts)
-    if position < len(template):
-        yield template[position:]
-
-
-def text_template(template: str, facts: Facts) -> str | Text:
-    """A text with expressions in it, or the plain text where it has none. Raises ValueError."""
-    parts = list(_parts(template, facts))
-    if all(isinstance(part, str) for part in parts):
-        return "".join(part for part in parts if isinstance(part, str))
-    if len(parts) == 1:
-        only = parts[0]
-        assert not isinstance(only, str)
-        return lambda exchange, body: _as_text(only(exchange, body))
-
-    def fill(exchange: Exchange, body: Any) -> str | None:
-        texts = []
-        for part in parts:
-            text = part if isinstance(part, str) else _as_text(part(exchange, body))
-            if text is None:
-                return None
-            texts.append(text)
-        return "".join(texts)
-
-    return fill
-
-
-def _as_text(value: Any) -> str | None:
-    if isinstance(value, str):
-        return value
-    if value is MISSING or value is None:
-        return None
-    return strict_json.dumps(value).decode()
-
-
-def json_template(template: Any, facts: Facts) -> Source:
-    """A JSON value with expressions in its strings: one alone keeps its type, a missing member is left out. Raises ValueError."""
-    if isinstance(template, dict):
-        return _object_template(template, facts)
-    if isinstance(template, (list, tuple)):
-        items = [json_template(item, facts) for item in template]
-        return lambda exchange, body: [None if value is MISSING else value for value in (item(exchange, body) for item in items)]
-    if isinstance(template, str):
-        return _string_template(template, facts)
-    if template is None or (isinstance(template, (bool, int, float)) and math.isfinite(template)):
-        return lambda _exchange, _body: template
-    raise ValueError(f"{template!r} is not JSON")
-
-
-def _object_template(template: Mapping[Any, Any], facts: Facts) -> Source:
-    for name in template:
-        if not isinstance(name, str) or "${" in name:
-            raise ValueError(f"{name!r} is not the name of a member: it is taken as it is written")
-    members = [(name, json_template(value, facts)) for name, value in template.items()]
-
-    def fill(exchange: Exchange, body: Any) -> dict[str, Any]:
-        filled = ((name, member(exchange, body)) for name, member in members)
-        return {name: value for name, value in filled if value is not MISSING}
-
-    return fill
-
-
-def _string_template(template: str, facts: Facts) -> Source:
-    if template == "$body":
-        template = "${body}"
-    parts = list(_parts(template, facts))
-    if len(parts) == 1 and not isinstance(parts[0], str):
-        return parts[0]
-    text = text_template(template, facts)
-    if isinstance(text, str):
-        return lambda _exchange, _body: text
-
-    def fill(exchange: Exchange, body: Any) -> Any:
-        filled = text(exchange, body)
-        return MISSING if filled is None else filled
-
-    return fill

@@ -8,9 +8,11 @@ from typing import Any, Protocol, TypeAlias
 
 from ...exchange import Exchange
 from ...message import Headers
-from .expression import TOKEN, Facts, Text, text_template
+from .expression import TOKEN, Facts
+from .queries import BadValue
+from .templates import Text, text_template
 
-__all__ = ["BadValue", "Edit", "HasHeaders", "field_value", "header_name", "plain_text"]
+__all__ = ["Edit", "HasHeaders", "field_value", "header_name", "plain_text"]
 
 
 class HasHeaders(Protocol):
@@ -21,10 +23,6 @@ class HasHeaders(Protocol):
 
 Edit: TypeAlias = Callable[[Exchange, Any], None]
 """(exchange, the Forwarded or the Response to change). Raises BadValue."""
-
-
-class BadValue(ValueError):
-    """What an expression gave can't stand where it is to stand; the text is for the client and repeats nothing."""
 
 
 # Headers, on both sides. What is set or taken out is so under every spelling that an app may take for it.

@@ -1,32 +1,27 @@
-"""Goals: what the project has set itself, and whether a measured figure meets it, said in the same words in every table."""
+"""Goals: what the project has set itself, and whether a measured figure meets it, in the same words in every table."""
 
 from __future__ import annotations
 
 from typing import NamedTuple
 
-__all__ = ["Goal", "at_least", "at_most", "verdict"]
+__all__ = ["Goal", "verdict"]
+
+
+def verdict(measured: float, limit: float, *, at_least: bool = False) -> str:
+    """ "met" or "missed": for a limit that is not to be exceeded, or one to be reached."""
+    return "met" if (measured >= limit if at_least else measured <= limit) else "missed"
 
 
 class Goal(NamedTuple):
-    """What is asked for, in words, and as a number."""
+    """A limit with its unit: at most so much, or at least."""
 
-    text: str
     limit: float
-    more_is_better: bool = False
+    unit: str = " µs"
+    at_least: bool = False
+
+    @property
+    def text(self) -> str:
+        return f"at {'least' if self.at_least else 'most'} {self.limit:g}{self.unit}"
 
     def verdict(self, measured: float) -> str:
-        """ "met" or "missed"."""
-        return "met" if (measured >= self.limit if self.more_is_better else measured <= self.limit) else "missed"
-
-
-def at_most(limit: float, unit: str = "", *, prefix: str = "at most ") -> Goal:
-    return Goal(f"{prefix}{limit:g}{unit}", limit)
-
-
-def at_least(limit: float, unit: str = "") -> Goal:
-    return Goal(f"at least {limit:g}{unit}", limit, more_is_better=True)
-
-
-def verdict(measured: float, goal: Goal) -> str:
-    """The goal and how it went, as a cell: "at most 12 µs: met"."""
-    return f"{goal.text}: {goal.verdict(measured)}"
+        return verdict(measured, self.limit, at_least=self.at_least)

@@ -117,6 +117,13 @@ class TestViews:
         assert make(target="/a%2fb?x=%2f").raw_path == b"/a%2fb"
         assert make(target="/a%2fb", raw_path=b"/other", RAW_URI="/other").raw_path is None
 
+    def test_fields_in_the_native_s_own_form(self, make):
+        request = make(headers=[("x-one", "1"), ("host", "h")])
+        key = request.field_key("x-one")
+        assert request.fields[key] in (b"1", "1")
+        assert request.header("host") == "h"
+        assert request.field_key("x-two") not in request.fields
+
     def test_a_repeated_header(self, make):
         request = make(headers=[("x-one", "1"), ("x-one", "2")])
         assert request.header("x-one") == "1, 2"

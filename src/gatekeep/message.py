@@ -51,6 +51,16 @@ class Request(ABC):
     def header(self, name: str) -> str | None:
         """A field by its lower-case name, repeated lines joined with ", " (RFC 9110 §5.3); None if absent."""
 
+    @property
+    @abstractmethod
+    def fields(self) -> Mapping[Any, Any]:
+        """Field values as the native has them, by `field_key(name)`, for who looks up many: bytes under ASGI, text under WSGI."""
+
+    @staticmethod
+    @abstractmethod
+    def field_key(name: str) -> Any:
+        """The key in `fields` of a lower-case name."""
+
     @abstractmethod
     def header_lines(self, name: str) -> list[str]:
         """A field's lines one by one; a WSGI server has joined them already."""

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import sys
-from collections.abc import Awaitable, Callable, MutableMapping
+from collections.abc import Awaitable, Callable, Mapping, MutableMapping
 from io import BytesIO
 from typing import Any, ClassVar, TypeAlias, cast
 from urllib.parse import quote, unquote_to_bytes
@@ -77,6 +77,16 @@ class AsgiRequest(Request):
             self._fields = fields
         value = fields.get(name.encode("latin-1"))
         return None if value is None else value.decode("latin-1")
+
+    @property
+    def fields(self) -> Mapping[bytes, bytes]:
+        if self._fields is None:
+            self.header("host")
+        return self._fields  # type: ignore[return-value]
+
+    @staticmethod
+    def field_key(name: str) -> bytes:
+        return name.encode("latin-1")
 
     def header_lines(self, name: str) -> list[str]:
         wanted = name.encode("latin-1")
@@ -263,6 +273,14 @@ class WsgiRequest(Request):
         value: str | None = self.native.get(environ_key(name))
         # An absent Content-Type or Content-Length may be an empty string (PEP 3333).
         return None if value == "" and environ_key(name) in OWN_KEYS else value
+
+    @property
+    def fields(self) -> Mapping[str, Any]:
+        return self.native  # type: ignore[no-any-return]
+
+    @staticmethod
+    def field_key(name: str) -> str:
+        return environ_key(name)
 
     def header_lines(self, name: str) -> list[str]:
         value = self.header(name)

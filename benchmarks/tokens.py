@@ -44,11 +44,11 @@ def jwks() -> dict[str, Any]:
     return {"keys": [{**jwk, "kid": "k1", "alg": "RS256", "use": "sig"}]}
 
 
-def token(*, forged: bool = False) -> str:
+def token(*, forged: bool = False, audience: str = AUDIENCE) -> str:
     """A token nobody has seen yet; forged ones are signed by another key under the same key id."""
     claims = {
         "iss": ISSUER,
-        "aud": AUDIENCE,
+        "aud": audience,
         "sub": "alice",
         "scope": "orders:read orders:write",
         "exp": int(time.time()) + 3600,

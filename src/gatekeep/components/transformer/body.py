@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from typing import Any, TypeAlias
 
-from ...effects import Blocking, Either, Flow, Io, Protocol, lift
+from ...effects import Blocking, Either, Flow, Io, Protocol, is_async, lift
 from ...errors import BadRequest, Denied, Origin, UnsupportedMediaType
 from ...exchange import Exchange
 from ...message import Headers
@@ -16,10 +16,25 @@ from .queries import MISSING
 from .redaction import Redaction
 from .templates import json_template
 
-__all__ = ["BodyMap", "NotAcceptable", "Reader", "Unmappable", "compile_map", "forget_bytes", "mapped", "parse_request"]
+__all__ = [
+    "BodyMap",
+    "ItemMap",
+    "NotAcceptable",
+    "Reader",
+    "Unmappable",
+    "compile_item_map",
+    "compile_map",
+    "forget_bytes",
+    "mapped",
+    "of_items",
+    "parse_request",
+]
 
 BodyMap: TypeAlias = Callable[[Any, Exchange], Any]
 """(value, exchange) → a value, or an Io that gives one."""
+
+ItemMap: TypeAlias = Callable[[Any, Exchange], Any]
+"""The same, never an Io: a stream's items can't wait."""
 
 Reader: TypeAlias = Callable[[str], str | None]
 """A media type → the name of its format, or None."""
@@ -60,6 +75,21 @@ def compile_map(operation: Operation, facts: Facts, protocol: Protocol | None, o
         return None if filled is MISSING else filled
 
     return fill
+
+
+def compile_item_map(operation: Operation, facts: Facts) -> ItemMap:
+    """The function of a map_items, for one item. Raises ValueError."""
+    mapping = operation.value
+    if isinstance(mapping, (Either, Blocking)) or is_async(mapping):
+        raise ValueError("items of a stream can't wait: it takes a template or a plain function")
+    return compile_map(operation, facts, "wsgi", None)
+
+
+def of_items(item_map: ItemMap) -> BodyMap:
+    """The map of a whole list; what is no list is one item."""
+    return lambda value, exchange: (
+        [item_map(item, exchange) for item in value] if isinstance(value, list) else item_map(value, exchange)
+    )
 
 
 def mapped(maps: Sequence[BodyMap], value: Any, exchange: Exchange) -> Flow[Any]:

@@ -15,10 +15,12 @@ from ...message import Headers, HookResult, Patch, Response
 from .body import BodyMap, NotAcceptable, Reader, forget_bytes, mapped, parse_request
 from .expression import ANSWER_BODY, is_json
 from .formats import FORMATS, Unwritable
-from .items import LinesToArray
+from .items import LinesToArray, MappedLines
 from .negotiation import Chooser, Offer, chooser, reader
-from .queries import BadValue
-from .spec import Side, Transform
+from .queries import BadExpression, BadValue
+from .selection import chosen
+from .side import Side
+from .spec import Transform
 
 __all__ = ["Transformer"]
 
@@ -46,7 +48,7 @@ class Transformer(Component):
         response = spec.side("response", variables, plan.protocol, self.services.clock)
         bodies = request.facts.reads_bodies | response.facts.reads_bodies
         choose = chooser(spec.offers) if spec.offers else None
-        whole_answer = bool(response.maps) or "response" in bodies or choose is not None
+        whole_answer = bool(response.maps_by_status) or "response" in bodies or choose is not None
         on_way_in = _WayIn(request, reader(spec.accepts or ("json",)), spec.accepts, choose, whole_answer=whole_answer)
         varies = request.facts.headers | response.facts.headers | ({"accept"} if choose is not None else set())
         on_way_out = _WayOut(plan.id, response, varies, choose)
@@ -55,7 +57,7 @@ class Transformer(Component):
             on_response=on_way_out.hook,
             needs_request_body=bool(request.maps or spec.accepts) or "request" in bodies,
             needs_response_body=on_way_out.need,
-            filters_response_body={"json", "ndjson"} <= set(spec.offers),
+            filters_response_body={"json", "ndjson"} <= set(spec.offers) or bool(response.lines_by_status),
         )
         return self._once(spec, hooks) if any(each.kind == "rewrite_path" for each in spec.request) else hooks
 
@@ -161,7 +163,10 @@ class _WayIn:
 class _WayOut:
     """The response side of one route. `varies` are the request headers that went into the request or the answer."""
 
-    __slots__ = ("_choose", "_edits", "_edits_by_status", "_maps", "_reads_body", "_route", "_vary", "hook", "need")
+    __slots__ = (
+        *("_choose", "_chooses", "_edits", "_edits_by_status", "_lines", "_maps", "_reads_body", "_route", "_vary"),
+        *("hook", "need"),
+    )
 
     def __init__(self, route: str, side: Side, varies: set[str], choose: Chooser | None) -> None:
         self._choose = choose
@@ -169,11 +174,13 @@ class _WayOut:
         self._edits = side.edits
         self._edits_by_status = side.edits_by_status
         self._maps = side.maps_by_status
+        self._chooses = side.chooses
+        self._lines = side.lines_by_status
         self._reads_body = "response" in side.facts.reads_bodies
         self._vary = ("*",) if side.facts.single_use else tuple(sorted(varies))
         self.need: Need | None = None
         self.hook: ResponseHook | None = None
-        if side.maps or self._reads_body or choose is not None:
+        if side.maps_by_status or self._reads_body or choose is not None:
             self.hook = self._map
             self.need = self._needs_body
         elif side.patch is not None and not self._vary:
@@ -188,6 +195,8 @@ class _WayOut:
         try:
             for edit in edits:
                 edit(exchange, response)
+        except BadExpression:
+            raise self._failed("an expression can't be evaluated on the answer") from None
         except BadValue as error:
             raise BadRequest(str(error), code="invalid_request") from None
         if self._vary:
@@ -208,32 +217,64 @@ class _WayOut:
     def _map(self, exchange: Exchange) -> Flow[None] | None:
         response = exchange.response
         assert response is not None
-        maps = self._maps.get(response.status, ())
+        maps: Sequence[Any] = self._maps.get(response.status, ())
         offer = self._offer(exchange, response)
+        is_head = exchange.request.method == "HEAD"
         if not _has_json(response):
-            if self._choose is not None and offer.name == "json":
-                _as_array(response)
-        elif maps or offer.name != "json":
-            if exchange.request.method == "HEAD":
+            self._map_lines(exchange, response, offer)
+            self._edit(exchange)
+            return None
+        if self._reads_body and response.body and not is_head and _is_whole(response):
+            exchange.state[ANSWER_BODY] = _parse_answer(response.body)
+            if self._chooses:
+                try:
+                    maps = chosen(maps, exchange)
+                except BadExpression:
+                    raise self._failed("the field that by_field() reads can't be matched") from None
+        if maps or offer.name != "json":
+            if is_head:
                 forget_bytes(response.headers)
                 response.headers.remove("content-length")  # that of a body which GET would not have
                 _say_format(response, offer)
             elif response.body is None or not _is_whole(response):
-                _log.error("%s: the answer is compressed or partial, and can't be mapped", self._route)
-                raise InternalError("The gateway could not process this request.")
+                raise self._failed("the answer is compressed or partial, and can't be mapped")
             elif response.body:
                 return self._map_slowly(exchange, response, response.body, maps, offer)
-        elif self._reads_body and response.body:
-            exchange.state[ANSWER_BODY] = _parse_answer(response.body)
         self._edit(exchange)
         return None
+
+    def _failed(self, why: str) -> InternalError:
+        _log.error("%s: %s", self._route, why)
+        return InternalError("The gateway could not process this request.")
+
+    def _map_lines(self, exchange: Exchange, response: Response, offer: Offer) -> None:
+        """An answer in JSON lines: each is mapped, and for a client that takes JSON they are made an array."""
+        if (response.headers.get("content-type") or "").partition(";")[0].strip().lower() not in FORMATS["ndjson"].types:
+            return
+        maps = self._lines.get(response.status)
+        if maps and not _is_whole(response):
+            raise self._failed("the answer is compressed or partial, and can't be mapped")
+        if maps:
+
+            def map_line(value: Any) -> Any:
+                for each in maps:
+                    value = each(value, exchange)
+                return value
+
+            _pass_through(response, MappedLines(map_line))
+        if self._choose is not None and offer.name == "json" and response.status == 200 and _is_whole(response):
+            response.headers.stamp("content-type", "application/json")
+            _pass_through(response, LinesToArray())
 
     def _map_slowly(
         self, exchange: Exchange, response: Response, body: bytes, maps: Sequence[BodyMap], offer: Offer
     ) -> Flow[None]:
         if self._reads_body:
             exchange.state[ANSWER_BODY] = _parse_answer(body)  # its own: a map may change what it is given
-        value = yield from mapped(maps, _parse_answer(body), exchange)
+        try:
+            value = yield from mapped(maps, _parse_answer(body), exchange)
+        except BadExpression:
+            raise self._failed("an expression can't be evaluated on the answer") from None
         try:
             response.body = FORMATS[offer.name].dumps(value)
         except Unwritable as error:
@@ -276,14 +317,14 @@ def _say_format(response: Response, offer: Offer) -> None:
         response.headers.stamp("content-type", f"{kind}; charset=utf-8" if kind.startswith("text/") else kind)
 
 
-def _as_array(response: Response) -> None:
-    """A stream of JSON lines, for a client that takes JSON."""
-    kind = (response.headers.get("content-type") or "").partition(";")[0].strip().lower()
-    if response.status == 200 and kind in FORMATS["ndjson"].types and _is_whole(response) and response.body is None:
-        forget_bytes(response.headers)
-        response.headers.remove("content-length")
-        response.headers.stamp("content-type", "application/json")
-        response.attach(LinesToArray())
+def _pass_through(response: Response, lines: LinesToArray | MappedLines) -> None:
+    forget_bytes(response.headers)
+    response.headers.remove("content-length")
+    if response.body is None:
+        response.attach(lines)
+    else:  # somebody else has asked for it as a whole
+        response.body = lines.feed(response.body) + lines.end()
+        response.headers.stamp("content-length", str(len(response.body)))
 
 
 def _has_json(response: Response) -> bool:

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import copy
+import json
+import logging
 import re
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from functools import reduce
@@ -9,12 +12,14 @@ from itertools import groupby
 from typing import Any, NamedTuple, cast
 from urllib.parse import quote_plus, unquote_plus
 
+from ...errors import BadRequest
 from ...exchange import Exchange
 from ...message import Field, Forwarded, Patch, Response
 from .cookies import COOKIE_EDITS
-from .expression import Facts
-from .operations import Operation, statuses_of
-from .queries import BadValue
+from .expression import Facts, source
+from .operations import Operation, Paths, statuses_of
+from .queries import MISSING, BadValue
+from .redaction import Redaction
 from .templates import pieces, text_template
 from .values import Edit, HasHeaders, field_value, header_name, plain_text
 
@@ -228,6 +233,37 @@ def _map_status(operation: Operation, _: Facts) -> Edit:
     return edit
 
 
+# Logging.
+
+
+def _log_body(operation: Operation, facts: Facts) -> Edit:
+    paths: Paths = operation.value
+    redaction = Redaction.of(paths.paths, paths.mask) if paths.paths else None
+    whole, side = source(f"{facts.side}.body", facts), facts.side
+
+    def edit(exchange: Exchange, _: Any) -> None:
+        if not _bodies.isEnabledFor(logging.INFO):
+            return
+        try:
+            value = whole(exchange, None)
+        except BadRequest:  # which is not for a log to say
+            return
+        if value is MISSING:
+            return
+        if redaction is not None:
+            value = redaction(copy.deepcopy(value))
+        # ASCII: no line break and no control of a terminal's gets into a log.
+        text = json.dumps(value, separators=(",", ":")).replace("\x7f", "\\u007f")
+        shown = text if len(text) <= _LONGEST else f"{text[:_LONGEST]}… ({len(text)} characters)"
+        _bodies.info("%s %s: %s", exchange.request_id, side, shown)
+
+    return edit
+
+
+_LONGEST = 10_000
+_bodies = logging.getLogger("gatekeep.bodies")
+
+
 class Kind(NamedTuple):
     """Where a kind of operation may stand, and what makes a function of it."""
 
@@ -242,6 +278,7 @@ _RESPONSE = frozenset({"response"})
 EDITS: Mapping[str, Kind] = {
     "add_header": Kind(_BOTH, _add_header),
     "add_query": Kind(_REQUEST, _add_query),
+    "log_body": Kind(_BOTH, _log_body),
     "map_status": Kind(_RESPONSE, _map_status),
     "remove_header": Kind(_BOTH, _remove_header),
     "remove_query": Kind(_REQUEST, _remove_query),

@@ -18,7 +18,7 @@ from ...errors import BadRequest
 from ...exchange import Exchange
 from .queries import MISSING, Source, jmespath_source, json_path_source
 
-__all__ = ["ANSWER_BODY", "TOKEN", "Facts", "is_json", "received", "source"]
+__all__ = ["ANSWER_BODY", "TOKEN", "Facts", "clf", "is_json", "received", "source"]
 
 TOKEN: Final = re.compile(r"[!#$%&'*+\-.^_`|~0-9A-Za-z]+")
 """The name of a header (RFC 9110 §5.6.2)."""
@@ -44,6 +44,8 @@ class Facts:
     """The gateway's; None while only the syntax is checked."""
     single_use: bool = False
     """Whether the answer is for this very request, whoever asks: it holds the client's address or the request id."""
+    overrides: set[str] = field(default_factory=set)
+    """What a template may override: "path", "request", "response"."""
 
 
 def _claim(path: str) -> Source:
@@ -194,7 +196,8 @@ _NAMED: Mapping[str, Callable[[str], Source]] = {
 }
 
 
-def _clf(now: float) -> str:
+def clf(now: float) -> str:
+    """Unix time as in the Common Log Format, in UTC."""
     at = datetime.fromtimestamp(now, UTC)
     return at.strftime(f"%d/{_MONTHS[at.month - 1]}/%Y:%H:%M:%S +0000")
 
@@ -202,7 +205,7 @@ def _clf(now: float) -> str:
 _MONTHS = ("Jan", "Feb", "Mar", "Apr", "May", "Jun", "Jul", "Aug", "Sep", "Oct", "Nov", "Dec")  # whatever the locale
 
 _TIMES: Mapping[str, Callable[[float], str]] = {
-    "time.clf": _clf,
+    "time.clf": clf,
     "time.epoch_ms": lambda now: str(int(now * 1000)),
     "time.iso": lambda now: datetime.fromtimestamp(now, UTC).isoformat(timespec="seconds").replace("+00:00", "Z"),
 }

@@ -1,42 +1,78 @@
-"""Items: a stream of JSON lines as one JSON array, item by item, so that nothing waits for the end."""
+"""Items: a stream of JSON lines, mapped line by line or given as one JSON array, so that nothing waits for the end."""
 
 from __future__ import annotations
 
+from collections.abc import Callable
+from typing import Any
+
 from ... import strict_json
 
-__all__ = ["LinesToArray"]
+__all__ = ["LinesToArray", "MappedLines"]
 
 _LONGEST = 1_000_000
 """Bytes of one line; more would be held for an end that may not come."""
 
 
-class LinesToArray:
-    """The body filter. A line that is no JSON breaks the answer off: what follows it could not be told from it."""
+class _Lines:
+    """A body filter that sees whole lines. One that is no JSON breaks the answer off: what follows could not be told from it."""
 
-    __slots__ = ("_begun", "_rest")
+    __slots__ = ("_rest",)
 
     def __init__(self) -> None:
-        self._begun = False
-        self._rest = b""
+        self._rest: list[bytes] = []
 
     def feed(self, chunk: bytes) -> bytes:
-        *lines, rest = (self._rest + chunk).split(b"\n")
-        if len(rest) > _LONGEST:
+        first, *others = chunk.split(b"\n")
+        self._rest.append(first)
+        if sum(map(len, self._rest)) > _LONGEST:
             raise ValueError(f"a line of the answer is longer than {_LONGEST} bytes")
-        self._rest = rest
-        return b"".join(map(self._item, lines))
-
-    def _item(self, line: bytes) -> bytes:
-        line = line.strip()
-        if not line:
+        if not others:
             return b""
+        lines = [b"".join(self._rest), *others[:-1]]
+        self._rest = [others[-1]]
+        return b"".join(map(self._line, lines))
+
+    def _line(self, line: bytes) -> bytes:
+        line = line.strip()
+        return self.item(line) if line else b""
+
+    def item(self, line: bytes) -> bytes:
+        raise NotImplementedError
+
+    def end(self) -> bytes:
+        return self._line(b"".join(self._rest))
+
+    def abort(self) -> None:
+        self._rest = []
+
+
+class LinesToArray(_Lines):
+    """Lines as the items of one array."""
+
+    __slots__ = ("_begun",)
+
+    def __init__(self) -> None:
+        super().__init__()
+        self._begun = False
+
+    def item(self, line: bytes) -> bytes:
         strict_json.loads(line)
         separator, self._begun = b"," if self._begun else b"[", True
         return separator + line
 
     def end(self) -> bytes:
-        last = self._item(self._rest)
+        last = super().end()
         return last + (b"]" if self._begun else b"[]")
 
-    def abort(self) -> None:
-        self._rest = b""
+
+class MappedLines(_Lines):
+    """Another line for each."""
+
+    __slots__ = ("_map",)
+
+    def __init__(self, item_map: Callable[[Any], Any]) -> None:
+        super().__init__()
+        self._map = item_map
+
+    def item(self, line: bytes) -> bytes:
+        return strict_json.dumps(self._map(strict_json.loads(line).value)) + b"\n"

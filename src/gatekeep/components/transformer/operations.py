@@ -16,8 +16,11 @@ __all__ = [
     "Paths",
     "add_header",
     "add_query",
+    "by_field",
     "by_status",
+    "log_body",
     "map_body",
+    "map_items",
     "map_status",
     "redact",
     "remove_cookie",
@@ -30,6 +33,7 @@ __all__ = [
     "set_cookie",
     "set_header",
     "set_query",
+    "set_status",
     "statuses_of",
 ]
 
@@ -110,6 +114,11 @@ def map_status(statuses: Mapping[int | str, int]) -> Operation:
     return Operation("map_status", value=statuses)
 
 
+def set_status(status: int) -> Operation:
+    """Answer with this status, whatever the app's was: in by_status() and by_field()."""
+    return map_status({"[2-5][0-9][0-9]": status})
+
+
 def by_status(cases: Mapping[int | str, Sequence[Operation]]) -> tuple[Operation, ...]:
     """Operations on the response by the status that the app gave: {"404|410": [...], "5xx": [...], "default": [...]}.
 
@@ -130,6 +139,15 @@ def by_status(cases: Mapping[int | str, Sequence[Operation]]) -> tuple[Operation
             for operation in wanted
         ]
     return tuple(operations)
+
+
+def by_field(field: str, cases: Mapping[str, Sequence[Operation]]) -> Operation:
+    """Operations on the response by a field of the JSON that the app gave: "error.code", {"NOT_.*": [...], "default": [...]}.
+
+    The first pattern (ECMA-262) that fits the field's whole text counts, as with AWS' selectionPattern; the text is "" where
+    the field is missing. "default" is for what no other fits. A map_body in here is for whatever status it stands under.
+    """
+    return Operation("by_field", field, cases)
 
 
 _STATUSES = frozenset(range(200, 600))
@@ -163,17 +181,33 @@ def map_body(mapping: Callable[..., Any] | Either[Any] | Blocking[Any] | Any, *,
     return Operation("map_body", value=mapping, errors=errors)
 
 
-def redact(*paths: str, mask: str | None = None) -> Operation:
-    """Take members out of a JSON body, or put a mask in their place: "customer.email", "items.*.card", "lines.0".
+def map_items(mapping: Callable[[Any, Any], Any] | Any, *, errors: bool = False) -> Operation:
+    """As map_body(), for each item of a JSON list, and for each line of an answer in JSON lines, as it comes.
 
-    Of responses, those of every status.
+    A function must be a plain one: items of a stream can't wait.
+    """
+    return Operation("map_items", value=mapping, errors=errors)
+
+
+def redact(*paths: str, mask: str | None = None) -> Operation:
+    """Take members out of a JSON body, or put a mask in their place: "customer.email", "items.*.card", "lines.0", "**.password".
+
+    Of responses, those of every status; of JSON lines, each line.
     """
     return Operation("map_body", value=Paths(paths, mask), errors=True)
 
 
+def log_body(*redacted: str, mask: str | None = "REDACTED") -> Operation:
+    """Log the JSON that the client sent, or the app answered, with what stands at these paths masked; mask=None: taken out.
+
+    On the logger `gatekeep.bodies`, level INFO, one line each.
+    """
+    return Operation("log_body", value=Paths(redacted, mask))
+
+
 @dataclass(frozen=True, slots=True)
 class Paths:
-    """What a redact() was given."""
+    """What a redact() or log_body() was given."""
 
     paths: tuple[str, ...]
     mask: str | None

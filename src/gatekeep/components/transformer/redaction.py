@@ -11,7 +11,10 @@ __all__ = ["Redaction"]
 
 @dataclass(frozen=True, slots=True)
 class Redaction:
-    """Paths such as ("items", "*", "card"), `*` for every member or item; `mask` None: what is there is taken out."""
+    """Paths such as ("items", "*", "card"); `mask` None: what is there is taken out.
+
+    `*` is every member or item, `**` the value itself and everything in it, at any depth, once in a path.
+    """
 
     paths: tuple[tuple[str, ...], ...]
     mask: str | None
@@ -22,7 +25,7 @@ class Redaction:
         if not paths:
             raise ValueError("it names no path")
         for path in paths:
-            if not isinstance(path, str) or not all(path.split(".")):
+            if not isinstance(path, str) or not all(path.split(".")) or path.endswith("**") or path.split(".").count("**") > 1:
                 raise ValueError(f"{path!r} is not a path, such as items.*.card")
         if mask is not None and not isinstance(mask, str):
             raise ValueError(f"mask={mask!r} is not text")
@@ -36,6 +39,10 @@ class Redaction:
 
     def _at(self, value: Any, path: tuple[str, ...]) -> None:
         step, *rest = path
+        if step == "**":
+            for container in _containers(value):
+                self._at(container, tuple(rest))
+            return
         keys: list[Any] = []
         if isinstance(value, dict):
             keys = list(value) if step == "*" else [step] if step in value else []
@@ -50,3 +57,14 @@ class Redaction:
                 del value[key]
             else:
                 value[key] = self.mask
+
+
+def _containers(value: Any) -> list[Any]:
+    """A value's objects and lists, each after those in it: what is taken out of one has been looked at."""
+    found, left = [], [value]
+    while left:
+        each = left.pop()
+        if isinstance(each, (dict, list)):
+            found.append(each)
+            left += each.values() if isinstance(each, dict) else each
+    return found[::-1]

@@ -4,37 +4,18 @@ from __future__ import annotations
 
 import functools
 import importlib.util
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import NamedTuple, TypeVar
 
 from ...clock import Clock
 from ...component import Spec
 from ...effects import Protocol
-from ...message import Patch
-from .body import BodyMap, compile_map
-from .edits import ConstantHeaders, as_functions, as_patch, compile_edit
 from .expression import Facts
 from .formats import FORMATS
 from .operations import Operation
-from .values import Edit
+from .side import Side, compile_side
 
-__all__ = ["Side", "Transform"]
-
-
-class Side(NamedTuple):
-    """The operations of one side, compiled."""
-
-    edits: tuple[Edit, ...]
-    patch: Patch | None
-    """All of them, where they are constant header fields and for every status."""
-    edits_by_status: Mapping[int, tuple[Edit, ...]] | None
-    """Where they differ by the status that the app gave."""
-    maps: tuple[BodyMap, ...]
-    """Those of requests."""
-    maps_by_status: Mapping[int, tuple[BodyMap, ...]]
-    """Those of answers; a status that has none is not in here."""
-    facts: Facts
+__all__ = ["Transform"]
 
 
 @dataclass(frozen=True)
@@ -86,55 +67,7 @@ class Transform(Spec):
         Raises ConfigurationError.
         """
         facts = Facts(name, variables=variables, clock=clock)
-        edits: list[tuple[frozenset[int] | None, Edit | ConstantHeaders]] = []
-        maps: list[tuple[frozenset[int], BodyMap]] = []
-        for operation in getattr(self, name):
-            try:
-                if operation.statuses is not None and name == "request":
-                    raise ValueError("by_status() is for answers")
-                if operation.kind == "map_body":
-                    maps.append((_mapped_statuses(operation), compile_map(operation, facts, protocol, self.origin)))
-                else:
-                    edits.append((operation.statuses, compile_edit(operation, facts)))
-            except ValueError as error:
-                raise self.mistake(f"{name}: {operation.kind}: {error}") from None
-        by_status = any(statuses is not None for statuses, _ in edits)
-        return Side(
-            edits=() if by_status else as_functions(edit for _, edit in edits),
-            patch=None if by_status else as_patch([edit for _, edit in edits]),
-            edits_by_status=_by_status(edits, as_functions) if by_status else None,
-            maps=tuple(each for _, each in maps),
-            maps_by_status=_by_status(maps, tuple),
-            facts=facts,
-        )
-
-
-_STATUSES = range(200, 600)
-_BODILESS = frozenset({204, 205, 304})
-_SUCCESSES = frozenset(range(200, 300)) - _BODILESS
-_BODIED = frozenset(_STATUSES) - _BODILESS
-
-
-def _mapped_statuses(operation: Operation) -> frozenset[int]:
-    if operation.statuses is not None:
-        return operation.statuses & _BODIED
-    return _BODIED if operation.errors else _SUCCESSES
-
-
-T = TypeVar("T")
-F = TypeVar("F")
-
-
-def _by_status(
-    entries: Sequence[tuple[frozenset[int] | None, T]], compiled: Callable[[Iterable[T]], tuple[F, ...]]
-) -> Mapping[int, tuple[F, ...]]:
-    """What is for each status, in order; statuses for which it is the same share it."""
-    found: dict[int, tuple[F, ...]] = {}
-    made: dict[tuple[bool, ...], tuple[F, ...]] = {}
-    for status in _STATUSES:
-        concerned = tuple(statuses is None or status in statuses for statuses, _ in entries)
-        if any(concerned):
-            if concerned not in made:
-                made[concerned] = compiled(entry for (_, entry), wanted in zip(entries, concerned, strict=True) if wanted)
-            found[status] = made[concerned]
-    return found
+        try:
+            return compile_side(getattr(self, name), facts, protocol, self.origin)
+        except ValueError as error:
+            raise self.mistake(f"{name}: {error}") from None

@@ -11,7 +11,7 @@ from ...exchange import Exchange
 from .expression import Facts, source
 from .queries import MISSING, Source
 
-__all__ = ["Text", "json_template", "pieces", "text_template"]
+__all__ = ["Text", "as_text", "json_template", "pieces", "text_template"]
 
 Text: TypeAlias = Callable[[Exchange, Any], str | None]
 """(exchange, the body being mapped) → text; None where something it needs is missing."""
@@ -73,12 +73,12 @@ def text_template(template: str, facts: Facts) -> str | Text:
     if len(parts) == 1:
         only = parts[0]
         assert not isinstance(only, str)
-        return lambda exchange, body: _as_text(only(exchange, body))
+        return lambda exchange, body: as_text(only(exchange, body))
 
     def fill(exchange: Exchange, body: Any) -> str | None:
         texts = []
         for part in parts:
-            text = part if isinstance(part, str) else _as_text(part(exchange, body))
+            text = part if isinstance(part, str) else as_text(part(exchange, body))
             if text is None:
                 return None
             texts.append(text)
@@ -87,7 +87,8 @@ def text_template(template: str, facts: Facts) -> str | Text:
     return fill
 
 
-def _as_text(value: Any) -> str | None:
+def as_text(value: Any) -> str | None:
+    """A text as it is, None for what is missing or null, the JSON of anything else."""
     if isinstance(value, str):
         return value
     if value is MISSING or value is None:

@@ -1,0 +1,131 @@
+"""Side: the operations on requests, or on answers, compiled to what the running component carries out."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from typing import Any, NamedTuple, TypeVar
+
+from ...effects import Protocol
+from ...errors import Origin
+from ...message import Patch
+from .body import BodyMap, ItemMap, compile_item_map, compile_map, of_items
+from .edits import ConstantHeaders, as_functions, as_patch, compile_edit
+from .expression import Facts
+from .operations import Operation, Paths
+from .selection import Case, Choice
+from .values import Edit
+
+__all__ = ["Side", "compile_side"]
+
+
+class Side(NamedTuple):
+    """The operations of one side, compiled."""
+
+    edits: tuple[Edit, ...]
+    patch: Patch | None
+    """All of them, where they are constant header fields and for every status."""
+    edits_by_status: Mapping[int, tuple[Edit, ...]] | None
+    """Where they differ by the status that the app gave."""
+    maps: tuple[BodyMap, ...]
+    """Those of requests."""
+    maps_by_status: Mapping[int, tuple[BodyMap | Choice, ...]]
+    """Those of answers; a status that has none is not in here."""
+    lines_by_status: Mapping[int, tuple[ItemMap, ...]]
+    """What is done to each line of an answer in JSON lines."""
+    chooses: bool
+    """Whether some map is for a choice to make."""
+    facts: Facts
+
+
+class _Parts:
+    """What a list of operations comes to, each with the statuses that it is for."""
+
+    def __init__(self) -> None:
+        self.edits: list[tuple[frozenset[int] | None, Edit | ConstantHeaders]] = []
+        self.maps: list[tuple[frozenset[int], BodyMap | Choice]] = []
+        self.lines: list[tuple[frozenset[int], ItemMap]] = []
+
+
+_STATUSES = range(200, 600)
+_BODILESS = frozenset({204, 205, 304})
+_SUCCESSES = frozenset(range(200, 300)) - _BODILESS
+_BODIED = frozenset(_STATUSES) - _BODILESS
+
+
+def compile_side(operations: Iterable[Operation], facts: Facts, protocol: Protocol | None, origin: Origin | None) -> Side:
+    """`protocol` is None while only the syntax is checked. Raises ValueError, naming the operation; ConfigurationError."""
+    parts = _Parts()
+    for operation in operations:
+        if operation.statuses is not None and facts.side == "request":
+            raise ValueError(f"{operation.kind}: by_status() is for answers")
+        _add(parts, operation, facts, protocol, origin)
+    by_status = any(statuses is not None for statuses, _ in parts.edits)
+    return Side(
+        edits=() if by_status else as_functions(edit for _, edit in parts.edits),
+        patch=None if by_status else as_patch([edit for _, edit in parts.edits]),
+        edits_by_status=_by_status(parts.edits, as_functions) if by_status else None,
+        maps=tuple(each for _, each in parts.maps if not isinstance(each, Choice)),
+        maps_by_status=_by_status(parts.maps, tuple),
+        lines_by_status=_by_status(parts.lines, tuple),
+        chooses=any(isinstance(each, Choice) for _, each in parts.maps),
+        facts=facts,
+    )
+
+
+def _add(parts: _Parts, operation: Operation, facts: Facts, protocol: Protocol | None, origin: Origin | None) -> None:
+    statuses = operation.statuses
+    try:
+        if operation.kind == "map_body":
+            body_map = compile_map(operation, facts, protocol, origin)
+            parts.maps.append((_mapped_statuses(operation), body_map))
+            if isinstance(operation.value, Paths):
+                parts.lines.append((_mapped_statuses(operation), body_map))
+        elif operation.kind == "map_items":
+            item_map = compile_item_map(operation, facts)
+            parts.maps.append((_mapped_statuses(operation), of_items(item_map)))
+            parts.lines.append((_mapped_statuses(operation), item_map))
+        elif operation.kind == "by_field":
+            choice = Choice(operation, facts, lambda operations: _case(operations, facts, protocol, origin))
+            parts.edits.append((statuses, choice.edit))
+            if choice.maps:
+                parts.maps.append((_BODIED if statuses is None else statuses & _BODIED, choice))
+        else:
+            parts.edits.append((statuses, compile_edit(operation, facts)))
+    except ValueError as error:
+        raise ValueError(f"{operation.kind}: {error}") from None
+
+
+def _case(operations: Any, facts: Facts, protocol: Protocol | None, origin: Origin | None) -> Case:
+    if not isinstance(operations, (list, tuple)) or not all(isinstance(each, Operation) for each in operations):
+        raise ValueError(f"{operations!r} is not a list of operations")
+    parts = _Parts()
+    for operation in operations:
+        if operation.statuses is not None:
+            raise ValueError("by_status() stands around it, not in it")
+        _add(parts, operation, facts, protocol, origin)
+    return Case(as_functions(edit for _, edit in parts.edits), tuple(each for _, each in parts.maps))
+
+
+def _mapped_statuses(operation: Operation) -> frozenset[int]:
+    if operation.statuses is not None:
+        return operation.statuses & _BODIED
+    return _BODIED if operation.errors else _SUCCESSES
+
+
+T = TypeVar("T")
+F = TypeVar("F")
+
+
+def _by_status(
+    entries: Sequence[tuple[frozenset[int] | None, T]], compiled: Callable[[Iterable[T]], tuple[F, ...]]
+) -> Mapping[int, tuple[F, ...]]:
+    """What is for each status, in order; statuses for which it is the same share it."""
+    found: dict[int, tuple[F, ...]] = {}
+    made: dict[tuple[bool, ...], tuple[F, ...]] = {}
+    for status in _STATUSES:
+        concerned = tuple(statuses is None or status in statuses for statuses, _ in entries)
+        if any(concerned):
+            if concerned not in made:
+                made[concerned] = compiled(entry for (_, entry), wanted in zip(entries, concerned, strict=True) if wanted)
+            found[status] = made[concerned]
+    return found

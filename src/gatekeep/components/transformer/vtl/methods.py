@@ -1,0 +1,434 @@
+"""Methods: what a template may call on a text, list, map or number, by the names that Java has for it. There are no others."""
+
+from __future__ import annotations
+
+import functools
+import re
+from collections.abc import Callable, Mapping
+from typing import Any, NamedTuple
+
+from .values import Budget, Entry, Failed, HeaderMap, Host, JavaList, Once, TooMuch, as_text, equal
+
+__all__ = ["call", "get", "is_plain", "name_of", "put"]
+
+_MAX_PATTERN = 1_000
+
+
+class Method(NamedTuple):
+    least: int
+    most: int
+    function: Callable[..., Any]
+    """(budget, the value, arguments…)"""
+
+
+def call(value: Any, name: str, arguments: list[Any], budget: Budget) -> Any:
+    """What a method gives; null where there is none of that name for so many arguments, as in Velocity."""
+    if isinstance(value, Host):
+        method = value.methods.get(name)
+        if method is None or not method[0] <= len(arguments) <= method[1]:
+            return None
+        return method[2](*arguments)
+    found = _METHODS.get(type(value), _NONE).get(name)
+    if found is None or not found.least <= len(arguments) <= found.most:
+        return None
+    budget.spend(1)
+    return found.function(budget, value, *arguments)
+
+
+def get(value: Any, name: Any, budget: Budget) -> Any:
+    """A member of a map, an item of a list, a property of what the gateway hands in; null where there is none."""
+    if isinstance(value, dict):
+        return value.get(name_of(value, name, budget))
+    if isinstance(value, list):
+        return value[name] if type(name) is int and -len(value) <= name < len(value) else None
+    if isinstance(value, Host):
+        found = value.properties.get(name) if isinstance(name, str) else None
+        return None if found is None else found()
+    if isinstance(value, Entry):
+        return value[0] if name == "key" else value[1] if name == "value" else None
+    return None
+
+
+def put(value: Any, name: Any, member: Any, budget: Budget) -> None:
+    """Set a member of a map or an item of a list; elsewhere it does nothing, as in Velocity."""
+    budget.make(16)
+    if isinstance(value, Once):
+        value.write(name_of(value, name, budget), member)
+    elif isinstance(value, dict):
+        value[name_of(value, name, budget)] = member
+    elif isinstance(value, list) and type(name) is int and -len(value) <= name < len(value):
+        value[name] = member
+
+
+def name_of(value: dict[str, Any], name: Any, budget: Budget) -> str:
+    """The key under which a map has it: a text, whatever it is."""
+    text = as_text(name, budget)
+    return text.lower() if isinstance(value, HeaderMap) else text
+
+
+# Texts.
+
+
+def _text(function: Callable[..., Any]) -> Callable[..., Any]:
+    """A method whose arguments are texts and whose work grows with the text."""
+
+    def method(budget: Budget, value: str, *arguments: Any) -> Any:
+        budget.spend(len(value) >> 6)
+        return function(value, *[as_text(argument, budget) for argument in arguments])
+
+    return method
+
+
+def _made(function: Callable[..., str]) -> Callable[..., Any]:
+    """The same, where it makes another text."""
+    method = _text(function)
+
+    def making(budget: Budget, value: str, *arguments: Any) -> str:
+        budget.make(len(value) + sum(len(argument) for argument in arguments if isinstance(argument, str)))
+        made: str = method(budget, value, *arguments)
+        return made
+
+    return making
+
+
+def _index(value: Any, size: int) -> int:
+    if type(value) is not int or not 0 <= value <= size:
+        raise Failed("an index is out of range")
+    return value
+
+
+def _substring(budget: Budget, value: str, first: Any, last: Any = None) -> str:
+    begin, end = _index(first, len(value)), len(value) if last is None else _index(last, len(value))
+    if begin > end:
+        raise Failed("an index is out of range")
+    budget.make(end - begin)
+    return value[begin:end]
+
+
+def _char_at(_: Budget, value: str, index: Any) -> str:
+    return value[_index(index, len(value) - 1)]
+
+
+def _index_of(budget: Budget, value: str, part: Any, start: Any = 0) -> int:
+    budget.spend(len(value) >> 6)
+    found: int = value.find(as_text(part, budget), max(start, 0) if type(start) is int else 0)
+    return found
+
+
+def _replaced(budget: Budget, value: str, old: str, new: str) -> str:
+    count = value.count(old)
+    budget.spend(len(value) >> 6)
+    budget.make(len(value) + count * (len(new) - len(old)) if count else 0)
+    return value.replace(old, new)
+
+
+def _compared(left: Any, right: Any) -> int:
+    return (left > right) - (left < right)
+
+
+# Regular expressions: by a library that can be told when to stop.
+
+_MARKS = re.compile(r"[.^$*+?()\[\]{}|]|\\(?![^\w\s])")
+
+
+def is_plain(pattern: str) -> bool:
+    """Whether a pattern is a text to be found as it is, but for escaped marks."""
+    return not _MARKS.search(re.sub(r"\\[^\w\s]", "", pattern))
+
+
+@functools.lru_cache(maxsize=256)
+def _pattern(source: str) -> Any:
+    try:
+        import regex
+    except ImportError:
+        raise Failed(f"the regular expression {source!r} needs regex, which is not installed") from None
+    if len(source) > _MAX_PATTERN:
+        raise TooMuch("a regular expression is too long")
+    try:
+        return regex.compile(source, regex.VERSION0)
+    except (regex.error, RecursionError):
+        raise Failed(f"{source!r} is no regular expression") from None
+
+
+def _unescaped(pattern: str) -> str:
+    return re.sub(r"\\([^\w\s])", r"\1", pattern)
+
+
+def _timed(budget: Budget, search: Callable[[float], Any]) -> Any:
+    import time
+
+    began = time.perf_counter()
+    try:
+        return search(max(budget.seconds, 1e-4))
+    except TimeoutError:
+        raise TooMuch("a regular expression takes too long") from None
+    finally:
+        budget.seconds -= time.perf_counter() - began
+
+
+def _matches(budget: Budget, value: str, pattern: Any) -> bool:
+    source = as_text(pattern, budget)
+    if is_plain(source):
+        return value == _unescaped(source)
+    compiled = _pattern(source)
+    return _timed(budget, lambda seconds: compiled.fullmatch(value, timeout=seconds)) is not None
+
+
+def _replacing(count: int) -> Callable[..., str]:
+    def replace(budget: Budget, value: str, pattern: Any, replacement: Any) -> str:
+        source, new = as_text(pattern, budget), _replacement(as_text(replacement, budget))
+        if is_plain(source) and source and len(new) == 1 and isinstance(new[0], str):
+            old = _unescaped(source)
+            if not count:
+                return _replaced(budget, value, old, new[0])
+            budget.make(len(value) + len(new[0]))
+            return value.replace(old, new[0], 1)
+        compiled = _pattern(source)
+
+        def fill(match: Any) -> str:
+            parts = [part if isinstance(part, str) else _group(match, part) for part in new]
+            budget.make(sum(map(len, parts)))
+            return "".join(parts)
+
+        budget.make(len(value))
+        replaced: str = _timed(budget, lambda seconds: compiled.sub(fill, value, count=count, timeout=seconds))
+        return replaced
+
+    return replace
+
+
+def _group(match: Any, number: int) -> str:
+    try:
+        return match[number] or ""
+    except IndexError:
+        raise Failed("a replacement names a group that there is not") from None
+
+
+_REPLACEMENT = re.compile(r"\\(.)|\$(\d)", re.DOTALL)
+
+
+def _replacement(text: str) -> list[str | int]:
+    """A replacement as Java reads it: `$1` is a group, a backslash makes the next character plain."""
+    parts: list[str | int] = []
+    plain, position = "", 0
+    for match in _REPLACEMENT.finditer(text):
+        plain += text[position : match.start()]
+        position = match.end()
+        if match[1] is not None:
+            plain += match[1]
+        else:
+            parts += [plain, int(match[2])]
+            plain = ""
+    return [*parts, plain + text[position:]]
+
+
+def _split(budget: Budget, value: str, pattern: Any, limit: Any = 0) -> JavaList:
+    """As String.split: without the empty texts at the end, where there is no limit."""
+    source = as_text(pattern, budget)
+    budget.make(2 * len(value))
+    most = limit - 1 if type(limit) is int and limit > 0 else 0
+    if is_plain(source) and source:
+        budget.spend(16 * value.count(_unescaped(source)))
+        parts = value.split(_unescaped(source), most or -1)
+    elif most == 0 and type(limit) is int and limit == 1:
+        parts = [value]
+    else:
+        budget.spend(len(value))
+        compiled = _pattern(source)
+        parts, position = [], 0
+        found = _timed(budget, lambda seconds: [match.span() for match in compiled.finditer(value, timeout=seconds)])
+        for begin, end in found:
+            if end > 0 and (most == 0 or len(parts) < most) and begin < len(value):
+                parts.append(value[position:begin])
+                position = end
+        parts.append(value[position:])
+    while limit == 0 and len(parts) > 1 and not parts[-1]:
+        parts.pop()
+    return JavaList(parts)
+
+
+# Lists.
+
+
+def _add(budget: Budget, value: list[Any], first: Any, second: Any = None) -> bool | None:
+    budget.make(16)
+    if second is None:
+        value.append(first)
+        return True
+    budget.spend(len(value) >> 6)
+    value.insert(_index(first, len(value)), second)
+    return None
+
+
+def _add_all(budget: Budget, value: list[Any], items: Any) -> bool:
+    found = list(items) if isinstance(items, list) else []
+    budget.make(16 * len(found))
+    value += found
+    return bool(found)
+
+
+def _set(_: Budget, value: list[Any], index: Any, item: Any) -> Any:
+    index = _index(index, len(value) - 1)
+    old, value[index] = value[index], item
+    return old
+
+
+def _find(budget: Budget, value: list[Any], wanted: Any) -> int:
+    for index, item in enumerate(value):
+        if equal(item, wanted, budget):
+            return index
+    return -1
+
+
+def _remove(budget: Budget, value: list[Any], wanted: Any) -> Any:
+    if type(wanted) is int:
+        return value.pop(_index(wanted, len(value) - 1))
+    index = _find(budget, value, wanted)
+    if index >= 0:
+        del value[index]
+    return index >= 0
+
+
+def _sub_list(budget: Budget, value: list[Any], first: Any, last: Any) -> list[Any]:
+    begin, end = _index(first, len(value)), _index(last, len(value))
+    budget.make(16 * max(end - begin, 0))
+    return type(value)(value[begin:end])
+
+
+# Maps.
+
+
+def _put(budget: Budget, value: dict[str, Any], name: Any, member: Any) -> Any:
+    old = value.get(name_of(value, name, budget))
+    put(value, name, member, budget)
+    return old
+
+
+def _put_all(budget: Budget, value: dict[str, Any], members: Any) -> None:
+    for name, member in list(members.items()) if isinstance(members, dict) else ():
+        put(value, name, member, budget)
+
+
+def _put_if_absent(budget: Budget, value: dict[str, Any], name: Any, member: Any) -> Any:
+    old = get(value, name, budget)
+    if old is None:
+        put(value, name, member, budget)
+    return old
+
+
+def _get_or(budget: Budget, value: dict[str, Any], name: Any, default: Any) -> Any:
+    return value.get(name_of(value, name, budget), default)
+
+
+def _listed(function: Callable[[dict[str, Any]], Any]) -> Callable[..., JavaList]:
+    def method(budget: Budget, value: dict[str, Any]) -> JavaList:
+        budget.make(16 * len(value))
+        return JavaList(function(value))
+
+    return method
+
+
+def _removed(budget: Budget, value: dict[str, Any], name: Any) -> Any:
+    return None if isinstance(value, Once) else value.pop(name_of(value, name, budget), None)
+
+
+# Numbers.
+
+
+def _parse(kind: type[int | float]) -> Callable[..., Any]:
+    def parse(budget: Budget, _: Any, text: Any) -> Any:
+        text = as_text(text, budget)
+        try:
+            return kind(text) if len(text) <= 30 else None
+        except ValueError:
+            raise Failed("a text is no number") from None
+
+    return parse
+
+
+_OF_ALL: Mapping[str, Method] = {
+    "equals": Method(1, 1, lambda budget, value, other: equal(value, other, budget)),
+    "toString": Method(0, 0, lambda budget, value: as_text(value, budget)),
+}
+_OF_CONTAINERS: Mapping[str, Method] = {
+    **_OF_ALL,
+    "isEmpty": Method(0, 0, lambda _, value: not value),
+    "size": Method(0, 0, lambda _, value: len(value)),
+}
+_OF_TEXTS: Mapping[str, Method] = {
+    **_OF_ALL,
+    "charAt": Method(1, 1, _char_at),
+    "compareTo": Method(1, 1, _text(_compared)),
+    "concat": Method(1, 1, _made(lambda value, other: value + other)),
+    "contains": Method(1, 1, _text(lambda value, part: part in value)),
+    "endsWith": Method(1, 1, _text(str.endswith)),
+    "equalsIgnoreCase": Method(1, 1, _text(lambda value, other: value.casefold() == other.casefold())),
+    "indexOf": Method(1, 2, _index_of),
+    "isEmpty": Method(0, 0, lambda _, value: not value),
+    "lastIndexOf": Method(1, 1, _text(str.rfind)),
+    "length": Method(0, 0, lambda _, value: len(value)),
+    "matches": Method(1, 1, _matches),
+    "replace": Method(2, 2, lambda budget, value, old, new: _replaced(budget, value, as_text(old, budget), as_text(new, budget))),
+    "replaceAll": Method(2, 2, _replacing(0)),
+    "replaceFirst": Method(2, 2, _replacing(1)),
+    "split": Method(1, 2, _split),
+    "startsWith": Method(1, 1, _text(str.startswith)),
+    "substring": Method(1, 2, _substring),
+    "toLowerCase": Method(0, 0, _made(str.lower)),
+    "toUpperCase": Method(0, 0, _made(str.upper)),
+    "trim": Method(0, 0, _made(str.strip)),
+}
+_OF_LISTS: Mapping[str, Method] = {
+    **_OF_CONTAINERS,
+    "add": Method(1, 2, _add),
+    "addAll": Method(1, 1, _add_all),
+    "clear": Method(0, 0, lambda _, value: value.clear()),
+    "contains": Method(1, 1, lambda budget, value, wanted: _find(budget, value, wanted) >= 0),
+    "get": Method(1, 1, lambda _, value, index: value[_index(index, len(value) - 1)]),
+    "indexOf": Method(1, 1, _find),
+    "remove": Method(1, 1, _remove),
+    "set": Method(2, 2, _set),
+    "subList": Method(2, 2, _sub_list),
+}
+_OF_MAPS: Mapping[str, Method] = {
+    **_OF_CONTAINERS,
+    "containsKey": Method(1, 1, lambda budget, value, name: name_of(value, name, budget) in value),
+    "containsValue": Method(1, 1, lambda budget, value, wanted: _find(budget, list(value.values()), wanted) >= 0),
+    "entrySet": Method(0, 0, _listed(lambda value: map(Entry, value.items()))),
+    "get": Method(1, 1, lambda budget, value, name: value.get(name_of(value, name, budget))),
+    "getOrDefault": Method(2, 2, _get_or),
+    "keySet": Method(0, 0, _listed(list)),
+    "put": Method(2, 2, _put),
+    "putAll": Method(1, 1, _put_all),
+    "putIfAbsent": Method(2, 2, _put_if_absent),
+    "remove": Method(1, 1, _removed),
+    "values": Method(0, 0, _listed(lambda value: value.values())),
+}
+_OF_ENTRIES: Mapping[str, Method] = {
+    **_OF_ALL,
+    "getKey": Method(0, 0, lambda _, value: value[0]),
+    "getValue": Method(0, 0, lambda _, value: value[1]),
+}
+_OF_NUMBERS: Mapping[str, Method] = {
+    **_OF_ALL,
+    "compareTo": Method(1, 1, lambda _, value, other: _compared(value, other) if isinstance(other, (int, float)) else None),
+    "doubleValue": Method(0, 0, lambda _, value: float(value)),
+    "intValue": Method(0, 0, lambda _, value: int(value)),
+    "longValue": Method(0, 0, lambda _, value: int(value)),
+    "parseDouble": Method(1, 1, _parse(float)),
+    "parseInt": Method(1, 1, _parse(int)),
+    "parseLong": Method(1, 1, _parse(int)),
+}
+_NONE: Mapping[str, Method] = {}
+_METHODS: Mapping[type, Mapping[str, Method]] = {
+    Entry: _OF_ENTRIES,
+    HeaderMap: _OF_MAPS,
+    JavaList: _OF_LISTS,
+    Once: _OF_MAPS,
+    bool: _OF_ALL,
+    dict: _OF_MAPS,
+    float: _OF_NUMBERS,
+    int: _OF_NUMBERS,
+    list: _OF_LISTS,
+    str: _OF_TEXTS,
+}

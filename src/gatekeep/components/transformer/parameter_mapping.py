@@ -186,6 +186,8 @@ def _expression(source: str) -> str:
     for prefix, ours in named.items():
         name = source.removeprefix(prefix)
         if name != source and name:
+            if (".body." in prefix and rest and any(mark in name for mark in "*?:,'\"")) or (rest and ".." in name):
+                return f"${{{ours.removesuffix('.')}$.{name}}}"  # a JSONPath that is more than names and indexes
             return f"${{{ours}{_body_path(name) if '.body.' in prefix else name}}}"
     raise ValueError(f"{source!r} is no source that there is here")
 

@@ -130,12 +130,10 @@ class _Binding:
             raise ValueError(f"${{{self._text}}} is nested too deeply")
         kind, children = node["type"], node["children"]
         if kind == "field":
-            self._name(node, [node])
+            self._name([node])
         elif kind == "subexpression":
-            names = _until_no_field(children)
-            if names:
-                taken = self._name(names[0], names)
-                del children[1:taken]
+            if children[0]["type"] == "field":
+                self._chain(children)
             else:
                 self.bind(children[0], depth + 1)
         elif kind in _FIRST_ONLY:
@@ -146,19 +144,27 @@ class _Binding:
         elif kind not in _NONE:
             raise ValueError(f"${{{self._text}}} does not begin with what it reads, such as body")
 
-    def _name(self, node: dict[str, Any], fields: Sequence[Mapping[str, Any]]) -> int:
+    def _chain(self, children: list[dict[str, Any]]) -> None:
+        """Names with dots between them, the first members of a subexpression."""
+        end = next((index for index, child in enumerate(children) if child["type"] != "field"), len(children))
+        names = children[:end]
+        if end < len(children):  # what stands in brackets is bound to the name before it: request.(body[0])
+            last = children[end]
+            while last["type"] in _FIRST_ONLY:
+                last = last["children"][0]
+            names += [last] if last["type"] == "field" else []
+        taken = self._name(names)
+        del children[: min(taken - 1, end)]
+
+    def _name(self, fields: Sequence[dict[str, Any]]) -> int:
         found = self._resolve([field["value"] for field in fields])
         if found is None:
             raise ValueError(f"${{{self._text}}}: {'.'.join(field['value'] for field in fields)} is nothing that there is")
         taken, source = found
+        node = fields[taken - 1]
         node["value"] = f"{len(self.sources)}"
         self.sources[node["value"]] = source
         return taken
-
-
-def _until_no_field(children: Sequence[dict[str, Any]]) -> list[dict[str, Any]]:
-    end = next((index for index, child in enumerate(children) if child["type"] != "field"), len(children))
-    return list(children[:end])
 
 
 def _interpreter() -> Callable[[Any, Any], Any]:

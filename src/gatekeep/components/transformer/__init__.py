@@ -5,8 +5,11 @@ from .operations import (
     Operation,
     add_header,
     add_query,
+    by_field,
     by_status,
+    log_body,
     map_body,
+    map_items,
     map_status,
     redact,
     remove_cookie,
@@ -19,9 +22,11 @@ from .operations import (
     set_cookie,
     set_header,
     set_query,
+    set_status,
 )
 from .parameter_mapping import parameter_mapping
 from .spec import Transform
+from .vtl import vtl
 
 __all__ = [
     "Operation",
@@ -29,8 +34,11 @@ __all__ = [
     "Transformer",
     "add_header",
     "add_query",
+    "by_field",
     "by_status",
+    "log_body",
     "map_body",
+    "map_items",
     "map_status",
     "parameter_mapping",
     "redact",
@@ -44,4 +52,6 @@ __all__ = [
     "set_cookie",
     "set_header",
     "set_query",
+    "set_status",
+    "vtl",
 ]

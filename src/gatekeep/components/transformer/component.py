@@ -18,9 +18,10 @@ from .formats import FORMATS, Unwritable
 from .items import LinesToArray, MappedLines
 from .negotiation import Chooser, Offer, chooser, reader
 from .queries import BadExpression, BadValue
-from .selection import chosen
+from .selection import chosen, chosen_templates
 from .side import Side
 from .spec import Transform
+from .vtl import Place, TemplatesIn, TemplatesOut, header_params
 
 __all__ = ["Transformer"]
 
@@ -48,9 +49,10 @@ class Transformer(Component):
         response = spec.side("response", variables, plan.protocol, self.services.clock)
         bodies = request.facts.reads_bodies | response.facts.reads_bodies
         choose = chooser(spec.offers) if spec.offers else None
-        whole_answer = bool(response.maps_by_status) or "response" in bodies or choose is not None
+        whole_answer = bool(response.maps_by_status or response.templates_by_status) or "response" in bodies or choose is not None
         on_way_in = _WayIn(request, reader(spec.accepts or ("json",)), spec.accepts, choose, whole_answer=whole_answer)
         varies = request.facts.headers | response.facts.headers | ({"accept"} if choose is not None else set())
+        varies |= header_params(request.facts.params | response.facts.params, plan.template)
         on_way_out = _WayOut(plan.id, response, varies, choose)
         hooks = Hooks(
             on_request=on_way_in.hook,
@@ -59,7 +61,12 @@ class Transformer(Component):
             needs_response_body=on_way_out.need,
             filters_response_body={"json", "ndjson"} <= set(spec.offers) or bool(response.lines_by_status),
         )
-        return self._once(spec, hooks) if any(each.kind == "rewrite_path" for each in spec.request) else hooks
+        target = next((each.value for each in spec.request if each.kind == "rewrite_path"), None)
+        if request.templates is not None or response.templates_by_status:
+            place = Place(plan.id, plan.variables, self.services.clock, target or plan.template)
+            hooks = _with_templates(hooks, request, response, place)
+        rewrites = target is not None or "path" in request.facts.overrides
+        return self._once(spec, hooks) if rewrites else hooks
 
     def _once(self, spec: Transform, hooks: Hooks) -> Hooks:
         """Hooks that do nothing on the route that a path was rewritten to by this very spec: a default holds there as well."""
@@ -80,6 +87,24 @@ class Transformer(Component):
             return None if on_response is None or is_target(exchange) else on_response(exchange)
 
         return hooks._replace(on_request=way_in, on_response=way_out)
+
+
+def _with_templates(hooks: Hooks, request: Side, response: Side, place: Place) -> Hooks:
+    """Mapping templates around what else is done with a request and an answer."""
+    if request.templates is not None:
+        way_in = TemplatesIn(request.templates, hooks.on_request, place)
+        hooks = hooks._replace(on_request=way_in.hook, needs_request_body=True)
+    if response.templates_by_status or "response" in request.facts.overrides:
+        way_out = TemplatesOut(
+            response.templates_by_status,
+            chosen_templates,
+            hooks.on_response,
+            hooks.needs_response_body,
+            place,
+            reads_body="response" in response.facts.reads_bodies,
+        )
+        hooks = hooks._replace(on_response=way_out.hook, needs_response_body=way_out.need)
+    return hooks
 
 
 class _WayIn:
@@ -177,7 +202,7 @@ class _WayOut:
         self._chooses = side.chooses
         self._lines = side.lines_by_status
         self._reads_body = "response" in side.facts.reads_bodies
-        self._vary = ("*",) if side.facts.single_use else tuple(sorted(varies))
+        self._vary = ("*",) if side.facts.single_use or "*" in varies else tuple(sorted(varies))
         self.need: Need | None = None
         self.hook: ResponseHook | None = None
         if side.maps_by_status or self._reads_body or choose is not None:
@@ -225,7 +250,8 @@ class _WayOut:
             self._edit(exchange)
             return None
         if self._reads_body and response.body and not is_head and _is_whole(response):
-            exchange.state[ANSWER_BODY] = _parse_answer(response.body)
+            if ANSWER_BODY not in exchange.state:  # or a mapping template has made another body of it already
+                exchange.state[ANSWER_BODY] = _parse_answer(response.body)
             if self._chooses:
                 try:
                     maps = chosen(maps, exchange)

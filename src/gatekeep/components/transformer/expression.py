@@ -44,6 +44,8 @@ class Facts:
     """The gateway's; None while only the syntax is checked."""
     single_use: bool = False
     """Whether the answer is for this very request, whoever asks: it holds the client's address or the request id."""
+    params: set[str] = field(default_factory=set)
+    """Names that a template looks up in the path, then in the query, then in the headers."""
     overrides: set[str] = field(default_factory=set)
     """What a template may override: "path", "request", "response"."""
 

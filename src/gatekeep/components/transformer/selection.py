@@ -15,8 +15,9 @@ from .operations import Operation
 from .queries import BadExpression
 from .templates import as_text
 from .values import Edit
+from .vtl import Templates
 
-__all__ = ["Case", "Choice", "chosen"]
+__all__ = ["Case", "Choice", "chosen", "chosen_templates"]
 
 _log = logging.getLogger("gatekeep")
 
@@ -29,12 +30,13 @@ class Case(NamedTuple):
 
     edits: tuple[Edit, ...] = ()
     maps: tuple[BodyMap | Choice, ...] = ()
+    templates: Templates | Choice | None = None
 
 
 class Choice:
     """A by_field(), compiled. The field is read once, from the answer as the app gave it."""
 
-    __slots__ = ("_cases", "_default", "_read", "maps")
+    __slots__ = ("_cases", "_default", "_read", "maps", "templates")
 
     def __init__(self, operation: Operation, facts: Facts, compile_case: Callable[[Sequence[Operation]], Case]) -> None:
         """Raises ValueError."""
@@ -52,9 +54,12 @@ class Choice:
         self._default = Case()
         self.maps = False
         """Whether a case maps bodies."""
+        self.templates = False
+        """Whether a case has mapping templates."""
         for pattern, operations in cases.items():
             case = compile_case(operations)
             self.maps |= bool(case.maps)
+            self.templates |= case.templates is not None
             if pattern == "default":
                 self._default = case
             else:
@@ -102,3 +107,17 @@ def chosen(maps: Sequence[BodyMap | Choice], exchange: Exchange) -> list[BodyMap
         else:
             found.append(each)
     return found
+
+
+def chosen_templates(entries: Sequence[Templates | Choice], exchange: Exchange) -> Templates | None:
+    """The mapping templates of an answer, choices made. Raises BadExpression."""
+    for each in entries:
+        found = each
+        while isinstance(found, Choice):
+            case = found.case(exchange)
+            if case.templates is None:
+                break
+            found = case.templates
+        if isinstance(found, Templates):
+            return found
+    return None

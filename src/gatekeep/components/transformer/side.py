@@ -14,6 +14,7 @@ from .expression import Facts
 from .operations import Operation, Paths
 from .selection import Case, Choice
 from .values import Edit
+from .vtl import Templates, Vtl
 
 __all__ = ["Side", "compile_side"]
 
@@ -32,6 +33,10 @@ class Side(NamedTuple):
     """Those of answers; a status that has none is not in here."""
     lines_by_status: Mapping[int, tuple[ItemMap, ...]]
     """What is done to each line of an answer in JSON lines."""
+    templates: Templates | None
+    """The mapping templates for requests."""
+    templates_by_status: Mapping[int, tuple[Templates | Choice, ...]]
+    """Those for answers."""
     chooses: bool
     """Whether some map is for a choice to make."""
     facts: Facts
@@ -44,6 +49,14 @@ class _Parts:
         self.edits: list[tuple[frozenset[int] | None, Edit | ConstantHeaders]] = []
         self.maps: list[tuple[frozenset[int], BodyMap | Choice]] = []
         self.lines: list[tuple[frozenset[int], ItemMap]] = []
+        self.templates: list[tuple[frozenset[int], Templates | Choice]] = []
+
+    def check(self) -> None:
+        """A template takes a body as it came, and gives it as it is to go on: it stands alone. Raises ValueError."""
+        for position, (statuses, each) in enumerate(self.templates):
+            beside = [*self.templates[:position], *self.maps]
+            if any(statuses & others for others, other in beside if other is not each):
+                raise ValueError("map_body: vtl() stands alone, without another map_body, map_items or redact beside it")
 
 
 _STATUSES = range(200, 600)
@@ -59,6 +72,7 @@ def compile_side(operations: Iterable[Operation], facts: Facts, protocol: Protoc
         if operation.statuses is not None and facts.side == "request":
             raise ValueError(f"{operation.kind}: by_status() is for answers")
         _add(parts, operation, facts, protocol, origin)
+    parts.check()
     by_status = any(statuses is not None for statuses, _ in parts.edits)
     return Side(
         edits=() if by_status else as_functions(edit for _, edit in parts.edits),
@@ -67,6 +81,8 @@ def compile_side(operations: Iterable[Operation], facts: Facts, protocol: Protoc
         maps=tuple(each for _, each in parts.maps if not isinstance(each, Choice)),
         maps_by_status=_by_status(parts.maps, tuple),
         lines_by_status=_by_status(parts.lines, tuple),
+        templates=next((each for _, each in parts.templates if isinstance(each, Templates)), None),
+        templates_by_status=_by_status(parts.templates, tuple),
         chooses=any(isinstance(each, Choice) for _, each in parts.maps),
         facts=facts,
     )
@@ -75,7 +91,9 @@ def compile_side(operations: Iterable[Operation], facts: Facts, protocol: Protoc
 def _add(parts: _Parts, operation: Operation, facts: Facts, protocol: Protocol | None, origin: Origin | None) -> None:
     statuses = operation.statuses
     try:
-        if operation.kind == "map_body":
+        if isinstance(operation.value, Vtl):
+            parts.templates.append((_mapped_statuses(operation), Templates(operation.value, facts)))
+        elif operation.kind == "map_body":
             body_map = compile_map(operation, facts, protocol, origin)
             parts.maps.append((_mapped_statuses(operation), body_map))
             if isinstance(operation.value, Paths):
@@ -89,6 +107,8 @@ def _add(parts: _Parts, operation: Operation, facts: Facts, protocol: Protocol |
             parts.edits.append((statuses, choice.edit))
             if choice.maps:
                 parts.maps.append((_BODIED if statuses is None else statuses & _BODIED, choice))
+            if choice.templates:
+                parts.templates.append((_BODIED if statuses is None else statuses & _BODIED, choice))
         else:
             parts.edits.append((statuses, compile_edit(operation, facts)))
     except ValueError as error:
@@ -103,7 +123,12 @@ def _case(operations: Any, facts: Facts, protocol: Protocol | None, origin: Orig
         if operation.statuses is not None:
             raise ValueError("by_status() stands around it, not in it")
         _add(parts, operation, facts, protocol, origin)
-    return Case(as_functions(edit for _, edit in parts.edits), tuple(each for _, each in parts.maps))
+    parts.check()
+    return Case(
+        as_functions(edit for _, edit in parts.edits),
+        tuple(each for _, each in parts.maps),
+        next((each for _, each in parts.templates), None),
+    )
 
 
 def _mapped_statuses(operation: Operation) -> frozenset[int]:

@@ -68,6 +68,11 @@ class Transform(Spec):
         """
         facts = Facts(name, variables=variables, clock=clock)
         try:
-            return compile_side(getattr(self, name), facts, protocol, self.origin)
+            side = compile_side(getattr(self, name), facts, protocol, self.origin)
         except ValueError as error:
             raise self.mistake(f"{name}: {error}") from None
+        if (side.templates is not None and self.accepts) or (side.templates_by_status and self.offers):
+            raise self.mistake(
+                f"{name}: vtl() takes bodies as they come, and says itself what they become", fix="leave accepts and offers out"
+            )
+        return side

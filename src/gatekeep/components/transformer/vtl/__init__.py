@@ -5,6 +5,7 @@ is not there otherwise than AWS does. This one reaches nothing but what values.p
 """
 
 from .mapping import Templates, Vtl, vtl
+from .reads import header_params
 from .ways import Place, TemplatesIn, TemplatesOut
 
-__all__ = ["Place", "Templates", "TemplatesIn", "TemplatesOut", "Vtl", "vtl"]
+__all__ = ["Place", "Templates", "TemplatesIn", "TemplatesOut", "Vtl", "header_params", "vtl"]

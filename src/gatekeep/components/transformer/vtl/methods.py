@@ -123,7 +123,7 @@ def _replaced(budget: Budget, value: str, old: str, new: str) -> str:
 
 
 def _compared(left: Any, right: Any) -> int:
-    return (left > right) - (left < right)
+    return int(left > right) - int(left < right)
 
 
 # Regular expressions: by a library that can be told when to stop.

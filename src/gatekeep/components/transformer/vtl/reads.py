@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping
 from typing import Any
 
 from ..expression import TOKEN, Facts
 from .syntax import Block, Call, Literal, Property, Reference, walk
 
-__all__ = ["note_reads", "regular_expressions"]
+__all__ = ["header_params", "note_reads", "regular_expressions"]
 
 _EVERYTHING = "*"
 """As the name of a header: whatever the client sent (RFC 9110 §12.5.5)."""
@@ -27,9 +28,10 @@ def _note_input(node: Reference, facts: Facts) -> None:
         return
     name: Any = None
     if isinstance(first, Call) and first.name == "params":
-        if first.arguments:
-            name = _literal(first)
-        elif len(node.steps) > 1 and isinstance(part := node.steps[1], Property):
+        if first.arguments and isinstance(name := _literal(first), str):
+            facts.params.add(name)
+            return
+        if not first.arguments and len(node.steps) > 1 and isinstance(part := node.steps[1], Property):
             if part.name in ("path", "querystring"):
                 return
             if len(node.steps) > 2:
@@ -78,3 +80,12 @@ def regular_expressions(tree: Block) -> list[Any]:
 
 
 _PATTERNED = frozenset({"matches", "replaceAll", "replaceFirst", "split"})
+
+
+def header_params(params: set[str], template: str | None) -> set[str]:
+    """Those of the names that `$input.params` looks up which may be headers: not the path's, on a route with this template."""
+    in_path = set(_PARAMETER.findall(template or ""))
+    return {name.lower() for name in params if name not in in_path and TOKEN.fullmatch(name)}
+
+
+_PARAMETER = re.compile(r"\{([A-Za-z_]\w*)(?::[^{}]*)?\}")

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import logging
 import re
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from typing import Any, NamedTuple
 
 from .... import strict_json
@@ -18,7 +18,7 @@ from ..body import Unmappable, forget_bytes
 from ..edits import as_functions, compile_edit
 from ..expression import ANSWER_BODY, Facts, is_json, received
 from ..operations import Operation, remove_header, rewrite_path, set_header, set_query
-from ..queries import BadValue
+from ..queries import BadExpression, BadValue
 from ..values import header_name
 from . import binary
 from .engine import MAX_CHARACTERS, MAX_SECONDS, MAX_STEPS, Template
@@ -139,11 +139,12 @@ _PARAMETER = re.compile(r"\{([A-Za-z_]\w*)(?::[^{}]*)?\}")
 class TemplatesOut:
     """The response side; `inner` is what else is done with the answer, before overrides."""
 
-    __slots__ = ("_by_status", "_inner", "_need", "_place", "_reads_body")
+    __slots__ = ("_by_status", "_choose", "_inner", "_need", "_place", "_reads_body")
 
     def __init__(
         self,
-        by_status: Mapping[int, Templates],
+        by_status: Mapping[int, tuple[Any, ...]],
+        choose: Callable[[tuple[Any, ...], Exchange], Templates | None],
         inner: ResponseHook | None,
         need: Need | None,
         place: Place,
@@ -151,6 +152,7 @@ class TemplatesOut:
         reads_body: bool,
     ) -> None:
         self._by_status = by_status
+        self._choose = choose
         self._inner = inner
         self._need = need
         self._place = place
@@ -166,10 +168,10 @@ class TemplatesOut:
     def hook(self, exchange: Exchange) -> Flow[None] | None:
         response = exchange.response
         assert response is not None
-        templates = self._by_status.get(response.status)
+        entries = self._by_status.get(response.status)
         try:
-            if templates is not None:
-                self._render(templates, exchange, response)
+            if entries is not None:
+                self._render(entries, exchange, response)
             flow = self._inner(exchange) if self._inner is not None else None
             if flow is not None:
                 return self._after(flow, exchange)
@@ -185,28 +187,34 @@ class TemplatesOut:
         except Failed as error:
             raise self._place.failed(error) from None
 
-    def _render(self, templates: Templates, exchange: Exchange, response: Response) -> None:
+    def _render(self, entries: tuple[Any, ...], exchange: Exchange, response: Response) -> None:
+        headers, body = response.headers, response.body
+        content_type = headers.get("content-type") or ""
+        if self._reads_body and body and _is_whole(response) and is_json(content_type.partition(";")[0].strip().lower()):
+            exchange.state[ANSWER_BODY] = strict_json.loads(body).value
+        try:
+            templates = self._choose(entries, exchange)
+        except BadExpression:
+            raise Failed("the field that by_field() reads can't be matched") from None
+        if templates is None:
+            return
         accept = exchange.request.header("accept") or ""
         kind, template = templates.for_answer(accept)
         if template is None and templates.binary is None:
             return
-        headers = response.headers
         if exchange.request.method == "HEAD":
             forget_bytes(headers)
             headers.remove("content-length")
-        elif response.body is None or not _is_whole(response):
+        elif body is None or not _is_whole(response):
             raise Failed("the answer is compressed, partial or a stream of events")
         else:
-            content_type = headers.get("content-type") or ""
-            if self._reads_body and is_json(content_type.partition(";")[0].strip().lower()):
-                exchange.state[ANSWER_BODY] = _parsed(response.body)
-            payload = binary.response_payload(response.body, content_type, accept, templates.binary or (), templates.handling)
+            payload = binary.response_payload(body, content_type, accept, templates.binary or (), templates.handling)
             if template is not None:
                 if isinstance(payload, bytes):
                     raise Failed("the answer is bytes, on which no template runs")
                 payload = self._place.render(template, exchange, payload)
             new = payload.encode() if isinstance(payload, str) else payload
-            if new != response.body:
+            if new != body:
                 response.body = new
                 forget_bytes(headers)
                 headers.stamp("content-length", str(len(new)))
@@ -245,10 +253,6 @@ def _is_whole(response: Response) -> bool:
         and headers.get("content-encoding") in (None, "", "identity")
         and not (headers.get("content-type") or "").lower().startswith("text/event-stream")
     )
-
-
-def _parsed(body: bytes) -> Any:
-    return strict_json.loads(body).value if body else None
 
 
 # Overrides become the operations that there are, with all that these check.

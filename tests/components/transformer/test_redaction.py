@@ -29,6 +29,13 @@ VALUE = {"customer": {"email": "a@b", "name": "Ann"}, "items": [{"card": 1, "sku
         ("tags.-1", {}, {}),
         ("customer.email.deeper", {}, {}),
         ("none.a", {}, {}),
+        ("**.card", {"items": [{"sku": "a"}, {}, 3]}, {"items": [{"card": "*", "sku": "a"}, {"card": "*"}, 3]}),
+        ("items.**.sku", {"items": [{"card": 1}, {"card": 2}, 3]}, {"items": [{"card": 1, "sku": "*"}, {"card": 2}, 3]}),
+        (
+            "**.1",
+            {"items": [{"card": 1, "sku": "a"}, 3], "tags": ["x"]},
+            {"items": [VALUE["items"][0], "*", 3], "tags": ["x", "*"]},
+        ),
     ],
 )
 def test_paths(path, removed, masked):
@@ -48,6 +55,14 @@ def test_nothing_is_left_where_a_path_leads(value):
             if isinstance(each, (dict, list))
             for member in (each.values() if isinstance(each, dict) else each)
         ]
+
+
+@given(st.recursive(st.integers(), lambda inner: st.lists(inner) | st.dictionaries(st.sampled_from("abs"), inner), max_leaves=20))
+def test_nothing_is_left_at_any_depth(value):
+    redacted = json.dumps(Redaction.of(["**.s"], None)(copy.deepcopy(value)))
+    assert '"s"' not in redacted
+    masked = Redaction.of(["**.s"], "*")(copy.deepcopy(value))
+    assert json.dumps(masked).count('"s": "*"') == json.dumps(masked).count('"s"')
 
 
 @pytest.mark.parametrize("status", [200, 404, 500])
@@ -80,6 +95,8 @@ def test_requests(site):
         (redact("a..b"), "not a path"),
         (redact(""), "not a path"),
         (redact(1), "not a path"),
+        (redact("a.**"), "not a path"),
+        (redact("**.a.**.b"), "not a path"),
         (redact("a", mask=1), "is not text"),
     ],
 )

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from hashlib import blake2b
-from itertools import chain
 from math import floor, inf
 from typing import Any, Literal
 
@@ -15,40 +15,41 @@ from .ranges import partial, read_ranges
 
 __all__ = ["Entry", "narrowed"]
 
-_PER_FIELD = 150
-_PER_ENTRY = 1_200
-"""Bytes that Python's objects take beside the text that they hold, roughly."""
 _VALIDATABLE = 600.0
 """Seconds that an entry is worth keeping past its time because the app may say that it still holds."""
 
 
 class Entry:
-    """A stored answer. `born`, `expires` and `due` are monotonic seconds (see Life); `size` estimates what it occupies.
+    """A stored answer. `born`, `expires` and `due` are monotonic seconds (see Life).
 
     `etag` and `modified` are the app's validators. `epoch` counts the purges that it has outlived, `tags` name it to them.
     """
 
-    __slots__ = (
-        "body",
-        "born",
-        "due",
-        "epoch",
-        "error_within",
-        "etag",
-        "expires",
-        "form",
-        "modified",
-        "pairs",
-        "ready",
-        "revalidate_within",
-        "size",
-        "status",
-        "strict",
-        "tag",
-        "tags",
-        "until",
-        "used",
-    )
+    # What most answers have in common stands in the class: to write all of it anew would cost every answer that is stored.
+    status = 200
+    etag: str | None = None
+    modified: str | None = None
+    tags: frozenset[str] = frozenset()
+    revalidate_within = 0.0
+    error_within = 0.0
+    strict = False
+    tag: str | None = None
+    """The entity tag that clients see: the app's, or one of our own making, from the first hit on."""
+    ready: list[Pair]
+    """The fields of a hit, as they are until `until`; to be copied."""
+    until = -inf
+    """When a look at the entry is due: its Age changes, or it is no longer fresh. At once, before there is anything ready."""
+
+    # As what is filed under a key (see Memory): where nothing varies an entry is all there is.
+    names: tuple[str, ...] = ()
+    size = 0
+    """Bytes that it takes with its key, as estimated; 0 before it is filed."""
+    made = 0.0
+    """Monotonic seconds of its filing, where somebody asks."""
+    used = False
+    """Whether it was asked for since the last look."""
+    kept = False
+    """Whether it has left probation."""
 
     def __init__(
         self,
@@ -71,31 +72,32 @@ class Entry:
         self.form = form
         self.pairs = pairs
         self.body = body
+        self.tags = tags
+        self.epoch = epoch
+        self.says(status, etag, modified)
+        self.lives(born, expires, due, revalidate_within, error_within, strict)
+
+    def says(self, status: int, etag: str | None, modified: str | None) -> None:
+        """Status and validators."""
         self.status = status
-        self.etag = etag
+        self.etag = self.tag = etag
         self.modified = modified
+
+    def lives(self, born: float, expires: float, due: float, revalidate_within: float, error_within: float, strict: bool) -> None:
+        """Its times; says() comes first."""
         self.born = born
         self.expires = expires
         self.due = due
         self.revalidate_within = revalidate_within
         self.error_within = error_within
         self.strict = strict
-        self.tags = tags
-        self.epoch = epoch
-        self.used = False
-        """Whether it was ever served."""
-        self.tag = etag
-        """The entity tag that clients see: the app's, or one of our own making, from the first hit on."""
-        self.ready = pairs
-        """The fields of a hit, as they are until `until`; to be copied."""
-        self.until = -1.0
-        """When a look at the entry is due: its Age changes, or it is no longer fresh."""
-        self.size = len(body) + len(pairs) * _PER_FIELD + _PER_ENTRY + sum(map(len, chain.from_iterable(pairs)))
+        self.useless = expires + max(revalidate_within, error_within, _VALIDATABLE if self.validators else 0.0)
+        """When nothing can be done with it any more; monotonic seconds."""
 
     @property
-    def useless(self) -> float:
-        """When nothing can be done with it any more; monotonic seconds."""
-        return self.expires + max(self.revalidate_within, self.error_within, _VALIDATABLE if self.validators else 0.0)
+    def variants(self) -> Mapping[tuple[str | None, ...], Entry]:
+        """By what a request says in the fields of `names`: there are none, and so it is the only one."""
+        return {(): self}
 
     @property
     def validators(self) -> bool:
@@ -117,7 +119,7 @@ class Entry:
 
     def spoil(self) -> None:
         """Something newer is known of it: it is stale from now on."""
-        self.until = self.due = self.expires = -inf
+        self.until = self.due = self.expires = self.useless = -inf
 
     def prepare(self, now: float, extra: list[Pair]) -> None:
         """Make `ready` what a hit tells at `now`, and `until` when that changes."""

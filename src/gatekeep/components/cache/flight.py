@@ -25,18 +25,18 @@ _MAX_DECLINED = 10_000
 class Flight:
     """One run of a view that others may wait for. Its first ending counts; any thread or loop may tell it."""
 
+    # Attributes of the class until somebody needs them: nearly every flight begins and ends without company.
+
     outcome: Outcome | None = None
     release: Callable[[Outcome], None] | None = None
     """Ends the lease by which it flies for other processes, too."""
     _event: threading.Event | None = None
     _futures: dict[asyncio.AbstractEventLoop, asyncio.Future[None]] | None = None
 
-    # Attributes of the class until somebody needs them: nearly every flight begins and ends without company.
-
     def __init__(self, flights: Flights | None, key: Hashable) -> None:
         """`flights`: where others may find it; None where nobody shall."""
+        self.flights = flights
         self.key = key
-        self._flights = flights
 
     def land(self) -> None:
         """The entry is stored: let the others look."""
@@ -55,8 +55,11 @@ class Flight:
         if self.outcome is None:
             # In this order, and without a lock: who joins registers first and looks at the outcome then.
             self.outcome = outcome
-            if self._flights is not None:
-                self._flights.forget(self, outcome)
+            flights = self.flights
+            if flights is not None:
+                flights.flying.pop(self.key, None)
+                if outcome == "declined":
+                    flights.shun(self.key)
             if self._event is not None:
                 self._event.set()
             if self._futures is not None:
@@ -70,27 +73,33 @@ class Flights:
 
     def __init__(self, monotonic: Callable[[], float]) -> None:
         self._monotonic = monotonic
+        self.flying: dict[Hashable, Flight] = {}
         self.after_fork()
         reset_after_fork(self)
 
     def after_fork(self) -> None:
         """Forget the flights of the parent: nobody here will ever land them."""
         self._lock = threading.Lock()
-        self._flying: dict[Hashable, Flight] = {}
+        self.flying.clear()
         self._declined: TTLCache[Hashable, bool] = TTLCache(_MAX_DECLINED, _DECLINED_FOR, self._monotonic)
 
-    def take_off(self, key: Hashable) -> Flight | None:
-        """The flight that the caller leads, and must end; None when one is under way, which join() waits for."""
-        mine = Flight(self, key)
-        if self._flying.setdefault(key, mine) is mine:
-            return mine
-        return Flight(None, key) if key in self._declined else None
+    def take_off(self, key: Hashable, flight: Flight | None = None) -> Flight | None:
+        """The flight, a plain one by default, that the caller leads, and must end; None when another one is under way.
+
+        For that one join() waits.
+        """
+        mine = Flight(self, key) if flight is None else flight
+        if self.flying.setdefault(key, mine) is not mine:
+            if key not in self._declined:
+                return None
+            mine.flights = None
+        return mine
 
     def join(self, key: Hashable, seconds: float) -> Io[Outcome]:
         """Wait for the flight under way to end, at most so long. Where there is none, or none any more, it has "landed"."""
 
         def wait() -> Outcome:
-            flight = self._flying.get(key)
+            flight = self.flying.get(key)
             if flight is None:
                 return "landed"
             with self._lock:
@@ -101,7 +110,7 @@ class Flights:
             return flight.outcome or "late"
 
         async def await_() -> Outcome:
-            flight = self._flying.get(key)
+            flight = self.flying.get(key)
             if flight is None:
                 return "landed"
             loop = asyncio.get_running_loop()
@@ -118,15 +127,13 @@ class Flights:
 
         return Io(wait, await_)
 
-    def forget(self, flight: Flight, outcome: Outcome) -> None:
-        """A flight has ended."""
-        self._flying.pop(flight.key, None)
-        if outcome == "declined":
-            with self._lock:
-                self._declined[flight.key] = True
+    def shun(self, key: Hashable) -> None:
+        """Nobody shall queue for this key for a while."""
+        with self._lock:
+            self._declined[key] = True
 
     def __len__(self) -> int:
-        return len(self._flying)
+        return len(self.flying)
 
 
 def _wake(futures: dict[asyncio.AbstractEventLoop, asyncio.Future[None]]) -> None:

@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-from typing import NamedTuple, TypeAlias
+from typing import NamedTuple
 
 from .dates import read_date
 from .directives import Directives, delta
 from .head import Answered
 
-__all__ = ["NEGATIVE", "Life", "Terms", "Times", "governing", "lifetime", "live"]
+__all__ = ["NEGATIVE", "Life", "Terms", "governing", "lifetime", "live"]
 
 NEGATIVE = frozenset({404, 405, 410, 414, 501})
 """Errors that say something lasting: those which are heuristically cacheable (RFC 9110 §15.1)."""
@@ -35,10 +35,6 @@ class Terms(NamedTuple):
     def outlives(self) -> bool:
         """Whether what is stale may still be of use."""
         return self.stale_while_revalidate > 0.0 or self.stale_if_error > 0.0
-
-
-Times: TypeAlias = tuple[float, float, float, float, float, bool]
-"""A Life, or a plain tuple of the same."""
 
 
 class Life(NamedTuple):

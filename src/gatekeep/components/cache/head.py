@@ -2,16 +2,21 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from functools import lru_cache
-from operator import itemgetter, methodcaller
+from operator import itemgetter
 from typing import Any
 
+from ...effects import Protocol
 from .directives import NOTHING, Directives, read_control, read_targeted
-from .form import Form, Pair
+from .form import FORMS, Form, Pair
 
-__all__ = ["Answered"]
+__all__ = ["PLAIN", "UNTOLD", "Answered", "PlainHeads"]
 
-_name, _value, _lower = itemgetter(0), itemgetter(1), methodcaller("lower")
+_name = itemgetter(0)
+
+UNTOLD = -1
+"""The length of an answer that says none."""
 
 
 class Answered:
@@ -24,8 +29,6 @@ class Answered:
     """
 
     # Most answers say little: what is not said costs nothing.
-    plain = False
-    """Whether it says nothing to a cache but its type and length."""
     control: Directives = NOTHING
     targeted: Directives | None = None
     vary: tuple[str, ...] = ()
@@ -41,25 +44,16 @@ class Answered:
     def __init__(self, status: int, pairs: list[Pair], form: Form) -> None:
         """Read in one pass; names come in any case."""
         self.status = status
-        fields = dict(zip(map(_lower, map(_name, pairs)), map(_value, pairs), strict=True))
-        if len(fields) == len(pairs) and form.telling.isdisjoint(fields):
-            # What most answers come to: a type and a length, and what a cache has no business with.
-            self.plain = True
-            self.pairs = pairs.copy()
-            length = fields.get(form.content_length)
-            kind = fields.get(form.content_type)
-        else:
-            found, self.pairs = _sorted_out(pairs, form)
-            length, kind = found.pop("content-length", None), found.pop("content-type", None)
-            self._read(found, form)
-        if length is not None:
-            self.length = _number(length)
-        if kind is not None and _streams(kind):
-            self.streams = True
+        found, self.pairs = _sorted_out(pairs, form)
+        self._read(found, form)
 
     def _read(self, found: dict[str, Any], form: Form) -> None:
         for name, value in found.items():
-            if name == "cache-control":
+            if name == "content-type":
+                self.streams = _streams(value)
+            elif name == "content-length":
+                self.length = _number(value)
+            elif name == "cache-control":
                 self.control = read_control(_text(value))
             elif name == "vary":
                 self.vary = _names(value)
@@ -80,6 +74,52 @@ class Answered:
             else:  # connection
                 hops = {form.named(hop) for hop in _names(value)}
                 self.pairs = [pair for pair in self.pairs if pair[0].lower() not in hops]
+
+
+class PlainHeads:
+    """Tells the heads that say nothing to a cache but their type and length, as most do: by their names, seen before."""
+
+    __slots__ = ("_form", "_places")
+
+    def __init__(self, form: Form) -> None:
+        self._form = form
+        self._places: dict[tuple[Any, ...], tuple[int, int]] = {}
+
+    def length(self, pairs: list[Pair]) -> int | None:
+        """The length that such a head tells, or UNTOLD; None for another head, or the one of an event stream."""
+        names = tuple(map(_name, pairs))
+        place = self._places.get(names)
+        if place is None:
+            place = self._find(names)
+        kind_at, length_at = place
+        if kind_at >= 0 and _streams(pairs[kind_at][1]):
+            return None
+        if length_at >= 0:
+            return _length(pairs[length_at][1])
+        return UNTOLD if length_at == _NOWHERE else None
+
+    def _find(self, names: tuple[Any, ...]) -> tuple[int, int]:
+        """Where type and length stand."""
+        form = self._form
+        lower = [name.lower() for name in names]
+        if len(set(lower)) < len(lower) or not form.telling.isdisjoint(lower):
+            place = (_NOWHERE, _NOT_PLAIN)
+        else:
+            kind, length = form.content_type, form.content_length
+            place = (
+                lower.index(kind) if kind in lower else _NOWHERE,
+                lower.index(length) if length in lower else _NOWHERE,
+            )
+        if len(self._places) >= _MOST_PLACES:
+            self._places.clear()
+        self._places[names] = place
+        return place
+
+
+_NOWHERE, _NOT_PLAIN = -1, -2
+_MOST_PLACES = 1000
+
+PLAIN: Mapping[Protocol, PlainHeads] = {protocol: PlainHeads(form) for protocol, form in FORMS.items()}
 
 
 def _sorted_out(pairs: list[Pair], form: Form) -> tuple[dict[str, Any], list[Pair]]:
@@ -118,6 +158,11 @@ def _streams(value: Any) -> bool:
 
 
 @lru_cache(maxsize=1024)
+def _length(value: Any) -> int | None:
+    length = _number(value)
+    return None if length < 0 else length
+
+
 def _number(value: Any) -> int:
     value = value.strip()
     return int(value) if value.isdigit() and value.isascii() and len(value) < 16 else -1

@@ -38,11 +38,11 @@ _MOST_KNOWN = 4096
 
 def identity(principal: Principal) -> str | None:
     """A digest of everything about a caller that an answer may depend on; None for an anonymous one."""
-    if principal is ANONYMOUS:
-        return None
     known = _known.get(id(principal))
     if known is not None:
         return known[1]
+    if principal is ANONYMOUS:
+        return None
     digest = _digest(principal)
     if len(_known) >= _MOST_KNOWN:
         _known.clear()
@@ -84,7 +84,7 @@ class KeyMaker:
         self.fields = tuple(sorted({*(name.lower() for name in spec.headers), *_ADDRESS}))
         """The header fields whose values are in the key, beside Host, Cookie and a credential that proved nobody."""
 
-    def __call__(self, exchange: Exchange, header: Header | None) -> Key:
+    def make(self, exchange: Exchange, header: Header | None) -> Key:
         """`header` looks up the request's fields; None where it has neither one of `fields` nor a Cookie."""
         request = exchange.request
         seen = exchange.forwarded
@@ -98,25 +98,28 @@ class KeyMaker:
         if request.escaped and path == request.path:
             query = _with_escapes(query, request.raw_path)
         principal = exchange.principal
-        return (
-            self._route,
-            request.scheme,
-            request.host,
-            request.root_path,
-            path,
-            query,
-            () if header is None else _present(self.fields, header),
-            () if header is None or not self._cookies else _cookies(self._cookies, request.header("cookie") or ""),
-            None if self._shared else self._caller(principal, request) if self._authorized else identity(principal),
-        )
+        caller: Hashable
+        if self._shared:
+            caller = None
+        elif principal.proof == "authorization" or not self._authorized:
+            caller = identity(principal)
+        else:
+            caller = _caller(principal, request)
+        if header is None:
+            return (self._route, request.scheme, request.host, request.root_path, path, query, (), (), caller)
+        cookies = _cookies(self._cookies, request.header("cookie") or "") if self._cookies else ()
+        fields = _present(self.fields, header)
+        return (self._route, request.scheme, request.host, request.root_path, path, query, fields, cookies, caller)
 
-    def _caller(self, principal: Principal, request: Request) -> Hashable:
-        if principal.proof != "authorization":
-            # An app may read more from the field than gatekeep did: an API key for gatekeep, the user's token for the app.
-            credential = request.header("authorization")
-            if credential is not None:
-                return (identity(principal), credential)
-        return identity(principal)
+    __call__ = make
+
+
+def _caller(principal: Principal, request: Request) -> Hashable:
+    # An app may read more from the field than gatekeep did: an API key for gatekeep, the user's token for the app.
+    credential = request.header("authorization")
+    if credential is not None:
+        return (identity(principal), credential)
+    return identity(principal)
 
 
 def _present(names: tuple[str, ...], look_up: Header) -> Hashable:

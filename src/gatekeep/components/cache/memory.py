@@ -5,42 +5,45 @@ from __future__ import annotations
 import threading
 from collections import deque
 from collections.abc import Callable, Hashable
+from itertools import chain
 from typing import TypeAlias
 
 from ...forks import reset_after_fork
 from .entry import Entry
 
-__all__ = ["Memory", "Record", "Values"]
+__all__ = ["Filed", "Memory", "Place", "Values", "Variants"]
 
 Key: TypeAlias = tuple[Hashable, ...]
 Values: TypeAlias = tuple[str | None, ...]
-"""What a request says in the fields that a record's answers vary by."""
+"""What a request says in the fields that a key's answers vary by."""
+Place: TypeAlias = tuple[tuple[str, ...], Values]
+"""The fields that a key's answers vary by, and what tells one from the others."""
 
 _MAX_VARIANTS = 32
-_PER_RECORD = 500
-"""Bytes that a record takes beside its entries and its key's text, roughly."""
+_PER_FIELD = 150
+_PER_ENTRY = 1_700
+_PER_KEY = 500
+"""Bytes that Python's objects take beside the text that they hold, roughly."""
+_NOWHERE: Place = ((), ())
 
 
-class Record:
-    """The variants stored under one key; `names` are the fields that tell them apart (RFC 9111 §4.1), for all its life."""
+class Variants:
+    """The entries under one key whose answers vary; `names` are the fields that tell them apart (RFC 9111 §4.1), for good."""
 
     __slots__ = ("kept", "made", "names", "size", "used", "variants")
 
-    def __init__(self, names: tuple[str, ...], made: float = 0.0) -> None:
+    def __init__(self, names: tuple[str, ...], made: float) -> None:
         self.names = names
-        self.made = made
-        """Monotonic seconds, where somebody asks."""
         self.variants: dict[Values, Entry] = {}
+        # As an Entry's that is alone under its key.
+        self.made = made
         self.size = 0
-        """Bytes that it takes with its entries and its key, as estimated."""
         self.used = False
-        """Whether it was asked for since the last look."""
         self.kept = False
-        """Whether it has left probation."""
 
     def put(self, values: Values, entry: Entry, limit: int) -> None:
         """Add or replace a variant. Over a limit one that never served goes, else the oldest."""
-        entry.size += _weight(values)
+        entry.size = _weight(values, entry)
         old = self.variants.pop(values, None)
         if old is not None:
             self.size -= old.size
@@ -52,20 +55,28 @@ class Record:
         self.size += entry.size
 
 
-class Memory:
-    """Records by key, of at most `max_bytes` together. Looking one up takes no lock and moves nothing.
+Filed: TypeAlias = Entry | Variants
+"""What is kept under a key: the entry, or where answers vary all of them."""
 
-    Two queues: a record starts on probation, and stays for long only if it was asked for again before its turn came. So a
+
+class Memory:
+    """What is filed by key, of at most `max_bytes` together. Looking something up takes no lock and moves nothing.
+
+    Two queues: what is new starts on probation, and stays for long only if it was asked for again before its turn came. So a
     flood of new keys, be it a crawler's or an attacker's, pushes out no answer that is in use.
     """
 
     def __init__(self, max_bytes: int = 64 * 1024 * 1024) -> None:
         self.max_bytes = max_bytes
         self.max_record = max_bytes // 8
-        self._records: dict[Key, Record] = {}
+        self._records: dict[Key, Filed] = {}
+        self.look: Callable[[Key], Filed | None] = self._records.get
+        """What is filed under a key, where nobody has to know that it was asked for."""
         self._probation: deque[Key] = deque()
         self._kept: deque[Key] = deque()
-        self._sizes = {False: 0, True: 0}
+        self._room = max_bytes
+        """Bytes that are free."""
+        self._kept_size = 0
         self._copying = 0
         self._lock = threading.Lock()
         reset_after_fork(self)
@@ -76,95 +87,95 @@ class Memory:
         self._copying = 0
         self.clear()
 
-    def get(self, key: Key) -> Record | None:
-        """The record of a key; to be read, not changed."""
-        record = self._records.get(key)
-        if record is not None:
-            record.used = True
-        return record
+    def get(self, key: Key) -> Filed | None:
+        """What is filed under a key; to be read, not changed."""
+        filed = self._records.get(key)
+        if filed is not None:
+            filed.used = True
+        return filed
 
     peek = get
 
-    def put(
-        self, key: Key, vary: tuple[str, ...], header: Callable[[str], str | None], entry: Entry
-    ) -> tuple[tuple[str, ...], Values]:
-        """Store a variant, chosen by what `header` says; gives the names and values that tell it from others.
+    def put(self, key: Key, vary: tuple[str, ...], header: Callable[[str], str | None], entry: Entry) -> Place:
+        """Store an entry, where answers vary as the variant that `header` tells; says where it went.
 
         What one answer varied by counts for every later one: an app that forgets its Vary once mixes up no variants.
         """
         with self._lock:
-            record = self._records.get(key)
-            if record is None:
-                record = self._begin(key, vary)
-            elif (vary and not set(vary) <= set(record.names)) or self._outdated(record):
-                record = self._begin_again(key, record, vary)
-            names = record.names
-            values: Values = ()
-            sizes = self._sizes
-            if names:
-                values = tuple([header(name) for name in names])
-                before = record.size
-                record.put(values, entry, self.max_record)
-                sizes[record.kept] += record.size - before
+            old = self._records.get(key)
+            if vary or (old is not None and old.names):
+                place = self._put_variant(key, vary, header, entry, old)
             else:
-                # As mostly: one answer for all. There is no other variant that would have to go for it.
-                grown = entry.size
-                variants = record.variants
-                old = variants.get(values)
-                if old is not None:
-                    grown -= old.size
-                    entry.used = old.used
-                variants[values] = entry
-                record.size += grown
-                sizes[record.kept] += grown
-            while sizes[False] + sizes[True] > self.max_bytes:
+                # As mostly: one answer for all.
+                place = _NOWHERE
+                entry.size = _weight(key, entry)
+                self._file(key, entry, old)
+            if self._room < 0:
                 self._make_room()
-        return names, values
+        return place
 
-    def _begin(self, key: Key, names: tuple[str, ...]) -> Record:
-        record = self._records[key] = self._fresh(names)
-        record.size = _weight(key) + _PER_RECORD
-        self._sizes[False] += record.size
-        self._probation.append(key)
-        return record
+    def _put_variant(
+        self, key: Key, vary: tuple[str, ...], header: Callable[[str], str | None], entry: Entry, old: Filed | None
+    ) -> Place:
+        if isinstance(old, Variants) and set(vary) <= set(old.names) and not self._outdated(old):
+            record = old
+        else:
+            # Variants that were told apart by less must go.
+            record = Variants(vary if old is None else tuple(dict.fromkeys((*old.names, *vary))), entry.made)
+            record.size = _length(key) + _PER_KEY
+            self._file(key, record, old)
+        values = tuple([header(name) for name in record.names])
+        before = record.size
+        record.put(values, entry, self.max_record)
+        grown = record.size - before
+        self._room -= grown
+        if record.kept:
+            self._kept_size += grown
+        return record.names, values
 
-    def _begin_again(self, key: Key, old: Record, vary: tuple[str, ...]) -> Record:
-        """A record without variants in the place of one whose variants must go."""
-        record = self._fresh(tuple(dict.fromkeys((*old.names, *vary))))
-        record.size, record.used, record.kept = _weight(key) + _PER_RECORD, old.used, old.kept
-        self._sizes[record.kept] += record.size - old.size
-        self._records[key] = record
-        return record
-
-    def _fresh(self, names: tuple[str, ...]) -> Record:
-        return Record(names)
-
-    def _outdated(self, record: Record) -> bool:
-        """Whether the variants that are there must go when another one comes."""
+    def _outdated(self, filed: Filed) -> bool:
+        """Whether what is there is no longer to be believed."""
         return False
 
-    def _make_room(self) -> None:
-        """Take the turn of one record: it stays if it was asked for since its last, or else goes."""
-        # Probation has a fifth: what is new always finds a place, and has some time to be asked for.
-        on_probation = self._sizes[False] > self.max_bytes // 5
-        key = (self._probation if on_probation else self._kept).popleft()
-        record = self._records[key]
-        self._sizes[record.kept] -= record.size
-        if record.used:
-            record.used = False
-            record.kept = True
-            self._kept.append(key)
-            self._sizes[True] += record.size
+    def _file(self, key: Key, filed: Filed, old: Filed | None) -> None:
+        if old is None:
+            self._probation.append(key)
         else:
-            del self._records[key]
+            filed.used = True  # or nobody would have made it anew
+            self._room += old.size
+            if old.kept:
+                filed.kept = True
+                self._kept_size += filed.size - old.size
+        self._records[key] = filed
+        self._room -= filed.size
+
+    def _make_room(self) -> None:
+        """Take the turns of as many as need be: who was asked for since its last one stays, the others go."""
+        while self._room < 0:
+            # Probation has a fifth: what is new always finds a place, and has some time to be asked for.
+            on_probation = self.size - self._kept_size > self.max_bytes // 5
+            key = (self._probation if on_probation else self._kept).popleft()
+            filed = self._records[key]
+            if filed.used:
+                filed.used = False
+                self._kept.append(key)
+                if not filed.kept:
+                    filed.kept = True
+                    self._kept_size += filed.size
+            else:
+                del self._records[key]
+                self._room += filed.size
+                if filed.kept:
+                    self._kept_size -= filed.size
 
     def clear(self) -> None:
         """Forget everything."""
         with self._lock:
-            self._records = {}
+            self._records.clear()
             self._probation.clear()
             self._kept.clear()
-            self._sizes = {False: 0, True: 0}
+            self._room = self.max_bytes
+            self._kept_size = 0
 
     def borrow(self, size: int) -> bool:
         """Room in bytes for the copy of an answer that is on its way, beyond what is free; False when too many are."""
@@ -184,23 +195,26 @@ class Memory:
 
     @property
     def size(self) -> int:
-        """Bytes that all records take, as estimated."""
-        return self._sizes[False] + self._sizes[True]
+        """Bytes that everything takes, as estimated."""
+        return self.max_bytes - self._room
 
 
-def _weight(part: tuple[object, ...]) -> int:
-    """Bytes of text in a key: a client chooses how long it is."""
+def _weight(key: tuple[object, ...], entry: Entry) -> int:
+    """Bytes of an entry and what it is filed under. A client chooses how long that is."""
+    pairs = entry.pairs
     try:
-        return len("".join(filter(None, part)))  # type: ignore[arg-type]
-    except TypeError:
-        pass  # there is more in it than text
+        text = len("".join(filter(None, key)))  # type: ignore[arg-type]
+    except TypeError:  # there is more in it than text
+        text = _length(key)
+    return text + len(entry.body) + sum(map(len, chain.from_iterable(pairs))) + len(pairs) * _PER_FIELD + _PER_ENTRY
+
+
+def _length(part: tuple[object, ...]) -> int:
+    """Bytes of text in a key."""
     total = 0
     for item in part:
-        if type(item) is str:
-            total += len(item)
-        elif isinstance(item, tuple):
-            if item:
-                total += _weight(item)
-        elif isinstance(item, (str, bytes)):  # of a key function's own
+        if isinstance(item, tuple):
+            total += _length(item)
+        elif isinstance(item, (str, bytes)):
             total += len(item)
     return total

@@ -221,18 +221,17 @@ def refusal(
     """
     if method == "HEAD":
         return "head"  # a HEAD has no body to keep; it is served from what a GET left (RFC 9110 §9.3.2)
-    if not (head.plain and head.status == 200 and seconds) or credentials or no_store:  # else there is nothing to forbid it
-        refused = _refused_over_http(head, credentials) if terms.http else _refused_by_ttl(head, terms)
-        if refused is not None:
-            return refused
-        if no_store:
-            return "request"  # RFC 9111 §5.2.1.5
-        if head.sets_cookie:
-            return "set-cookie"  # RFC 9111 §7.3
-        if head.vary and ("*" in head.vary or len(head.vary) > _MAX_VARY):
-            return "vary"  # RFC 9111 §4.1
-        if not seconds and head.etag is None and head.modified is None and not (seconds == 0.0 and terms.outlives):
-            return "no-lifetime"  # stale from the first moment, and nothing to validate it by
+    refused = _refused_over_http(head, credentials) if terms.http else _refused_by_ttl(head, terms)
+    if refused is not None:
+        return refused
+    if no_store:
+        return "request"  # RFC 9111 §5.2.1.5
+    if head.sets_cookie:
+        return "set-cookie"  # RFC 9111 §7.3
+    if head.vary and ("*" in head.vary or len(head.vary) > _MAX_VARY):
+        return "vary"  # RFC 9111 §4.1
+    if not seconds and head.etag is None and head.modified is None and not (seconds == 0.0 and terms.outlives):
+        return "no-lifetime"  # stale from the first moment, and nothing to validate it by
     if head.streams:
         return "event-stream"
     if head.length is None:

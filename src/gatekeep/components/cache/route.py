@@ -11,11 +11,11 @@ from ...effects import lift
 from ...exchange import Exchange
 from ...message import Field
 from .entry import Entry
+from .fetch import Case, Fetch
 from .form import FORMS, Pair
 from .freshness import Terms
 from .glance import glance
 from .key import Key, KeyMaker
-from .pending import Case, Pending
 from .policy import Bypass, Forward, Refusal, bypass_fields
 from .recorder import FREE
 from .spec import Cache
@@ -55,19 +55,20 @@ class CachedRoute:
         "jitter",
         "key",
         "keyed",
+        "look",
         "max_entry",
         "may_refresh",
         "miss_extra",
         "miss_field",
         "name",
         "plain_ttl",
+        "protocol",
         "purges",
         "refused",
         "runner",
         "simple",
         "storage",
         "stored",
-        "stored_now",
         "tags",
         "terms",
         "unauthorized",
@@ -80,12 +81,13 @@ class CachedRoute:
         self.storage.use()
         self.flights = cache.storage.flights
         self.purges = cache.storage.purges
-        self.stored_now = cache.storage.memory.get
+        self.look = cache.storage.memory.look
         self.simple = spec.coalesce and not cache.storage.shared
         """Whether a request for what is not stored goes to the app unless another one has."""
         self.clock = cache.services.clock
         self.runner = cache.services.runner
         self.name = cache.name
+        self.protocol = plan.protocol
         self.form = form = FORMS[plan.protocol]
         self.http = spec.http
         self.max_entry = spec.max_entry
@@ -103,7 +105,8 @@ class CachedRoute:
             max_entry=spec.max_entry,
         )
         # An answer that says nothing of caching, to a gateway that decides by itself, is stored without a question.
-        self.plain_ttl = 0.0 if spec.http or spec.early_refresh else self.terms.ttl or 0.0
+        asks = spec.http or spec.early_refresh or self.terms.outlives
+        self.plain_ttl = 0.0 if asks else self.terms.ttl or 0.0
         """Seconds that such a 200 lives; 0 where there is something to ask."""
         self.coalesce = spec.coalesce
         self.wait = spec.wait
@@ -151,11 +154,10 @@ class CachedRoute:
 
         `landed`: it was filed this very moment, and needs no trust.
         """
-        record = self.storage.peek(key) if landed else self.stored_now(key)
-        if record is None:
+        filed = self.storage.peek(key) if landed else self.look(key)
+        if filed is None:
             return "miss"
-        names = record.names
-        entry = record.variants.get(tuple([request.header(name) for name in names]) if names else ())
+        entry = filed.variants.get(tuple([request.header(name) for name in filed.names]))
         if entry is None:
             return "vary-miss"
         purges = self.purges
@@ -165,10 +167,14 @@ class CachedRoute:
 
     def flight_key(self, request: Request, key: Key) -> Key:
         """What requests have in common that one answer may do for."""
-        record = self.storage.peek(key)
-        if record is None or not record.names:
+        filed = self.storage.peek(key)
+        if filed is None or not filed.names:
             return key
-        return (key, tuple([request.header(name) for name in record.names]))
+        return (key, tuple([request.header(name) for name in filed.names]))
+
+    def fetch(self, request: Request, key: Key, forward: Forward, *, alone: bool = False) -> Fetch:
+        """Such a request's note. `alone`: nobody may wait for it."""
+        return Fetch(None if alone else self.flights, self.flight_key(request, key), key, forward, self.purges.now)
 
     def standing_in(self, entry: Entry, now: float, status: int | None = None) -> list[Pair]:
         """The fields of a stale answer in the place of a failure. `status`: what the app said, if it said something."""
@@ -180,22 +186,21 @@ class CachedRoute:
 
     def fetch_behind(self, exchange: Exchange, key: Key, entry: Entry) -> None:
         """Have the runner fetch a fresh answer, unless somebody does already."""
-        flight = self.storage.flights.take_off(self.flight_key(exchange.request, key))
-        if flight is not None:
-            case = Case(entry, entry.validators, None, self.has_credentials(exchange), False)
-            self.fly(exchange, Pending(key, "stale", self.storage.purges.now, flight, case))
+        fetch = self.fetch(exchange.request, key, "stale")
+        if self.flights.take_off(fetch.key, fetch) is not None:
+            fetch.case = Case(entry, entry.validators, None, self.has_credentials(exchange), False)
+            self.fly(exchange, fetch)
 
-    def fly(self, exchange: Exchange, pending: Pending) -> None:
+    def fly(self, exchange: Exchange, fetch: Fetch) -> None:
         """Have the runner call the app for a flight that is under way; it fails where the runner has too much to do."""
-        case, flight = pending.case, pending.flight
-        assert flight is not None
+        case = fetch.case
         forwarded = exchange.forwarded
         try:
             # What the refetch sends is its own; this exchange, answered or over, stays as it is.
             exchange.forwarded = forwarded.copy() if forwarded is not None else None
             entry = case.entry if case is not None and case.validating else None
             ask(exchange.forward(), entry, "if-range", "range")
-            io = exchange.refetch(self.cache, pending)
+            io = exchange.refetch(self.cache, fetch)
         finally:
             exchange.forwarded = forwarded
 
@@ -203,10 +208,10 @@ class CachedRoute:
             try:
                 yield from io
             finally:
-                flight.fail()  # which says nothing where it has landed
+                fetch.fail()  # which says nothing where it has landed
 
         if not self.runner.submit(job):
-            flight.fail()
+            fetch.fail()
 
     def has_credentials(self, exchange: Exchange) -> bool:
         """Whether the request has an Authorization that decides if its answer may be shared."""

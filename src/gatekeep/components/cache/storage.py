@@ -11,7 +11,7 @@ from ...stores.commands import CommandStore
 from .entry import Entry
 from .flight import Flight, Flights, Outcome
 from .key import Key
-from .memory import Memory, Record
+from .memory import Filed, Memory
 from .policy import Header
 from .purge_log import PurgeLog
 from .purges import Purge, Purges
@@ -79,30 +79,24 @@ class Storage:
 
     # Entries.
 
-    def peek(self, key: Key) -> Record | None:
-        """The record of a key in memory as it is: right after a flight has landed."""
+    def peek(self, key: Key) -> Filed | None:
+        """What is filed under a key in memory as it is: right after a flight has landed."""
         return self.memory.peek(key)
 
-    def fetch(self, key: Key, header: Header) -> Flow[Record | None]:
-        """The record of a key after a look into the store; None where that has nothing, or is away."""
+    def fetch(self, key: Key, header: Header) -> Flow[Filed | None]:
+        """What is filed under a key after a look into the store; None where that has nothing, or is away."""
         assert self._tier is not None
         return self._tier.fetch(key, header)
 
-    def put(
-        self,
-        key: Key,
-        vary: tuple[str, ...],
-        header: Callable[[str], str | None],
-        entry: Entry,
-        flight: Flight | None = None,
-    ) -> None:
-        """Store a variant, chosen by what `header` says, unless a purge since its epoch meets it; then land the flight."""
-        if entry.epoch == self.purges.now or self.purges.spares(entry, key):
-            names, values = self.memory.put(key, vary, header, entry)
-            if self._tier is not None:
-                self._tier.upload(key, names, values, entry, flight)
-        if flight is not None:
-            flight.end("landed")
+    def put(self, key: Key, vary: tuple[str, ...], header: Callable[[str], str | None], entry: Entry, flight: Flight) -> None:
+        """Store an entry, where answers vary as the variant that `header` tells; then land the flight.
+
+        A purge since its epoch may have met it: that is found out when somebody asks for it.
+        """
+        names, values = self.memory.put(key, vary, header, entry)
+        if self._tier is not None and self.purges.spares(entry, key):
+            self._tier.upload(key, names, values, entry, flight)
+        flight.end("landed")
 
     # Flights.
 

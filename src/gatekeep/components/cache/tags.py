@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable, Sequence
+from operator import attrgetter
 from typing import TypeAlias
 
 from ...exchange import Exchange
@@ -34,7 +35,7 @@ def unknown_parameter(tags: Sequence[str], template: str, level: str) -> str | N
 def tag_maker(tags: Sequence[str]) -> TagMaker:
     """A function of the exchange, asked when the view is through. A parameter that the path lacks leaves its tag out."""
     if not tags:
-        return _told
+        return attrgetter("tags")
     fixed = frozenset(tag for tag in tags if "{" not in tag)
     written = tuple(tag for tag in tags if "{" in tag)
     if not written:
@@ -50,7 +51,3 @@ def tag_maker(tags: Sequence[str]) -> TagMaker:
         return exchange.tags | found
 
     return make
-
-
-def _told(exchange: Exchange) -> frozenset[str]:
-    return exchange.tags

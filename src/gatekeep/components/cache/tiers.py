@@ -25,7 +25,7 @@ from .entry import Entry
 from .flight import Flight, Outcome
 from .form import FORMS
 from .key import ROUTE, Key
-from .memory import Memory, Record, Values
+from .memory import Filed, Memory, Place, Values
 from .policy import Header
 from .purge_log import PurgeLog
 from .purges import Purge, Purges
@@ -65,22 +65,24 @@ class TrustingMemory(Memory):
 
     def __init__(self, max_bytes: int, log: PurgeLog, clock: Clock, max_lag: float) -> None:
         super().__init__(max_bytes)
+        self.look = self.get
         self._log = log
         self._monotonic = clock.monotonic
         self._max_lag = max_lag
 
-    def get(self, key: Key) -> Record | None:
-        record = self._records.get(key)
-        if record is None or self._outdated(record):
+    def get(self, key: Key) -> Filed | None:
+        filed = self._records.get(key)
+        if filed is None or self._outdated(filed):
             return None
-        record.used = True
-        return record
+        filed.used = True
+        return filed
 
-    def _fresh(self, names: tuple[str, ...]) -> Record:
-        return Record(names, self._monotonic())
+    def put(self, key: Key, vary: tuple[str, ...], header: Header, entry: Entry) -> Place:
+        entry.made = self._monotonic()
+        return super().put(key, vary, header, entry)
 
-    def _outdated(self, record: Record) -> bool:
-        return max(record.made, self._log.synced_at) < self._monotonic() - self._max_lag
+    def _outdated(self, filed: Filed) -> bool:
+        return max(filed.made, self._log.synced_at) < self._monotonic() - self._max_lag
 
 
 class SharedTier:
@@ -120,7 +122,7 @@ class SharedTier:
 
     # Entries.
 
-    def fetch(self, key: Key, header: Header) -> Flow[Record | None]:
+    def fetch(self, key: Key, header: Header) -> Flow[Filed | None]:
         """File in memory what the store has for a request; None where it has nothing, or is away."""
         name = self._name(b"e", key)
         if name is None or self._owed:  # what others have stored may be what they were not told to be purged
@@ -131,7 +133,7 @@ class SharedTier:
             self._give_up()
             return None
 
-    def _fetch(self, key: Key, header: Header, name: bytes) -> Flow[Record | None]:
+    def _fetch(self, key: Key, header: Header, name: bytes) -> Flow[Filed | None]:
         known = self._memory.peek(key)
         guess = known.names if known is not None else ()
         names = [name, _variant(name, guess, header, self._secret)] if guess else [name]

@@ -11,10 +11,10 @@ from ...errors import Denied, Forbidden, Unavailable
 from ...exchange import ANONYMOUS, Exchange
 from ...message import Response
 from .entry import Entry, narrowed
-from .flight import Flight, Outcome
+from .fetch import Case, Fetch, mind_body
+from .flight import Outcome
 from .form import Pair
 from .key import Key
-from .pending import Case, Pending, mind_body
 from .policy import PLAIN, Decision, Demands, Forward, Header, bypass, decide, demanded, stands_in
 from .route import CachedRoute, ask
 
@@ -52,56 +52,75 @@ class _Errand(NamedTuple):
 class WayIn:
     """One route's request hook."""
 
-    __slots__ = ("_route", "hook")
+    __slots__ = (
+        "_adopt",
+        "_authorized",
+        "_cache",
+        "_carries",
+        "_flights",
+        "_flying",
+        "_hit",
+        "_key",
+        "_look",
+        "_miss",
+        "_purges",
+        "_route",
+        "_simple",
+        "hook",
+    )
 
     def __init__(self, route: CachedRoute) -> None:
         self._route = route
         self.hook = self._look_up if route.add_key is None else self._look_up_keyed
+        # What every request asks for, without the steps between.
+        self._authorized = route.authorized
+        self._cache = route.cache
+        self._carries = route.carries
+        self._key = route.key.make
+        self._look = route.look
+        self._purges = route.purges
+        self._flights = route.flights
+        self._flying = route.flights.flying
+        self._simple = route.simple
+        self._adopt = route.form.headers.adopt
+        self._hit = (route.name, "hit")
+        self._miss = (route.name, "miss")
 
     def _look_up(self, exchange: Exchange) -> Result:
-        route = self._route
         request = exchange.request
         method = request.method
-        header = request.header if route.carries(request.native) else None
+        header = request.header if self._carries(request.native) else None
         if (
             header is not None
             or method != "GET"
             or "\ufffd" in request.path
-            or (route.authorized and exchange.principal is ANONYMOUS)
+            or (self._authorized and exchange.principal is ANONYMOUS)
         ) and self._bypasses(exchange, header):
             return None
-        key = flight_key = route.key(exchange, header)
-        record = route.stored_now(key)
-        found: Found
-        if record is None:
-            found = "miss"
-        elif record.names:
-            found = route.find(request, key)
-            flight_key = route.flight_key(request, key)
-        else:
-            entry = record.variants.get(())
-            found = "miss"
-            if entry is not None and (entry.epoch == route.purges.now or route.purges.spares(entry, key)):
-                found = entry
+        key = self._key(exchange, header)
         if header is None:
             # What most requests come to: there is nothing to decide, for they demand nothing.
             now = exchange.monotonic
-            if isinstance(found, Entry):
-                if now < found.until:
-                    found.used = True
-                    exchange.note(route.name, "hit")
-                    body = found.body if method == "GET" else b""
-                    return Response(found.status, route.form.headers.adopt(found.ready.copy()), body)
-                if now >= found.useless:
-                    found = "stale"
-            if route.simple and method == "GET" and not isinstance(found, Entry):
-                flight = route.flights.take_off(flight_key)
-                if flight is not None:
-                    pending = exchange.state[route.cache] = Pending(key, found, route.purges.now, flight, None)
-                    mind_body(request, pending)
-                    exchange.note(route.name, "miss")
+            epoch = self._purges.now
+            filed = self._look(key)
+            forward: Forward | None = None
+            if filed is None:
+                forward = "miss"
+            elif isinstance(filed, Entry) and filed.epoch == epoch:
+                if now < filed.until:
+                    filed.used = True
+                    exchange.decisions.append(self._hit)
+                    return Response(filed.status, self._adopt(filed.ready.copy()), filed.body if method == "GET" else b"")
+                if now >= filed.useless:
+                    forward = "stale"
+            if forward is not None and self._simple and method == "GET":
+                fetch = Fetch(self._flights, key, key, forward, epoch)
+                if self._flying.setdefault(key, fetch) is fetch:
+                    exchange.state[self._cache] = fetch
+                    exchange.decisions.append(self._miss)
+                    mind_body(request, fetch)
                     return None
-        return self._serve(exchange, key, header, found)
+        return self._serve(exchange, key, header, self._route.find(request, key))
 
     def _look_up_keyed(self, exchange: Exchange) -> Result:
         """The same, with what the user's function adds to the key."""
@@ -220,24 +239,24 @@ class WayIn:
         """To the app, unless another request is there already for the same answer."""
         route = self._route
         exchange, key, header, _, _ = errand
-        if not route.coalesce or exchange.request.method != "GET" or (header is not None and header("range") is not None):
-            return self._ask(errand, entry, decision, None)
-        flight_key = route.flight_key(exchange.request, key)
-        flight = route.storage.flights.take_off(flight_key)
-        if flight is None:
-            return self._follow(errand, flight_key, entry, decision)
+        request = exchange.request
+        if not route.coalesce or request.method != "GET" or (header is not None and header("range") is not None):
+            return self._ask(errand, entry, decision, route.fetch(request, key, decision.forward, alone=True))
+        fetch = route.fetch(request, key, decision.forward)
+        if route.flights.take_off(fetch.key, fetch) is None:
+            return self._follow(errand, fetch.key, entry, decision)
         if route.storage.shared:
-            return self._lead(errand, flight, entry, decision)
-        return self._ask(errand, entry, decision, flight)
+            return self._lead(errand, fetch, entry, decision)
+        return self._ask(errand, entry, decision, fetch)
 
-    def _lead(self, errand: _Errand, flight: Flight, entry: Entry | None, decision: Decision) -> Flow[Response | None]:
+    def _lead(self, errand: _Errand, fetch: Fetch, entry: Entry | None, decision: Decision) -> Flow[Response | None]:
         """Lead the whole fleet, or wait for the process that does."""
         route = self._route
         exchange, key, _, _, _ = errand
-        exchange.state[route.cache] = Pending(key, decision.forward, 0, flight, None)  # should it be cancelled here
-        outcome = yield from route.storage.lead(flight, key, exchange.request.header, self._left(exchange), route.wait)
+        exchange.state[route.cache] = fetch  # should it be cancelled here
+        outcome = yield from route.storage.lead(fetch, key, exchange.request.header, self._left(exchange), route.wait)
         if outcome is None:
-            return (yield from _driven(self._ask(errand, entry, decision, flight)))
+            return (yield from _driven(self._ask(errand, entry, decision, fetch)))
         del exchange.state[route.cache]
         return (yield from self._after(errand, entry, decision, outcome))
 
@@ -263,25 +282,24 @@ class WayIn:
             again = route.fallback == "next" and outcome == "failed"
         if again and self._left(exchange) > 0:
             return (yield from _driven(self._forward(errand, entry, decision)))
-        return (yield from _driven(self._ask(errand, entry, decision, None)))
+        fetch = route.fetch(exchange.request, errand.key, decision.forward, alone=True)
+        return (yield from _driven(self._ask(errand, entry, decision, fetch)))
 
     def _left(self, exchange: Exchange) -> float:
         """Seconds that a request may go on waiting."""
         return max(0.0, exchange.monotonic + self._route.wait - self._route.clock.monotonic())
 
-    def _ask(self, errand: _Errand, entry: Entry | None, decision: Decision, flight: Flight | None) -> Result:
+    def _ask(self, errand: _Errand, entry: Entry | None, decision: Decision, fetch: Fetch) -> Result:
         """Let the request go to the app, with the cache's own condition where there is something to validate."""
         route = self._route
-        exchange, key, header, _, _ = errand
-        case = None
-        if entry is not None or header is not None:
-            case = self._case(errand, entry, decision)
-        pending = Pending(key, decision.forward, route.storage.purges.now, flight, case)
-        exchange.state[route.cache] = pending
-        mind_body(exchange.request, pending)
+        exchange = errand.exchange
+        fetch.case = self._case(errand, entry, decision)
+        fetch.epoch = route.purges.now
+        exchange.state[route.cache] = fetch
+        mind_body(exchange.request, fetch)
         exchange.note(route.name, "miss")
         if entry is not None and stands_in(entry, exchange.monotonic):
-            return self._with_net(exchange, pending, header, entry)
+            return self._with_net(exchange, fetch, errand.header, entry)
         return None
 
     def _case(self, errand: _Errand, entry: Entry | None, decision: Decision) -> Case | None:
@@ -293,16 +311,17 @@ class WayIn:
             asked = header if header("if-none-match") is not None or header("if-modified-since") is not None else None
         if validating or asked is not None:
             ask(exchange.forward(), entry if validating else None)
-        credentials = self._route.has_credentials(exchange)
-        if entry is None and asked is None and not credentials and not demands.no_store:
+        credentials = header is not None and self._route.has_credentials(exchange)
+        usual = entry is None and asked is None and not credentials and not demands.no_store
+        if usual and exchange.request.method == "GET":
             return None
         return Case(entry, validating, asked, credentials, demands.no_store)
 
-    def _with_net(self, exchange: Exchange, pending: Pending, header: Header | None, entry: Entry) -> Flow[Response | None]:
+    def _with_net(self, exchange: Exchange, fetch: Fetch, header: Header | None, entry: Entry) -> Flow[Response | None]:
         """Call the app as a refetch: when it fails, this request still has an answer (RFC 5861 §4)."""
         route = self._route
         try:
-            response = yield from exchange.refetch(route.cache, pending)
+            response = yield from exchange.refetch(route.cache, fetch)
         except Exception as error:
             _log.warning("%s failed (%r); a stale answer stands in", exchange.route, error)
             exchange.note(route.name, "stale_if_error")

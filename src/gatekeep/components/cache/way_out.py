@@ -9,11 +9,11 @@ from ...exchange import NEGOTIATED, Exchange
 from ...message import Field, Response
 from .conditions import not_modified
 from .entry import Entry
+from .fetch import Case, Fetch
 from .form import Pair
-from .freshness import Times, lifetime, live
-from .head import Answered
+from .freshness import lifetime, live
+from .head import PLAIN, UNTOLD, Answered
 from .invalidation import invalidate
-from .pending import Case, Pending
 from .policy import Bypass, Header, freshens, refusal, stands_in
 from .recorder import MUTE, Recorder
 from .route import CachedRoute
@@ -27,75 +27,80 @@ _MOST_CARRIED = 100
 class WayOut:
     """One route's response and finish hooks."""
 
-    __slots__ = ("_route",)
+    __slots__ = ("_cache", "_max_entry", "_now", "_pairs", "_plain_heads", "_plain_ttl", "_route", "_stored")
 
     def __init__(self, route: CachedRoute) -> None:
         self._route = route
+        # What every answer asks for, without the steps between.
+        self._cache = route.cache
+        self._pairs = route.form.pairs
+        self._plain_heads = PLAIN[route.protocol]
+        self._max_entry = route.max_entry
+        self._now = route.clock.monotonic
+        self._plain_ttl = route.plain_ttl
+        self._stored = route.stored
 
     def on_response(self, exchange: Exchange) -> Flow[None] | None:
         response = exchange.response
         assert response is not None
-        route = self._route
-        pending: Pending | Bypass = exchange.state[route.cache]
-        if not isinstance(pending, Pending):
-            self._tell(response, route.bypassed[pending])
-            return invalidate(route.storage, exchange, response) if pending == "method" else None
-        request = exchange.request
-        now = route.clock.monotonic()
-        head = Answered(response.status, route.form.pairs(response.headers), route.form)
-        case = pending.case
-        if case is not None and case.entry is not None and self._settled(exchange, pending, case, case.entry, head, now):
-            return None
-        terms = route.terms
-        if (
-            case is None
-            and head.plain
-            and head.status == 200
-            and route.plain_ttl
-            and request.method == "GET"
-            and not head.streams
-        ):
-            length = head.length
-            if length is None or 0 <= length <= route.max_entry:
+        fetch: Fetch | Bypass = exchange.state[self._cache]
+        if not isinstance(fetch, Fetch):
+            self._tell(response, self._route.bypassed[fetch])
+            return invalidate(self._route.storage, exchange, response) if fetch == "method" else None
+        if fetch.case is None and response.status == 200 and self._plain_ttl:
+            pairs = self._pairs(response.headers)
+            length = self._plain_heads.length(pairs)
+            if length is not None and length <= self._max_entry:
                 # What most answers come to: refusal() and live() in short.
-                end = now + route.plain_ttl
-                life: Times = (now, end, end, terms.stale_while_revalidate, terms.stale_if_error, False)
-                response.attach(Recorder(route, exchange, head, pending, life))
-                response.headers.append(route.stored[pending.forward])
-                if route.miss_field is not None:
-                    response.headers.append(route.miss_field)
+                now = self._now()
+                response.attach(Recorder(self._route, exchange, fetch, pairs.copy(), length, now, now + self._plain_ttl))
+                self._tell(response, self._stored[fetch.forward])
                 return None
+        self._judge(exchange, response, fetch)
+        return None
+
+    def _judge(self, exchange: Exchange, response: Response, fetch: Fetch) -> None:
+        route = self._route
+        now = self._now()
+        head = Answered(response.status, route.form.pairs(response.headers), route.form)
+        case = fetch.case
+        if case is not None and case.entry is not None and self._settled(exchange, fetch, case, case.entry, head, now):
+            return
+        terms = route.terms
         wall = route.clock.wall() if terms.http else 0.0
         seconds = lifetime(head, terms, wall)
+        method = exchange.request.method
         if case is None:
-            refused = refusal(request.method, head, terms, seconds)
+            refused = refusal(method, head, terms, seconds)
         else:
-            refused = refusal(request.method, head, terms, seconds, credentials=case.credentials, no_store=case.no_store)
+            refused = refusal(method, head, terms, seconds, credentials=case.credentials, no_store=case.no_store)
         if refused is None and head.vary and not _seen_by_app(exchange, head.vary):
             refused = "vary"
         if refused is None:
             jitter = route.jitter() if terms.early_refresh else 0.0
             life = live(head, terms, seconds or 0.0, now, wall, now - exchange.monotonic, jitter)
             if terms.http:
-                self._share(pending, life[1], now)
-            response.attach(Recorder(route, exchange, head, pending, life))
-            self._tell(response, route.stored[pending.forward])
+                self._share(fetch, life.expires, now)
+            length = UNTOLD if head.length is None else head.length
+            recorder = Recorder(route, exchange, fetch, head.pairs, length, now, life.expires)
+            recorder.vary = head.vary
+            recorder.says(head.status, head.etag, head.modified)
+            recorder.lives(*life)
+            response.attach(recorder)
+            self._tell(response, route.stored[fetch.forward])
         else:
-            flight = pending.flight
-            if flight is not None:
-                if response.status >= 500:
-                    flight.fail()
-                else:
-                    flight.decline()
-            self._tell(response, route.refused[pending.forward, refused])
+            if response.status >= 500:
+                fetch.fail()
+            else:
+                fetch.decline()
+            self._tell(response, route.refused[fetch.forward, refused])
         if case is not None and case.asked is not None and response.status == 200:
             self._narrow(response, head, case.asked)
-        return None
 
-    def _share(self, pending: Pending, expires: float, now: float) -> None:
+    def _share(self, fetch: Fetch, expires: float, now: float) -> None:
         """An answer that may not be reused unasked is for nobody who waits for it (RFC 9111 §4)."""
-        if expires <= now and pending.flight is not None:
-            pending.flight.decline()
+        if expires <= now:
+            fetch.decline()
 
     def _tell(self, response: Response, status: Field) -> None:
         response.headers.append(status)
@@ -112,12 +117,11 @@ class WayOut:
 
     # An answer while one is stored.
 
-    def _settled(self, exchange: Exchange, pending: Pending, case: Case, entry: Entry, head: Answered, now: float) -> bool:
+    def _settled(self, exchange: Exchange, fetch: Fetch, case: Case, entry: Entry, head: Answered, now: float) -> bool:
         """Whether the stored answer is what the client gets."""
         route = self._route
         if head.status >= 500 and stands_in(entry, now):
-            if pending.flight is not None:
-                pending.flight.fail()
+            fetch.fail()
             exchange.note(route.name, "stale_if_error")
             self._replace(exchange, entry, route.standing_in(entry, now, head.status))
             return True
@@ -128,18 +132,18 @@ class WayOut:
         if not holds:
             entry.spoil()
             return False
-        fresh, stored = self._freshened(exchange, pending, entry, head, now)
+        fresh, stored = self._freshened(exchange, fetch, entry, head, now)
         if head.status != 304:
             return False
         exchange.note(route.name, "revalidated")
         tail = "; stored" if stored else ""
-        status = route.form.field("cache-status", f"gatekeep; fwd={pending.forward}; fwd-status=304{tail}")
+        status = route.form.field("cache-status", f"gatekeep; fwd={fetch.forward}; fwd-status=304{tail}")
         own = route.form.named("set-cookie")
         cookies = [pair for pair in head.pairs if pair[0].lower() == own]  # this client's own: told, and kept of nothing
         self._replace(exchange, fresh, [*fresh.told(now, status, route.miss_extra), *cookies])
         return True
 
-    def _freshened(self, exchange: Exchange, pending: Pending, entry: Entry, head: Answered, now: float) -> tuple[Entry, bool]:
+    def _freshened(self, exchange: Exchange, fetch: Fetch, entry: Entry, head: Answered, now: float) -> tuple[Entry, bool]:
         """The stored answer with what the app now says of it (RFC 9111 §3.2, §4.3.4), and whether that one is stored."""
         route = self._route
         form, terms = route.form, route.terms
@@ -147,24 +151,21 @@ class WayOut:
         merged = Answered(entry.status, _updated(entry, head, form.named("set-cookie")), form)
         merged.age = head.age
         seconds = lifetime(merged, terms, wall)
-        case = pending.case
+        case = fetch.case
         assert case is not None
         refused = refusal("GET", merged, terms, seconds, credentials=case.credentials, no_store=case.no_store)
         jitter = route.jitter() if terms.early_refresh else 0.0
         life = live(merged, terms, seconds or 0.0, now, wall, now - exchange.monotonic, jitter)
         tags = route.tags(exchange) | entry.tags
-        fresh = Entry(form, merged.pairs, entry.body, entry.status, entry.etag, merged.modified, tags, pending.epoch, *life)
+        fresh = Entry(form, merged.pairs, entry.body, entry.status, entry.etag, merged.modified, tags, fetch.epoch, *life)
         fresh.identify(route.etag)
-        flight = pending.flight
         if terms.http:
-            self._share(pending, life.expires, now)
+            self._share(fetch, life.expires, now)
         if refused is None:
-            vary = merged.vary
-            route.storage.put(pending.key, vary, exchange.request.header, fresh, flight)
+            route.storage.put(fetch.entry_key, merged.vary, exchange.request.header, fresh, fetch)
         else:
             entry.spoil()
-            if flight is not None:
-                flight.decline()
+            fetch.decline()
         return fresh, refused is None
 
     def _replace(self, exchange: Exchange, entry: Entry, pairs: list[Pair]) -> None:
@@ -178,14 +179,15 @@ class WayOut:
 
     def on_finish(self, exchange: Exchange) -> None:
         """A flight that has not ended by now has failed; one that its client has left is carried on without it."""
-        route = self._route
-        pending = exchange.state.get(route.cache)
-        if type(pending) is Pending and pending.flight is not None and pending.flight.outcome is None:
-            if exchange.outcome == "disconnected" and len(route.storage.flights) <= _MOST_CARRIED:
-                case = None if pending.case is None else pending.case._replace(asked=None)
-                route.fly(exchange, Pending(pending.key, pending.forward, pending.epoch, pending.flight, case))
+        fetch = exchange.state.get(self._cache)
+        if type(fetch) is Fetch and fetch.outcome is None:
+            flights = fetch.flights
+            if exchange.outcome == "disconnected" and flights is not None and len(flights) <= _MOST_CARRIED:
+                if fetch.case is not None:
+                    fetch.case = fetch.case._replace(asked=None)
+                self._route.fly(exchange, fetch)
             else:
-                pending.flight.fail()
+                fetch.fail()
 
 
 def _updated(entry: Entry, head: Answered, cookie: Any) -> list[Pair]:

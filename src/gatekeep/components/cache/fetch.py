@@ -1,18 +1,19 @@
-"""Pending: what is noted of a request that goes to the app, for when its answer comes."""
+"""Fetch: a request that goes to the app, and what is noted of it for when its answer comes."""
 
 from __future__ import annotations
 
+from collections.abc import Hashable
 from typing import TYPE_CHECKING, NamedTuple
 
 from ...message import Request
-from .flight import Flight
+from .flight import Flight, Flights
 from .key import Key
 from .policy import Forward, Header
 
 if TYPE_CHECKING:
     from .entry import Entry
 
-__all__ = ["Case", "Pending", "mind_body"]
+__all__ = ["Case", "Fetch", "mind_body"]
 
 
 class Case(NamedTuple):
@@ -30,42 +31,40 @@ class Case(NamedTuple):
     """Whether the client wants nothing of it stored (RFC 9111 §5.2.1.5)."""
 
 
-class Pending:
-    """A GET or HEAD on its way to the app."""
+class Fetch(Flight):
+    """A GET or HEAD on its way to the app: the flight that others of its kind wait for, where any may."""
 
-    __slots__ = ("case", "epoch", "fat", "flight", "forward", "key")
+    case: Case | None = None
+    fat = False
+    """Whether it has a body, which is in no key, yet an app may answer by it (RFC 9110 §9.3.1)."""
 
-    def __init__(self, key: Key, forward: Forward, epoch: int, flight: Flight | None, case: Case | None) -> None:
-        self.key = key
+    def __init__(self, flights: Flights | None, flight_key: Hashable, key: Key, forward: Forward, epoch: int) -> None:
+        """`flight_key`: what it has in common with requests that its answer may do for; `key`: what that is stored under."""
+        self.flights = flights
+        self.key = flight_key
+        self.entry_key = key
         self.forward = forward
         self.epoch = epoch
         """How many purges there had been when it was forwarded."""
-        self.flight = flight
-        """The flight that it leads; None where nobody waits for it."""
-        self.case = case
-        self.fat = False
-        """Whether it has a body, which is in no key, yet an app may answer by it (RFC 9110 §9.3.1)."""
 
 
-def mind_body(request: Request, pending: Pending) -> None:
+def mind_body(request: Request, fetch: Fetch) -> None:
     """Look out for a body that the head says nothing of, as it need not from HTTP/2 on (RFC 9113 §8.1.1)."""
     if request.http_version[:1] != "1":
-        request.inspect(_Scales(pending))
+        request.inspect(_Scales(fetch))
 
 
 class _Scales:
     """Sees whether there is a body, when the app reads it."""
 
-    __slots__ = ("_pending",)
+    __slots__ = ("_fetch",)
 
-    def __init__(self, pending: Pending) -> None:
-        self._pending = pending
+    def __init__(self, fetch: Fetch) -> None:
+        self._fetch = fetch
 
     def feed(self, chunk: bytes) -> None:
-        pending = self._pending
-        pending.fat = True
-        if pending.flight is not None:
-            pending.flight.decline()
+        self._fetch.fat = True
+        self._fetch.decline()
 
     def end(self) -> None:
         """It came to nothing, or is known."""

@@ -133,6 +133,15 @@ CASES: tuple[Case, ...] = (
         over={"ASGI": 12, "FastAPI": 27, "WSGI": 12, "Flask": 24},
     ),
     Case(
+        "everything, first-seen token",
+        lambda: everything(STALE),
+        staged=True,
+        path="/orders/42" + PAGE,
+        headers=lambda: [("authorization", f"Bearer {token()}")],
+        fresh=True,
+        vary_path=True,
+    ),
+    Case(
         "everything, cache hit",
         everything,
         staged=True,

@@ -7,6 +7,7 @@ import gc
 import statistics
 import time
 from collections.abc import Callable, Iterable
+from functools import partial
 from io import BytesIO
 from typing import Any, NamedTuple
 
@@ -18,11 +19,13 @@ from .cases import Case
 
 
 class Subject(NamedTuple):
-    """One case on one app, ready to be timed: `run(n)` gives CPU microseconds a request."""
+    """One case on one app, ready to be timed: `run(n)` gives CPU microseconds a request, of the thread that serves it."""
 
     app: str
     case: Case | None
     run: Callable[[int], float]
+    who: str = "gatekeep"
+    """Who stands in front of the app."""
 
 
 INSTANCES = 4
@@ -31,18 +34,24 @@ INSTANCES = 4
 
 def build(app_name: str, case: Case | None) -> Subject:
     """`case` None is the bare app. Raises AssertionError where the case does not do what its name says."""
+    make = partial(assemble, app_name, case)
+    return ready(app_name, case, make, "bare" if case is None else "gatekeep")
+
+
+def ready(app_name: str, case: Case | None, make: Callable[[Views], Any], who: str) -> Subject:
+    """What `make` gives, checked to do what the case's name says, or AssertionError is raised."""
     instances = 1 if case is not None and case.vary_path else INSTANCES
-    runs = [_build(app_name, case) for _ in range(instances)]
+    runs = [_prepared(app_name, case, make) for _ in range(instances)]
 
     def run(count: int) -> float:
         return statistics.fmean(each(count // instances) for each in runs)
 
-    return Subject(app_name, case, run)
+    return Subject(app_name, case, run, who)
 
 
-def _build(app_name: str, case: Case | None) -> Callable[[int], float]:
+def _prepared(app_name: str, case: Case | None, make: Callable[[Views], Any]) -> Callable[[int], float]:
     views = Views()
-    app = assemble(app_name, case, views)
+    app = make(views)
     if case is None:
         return timer(app_name, app, Case("bare", list))
     check(app, case, views)
@@ -84,6 +93,20 @@ def check(app: Any, case: Case, views: Views) -> None:
             answer = client.request(case.method, case.path.replace("42", "43"), headers=case.headers(), body=case.body)
         if case.status != answer.status or (views.runs > before) != case.runs_view:
             raise AssertionError(f"{case.name}: {answer!r}, the view ran {views.runs - before} times")
+        if case.staged:
+            _check_fields(case, answer)
+
+
+def _check_fields(case: Case, answer: Any) -> None:
+    """Of "everything": the answer has an id, is transformed where it is the app's, and says what is left of the limit."""
+    names = {name.lower() for name, _ in answer.headers}
+    wanted = {"x-request-id"} if case.name.startswith("everything") else set()
+    if wanted and answer.status == 200:
+        wanted.add("x-served")
+        if not any("ratelimit-" in name for name in names):
+            raise AssertionError(f"{case.name}: nothing is told of the limit")
+    if not wanted <= names:
+        raise AssertionError(f"{case.name}: the answer lacks {', '.join(sorted(wanted - names))}")
 
 
 def _requests(case: Case, count: int) -> list[tuple[str, str, list[tuple[str, str]]]]:
@@ -176,10 +199,10 @@ def _asgi_timer(app: Any, case: Case) -> Callable[[int], float]:
 
     async def go(count: int) -> float:
         requests = scopes(case, count)
-        began = time.process_time()
+        began = time.thread_time()
         for scope in requests:
             await app(scope, receive, send)
-        return (time.process_time() - began) / count * 1e6
+        return (time.thread_time() - began) / count * 1e6
 
     runner = asyncio.Runner()
     return lambda count: runner.run(go(count))
@@ -191,14 +214,14 @@ def _wsgi_timer(app: Any, case: Case) -> Callable[[int], float]:
 
     def go(count: int) -> float:
         requests = environs(case, count)
-        began = time.process_time()
+        began = time.thread_time()
         for environ in requests:
             body = app(environ, start_response)
             for _ in body:
                 pass
             if hasattr(body, "close"):
                 body.close()
-        return (time.process_time() - began) / count * 1e6
+        return (time.thread_time() - began) / count * 1e6
 
     return go
 
@@ -209,6 +232,7 @@ class Row(NamedTuple):
     median: float
     low: float
     high: float
+    who: str = "gatekeep"
 
 
 def measure(subjects: list[Subject], rounds: int, count: int) -> list[Row]:
@@ -219,9 +243,10 @@ def measure(subjects: list[Subject], rounds: int, count: int) -> list[Row]:
     for _ in range(rounds):
         for subject, sample in zip(subjects, samples, strict=True):
             gc.collect()
-            sample.append(subject.run(count))
+            few = subject.case is not None and subject.case.fresh  # each such request is signed first
+            sample.append(subject.run(count // 4 if few else count))
     rows = []
     for subject, sample in zip(subjects, samples, strict=True):
         low, median, high = statistics.quantiles(sample, n=4) if len(sample) > 1 else (sample[0],) * 3
-        rows.append(Row(subject.app, subject.case, median, low, high))
+        rows.append(Row(subject.app, subject.case, median, low, high, subject.who))
     return rows

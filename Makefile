@@ -9,9 +9,14 @@ PYTHON ?=
 
 VENV = .venv
 RUN  = $(VENV)/bin/python -m
+# Peers have an environment of their own: what they need of other packages is not the tests' business.
+BENCH_VENV = .venv-bench
+BENCH_RUN  = $(BENCH_VENV)/bin/python -m
+# DOCS=1 writes the tables and the picture into the guide.
+DOCS ?=
 CODE = src tests examples benchmarks
 
-.PHONY: help demo test test-browser vendor coverage lint format types docs bench clean
+.PHONY: help demo test test-browser vendor coverage lint format types docs bench guard clean
 
 help: ## List the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-10s %s\n", $$1, $$2 }' Makefile
@@ -50,11 +55,18 @@ docs: $(VENV)/test.installed ## Run every example of the guide in docs/
 	$(RUN) pytest -q tests/test_docs.py
 	@echo "The guide starts at docs/index.md"
 
-bench: $(VENV)/test.installed ## Measure what the gateway adds, side by side with the bare apps
-	$(RUN) benchmarks
+bench: $(BENCH_VENV)/bench.installed ## Measure gatekeep beside the bare apps and its peers; DOCS=1 writes the tables into the guide
+	$(BENCH_RUN) benchmarks $(if $(DOCS),--docs)
+	$(BENCH_RUN) benchmarks.wire $(if $(DOCS),--docs)
+	$(BENCH_RUN) benchmarks.proxies $(if $(DOCS),--docs)
+	$(BENCH_RUN) benchmarks.scale $(if $(DOCS),--docs)
+	$(if $(DOCS),$(BENCH_RUN) benchmarks.picture)
 
-clean: ## Remove .venv and everything that the tools left behind
-	rm -rf $(VENV) .coverage .coverage.* htmlcov .mypy_cache .ruff_cache .pytest_cache .hypothesis dist build
+guard: $(VENV)/test.installed ## Count the bytecodes of reference requests against the record
+	$(RUN) benchmarks.guard
+
+clean: ## Remove .venv, .venv-bench and everything that the tools left behind
+	rm -rf $(VENV) $(BENCH_VENV) .coverage .coverage.* htmlcov .mypy_cache .ruff_cache .pytest_cache .hypothesis dist build
 	find src tests examples benchmarks -name __pycache__ -type d -prune -exec rm -rf {} +
 
 # One stamp for each set of extras, so that the demo does not wait for the tools of the tests.
@@ -62,19 +74,23 @@ $(VENV)/%.installed: pyproject.toml $(VENV)/made
 	$(RUN) pip install --quiet --disable-pip-version-check --editable ".[$*]"
 	@touch $@
 
+$(BENCH_VENV)/bench.installed: pyproject.toml $(BENCH_VENV)/made
+	$(BENCH_RUN) pip install --quiet --disable-pip-version-check --editable ".[bench]"
+	@touch $@
+
 # Cases of the official JSON Schema test suite, which the tests run.
 $(VENV)/suite.fetched: $(VENV)/test.installed tests/json_schema_suite.py
 	$(VENV)/bin/python tests/json_schema_suite.py
 	@touch $@
 
-$(VENV)/made:
+$(VENV)/made $(BENCH_VENV)/made:
 	@for python in $(if $(PYTHON),"$(PYTHON)",python3.13 python3.12 python3.11 python3 python); do \
 	  if "$$python" -c 'import sys, ensurepip, venv; sys.exit(sys.version_info < (3, 11))' >/dev/null 2>&1; then \
-	    echo "making $(VENV) with $$("$$python" --version)"; \
-	    "$$python" -m venv $(VENV) && touch $@; exit; \
+	    echo "making $(@D) with $$("$$python" --version)"; \
+	    "$$python" -m venv $(@D) && touch $@; exit; \
 	  fi; \
 	done; \
 	echo "gatekeep needs Python 3.11 or later with its venv module$(if $(PYTHON),; $(PYTHON) is not that,; none is on the PATH: name one with PYTHON=)" >&2; \
 	exit 1
 
-.SECONDARY: $(VENV)/made
+.SECONDARY: $(VENV)/made $(BENCH_VENV)/made

@@ -1,8 +1,8 @@
 """What a FastAPI user builds today for the seven jobs: as the libraries' guides show it, and tuned.
 
 slowapi, a PyJWT dependency, pydantic, fastapi-cache2, a middleware for header fields and request ids, and FastAPIInstrumentor
-where telemetry is measured. Tuned: the middleware is plain ASGI, the key is a key object, views give Responses that are cached as bytes
-under a short key, and no span is made for each ASGI message. No token is remembered: PyJWT has no such thing.
+where telemetry is measured. Tuned: the middleware is plain ASGI, the key is a key object, views give Responses that are cached
+as bytes under a short key, and no span is made for each ASGI message. No token is remembered: PyJWT has no such thing.
 """
 # No `from __future__ import annotations`: FastAPI reads the annotations of views that are made in functions.
 

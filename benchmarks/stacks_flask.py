@@ -1,8 +1,8 @@
 """What a Flask user builds today for the seven jobs: as the libraries' guides show it, and tuned.
 
 flask-limiter, flask-jwt-extended, openapi-core, Flask-Caching, hooks for header fields and request ids, and FlaskInstrumentor
-where telemetry is measured. Tuned: the key is a key object, the query is judged by a compiled jsonschema validator, and cache keys are
-short. No token is remembered: flask-jwt-extended has no such thing.
+where telemetry is measured. Tuned: the key is a key object, a jsonschema validator made at start-up judges the query, and cache
+keys are short. No token is remembered: flask-jwt-extended has no such thing.
 """
 
 from __future__ import annotations

@@ -32,8 +32,11 @@ from .components.transformer import (
     Transform,
     add_header,
     add_query,
+    by_field,
     by_status,
+    log_body,
     map_body,
+    map_items,
     map_status,
     parameter_mapping,
     redact,
@@ -47,6 +50,7 @@ from .components.transformer import (
     set_cookie,
     set_header,
     set_query,
+    set_status,
 )
 from .components.validator import Validate
 from .effects import Flow, Io, blocking, either
@@ -112,6 +116,7 @@ __all__ = [
     "Validate",
     "add_header",
     "add_query",
+    "by_field",
     "all_of",
     "any_of",
     "blocking",
@@ -121,7 +126,9 @@ __all__ = [
     "current",
     "either",
     "header",
+    "log_body",
     "map_body",
+    "map_items",
     "map_status",
     "parameter_mapping",
     "principal",
@@ -137,4 +144,5 @@ __all__ = [
     "set_cookie",
     "set_header",
     "set_query",
+    "set_status",
 ]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 import time
 
 import pytest
@@ -275,7 +276,8 @@ def test_too_much_work_is_given_up_soon(document, path):
         json_path(path).find(document)
     except TooMuchWork:
         pass
-    assert time.process_time() - began < 0.5
+    limit = 0.5 if sys.gettrace() is None else 4  # what measures coverage takes its own share
+    assert time.process_time() - began < limit
 
 
 def test_the_steps_are_counted():

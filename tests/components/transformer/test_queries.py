@@ -248,7 +248,8 @@ def test_what_a_query_costs_is_bounded(template, body):
         read(None, body)
     except BadExpression:
         pass
-    assert time.process_time() - began < 1.0
+    limit = 1 if sys.gettrace() is None else 4  # what measures coverage takes its own share
+    assert time.process_time() - began < limit
 
 
 def test_a_query_reaches_nothing_of_python():

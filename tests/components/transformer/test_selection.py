@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import sys
 import time
 
 import pytest
@@ -141,7 +142,7 @@ def test_no_pattern_backtracks(answered):
     spec = Transform(response=[by_field("m", {"(a+)+b": [set_status(400)], "default": [set_status(404)]})])
     began = time.process_time()
     assert answered(spec, {"m": "a" * 100_000}).status == 404
-    assert time.process_time() - began < 1
+    assert time.process_time() - began < (1 if sys.gettrace() is None else 4)  # what measures coverage takes its own share
 
 
 def test_a_text_that_costs_too_much_is_the_gateways_failure(answered, monkeypatch):

@@ -26,7 +26,7 @@ MISSING: Final[Any] = object()
 
 _LONGEST: Final = 4096
 _DEEPEST: Final = 100
-_MAX_STEPS: Final = 500_000
+_MAX_STEPS: Final = 300_000
 """Nodes of a JMESPath that are evaluated for one request, and items of the lists that come of it."""
 _MAX_SIZE: Final = 1_000_000
 """Of what queries make: a value counts one, and one more for each 16 characters of a text."""

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any, Literal, TypeVar
 from .answers import REQUEST_ID, ErrorStyle, Ready, aws, problem
 from .clock import SYSTEM_CLOCK, Clock
 from .component import Component, Mode, Services, Spec, caller
-from .components import STANDARD, Stage, Throttler, Usage, UsagePlan
+from .components import STANDARD, AlarmKeeper, AlarmStatus, Stage, Throttler, Usage, UsagePlan
 from .components.cache import CacheHandle, CacheStorage, ResponseCache
 from .components.ip_rules import IPRules, ResourcePolicy
 from .components.metrics.dashboard import Dashboard
@@ -243,6 +243,11 @@ class Gateway:
             if isinstance(component, Throttler):
                 return component.usage(key, plan)
         raise ConfigurationError("this gateway has no Throttler", origin=caller())
+
+    @property
+    def alarms(self) -> list[AlarmStatus]:
+        """How each Alarm stands in this process, those that are raised first."""
+        return [status for component in self.components if isinstance(component, AlarmKeeper) for status in component.statuses()]
 
     # Pages of the gateway's own.
 

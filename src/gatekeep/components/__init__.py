@@ -6,16 +6,17 @@ from .cache import ResponseCache
 from .compression import Compressor
 from .cors import CorsResponder
 from .ip_rules import IPFilter, ResourceGuard
-from .metrics import MetricsEmitter
+from .metrics import AlarmKeeper, AlarmStatus, IntegrationTimer, MetricsEmitter
 from .stages import Stage, StageRouter
 from .throttler import EarlyThrottler, LoadShedder, Throttler, Usage, UsagePlan
 from .transformer import Transformer
 from .validator import AnswerValidator, Validator
 
-__all__ = ["STANDARD", "Stage", "StageRouter", "Throttler", "Usage", "UsagePlan"]
+__all__ = ["STANDARD", "AlarmKeeper", "AlarmStatus", "Stage", "StageRouter", "Throttler", "Usage", "UsagePlan"]
 
 STANDARD: tuple[type[Component], ...] = (
     MetricsEmitter,
+    AlarmKeeper,
     CorsResponder,
     IPFilter,
     ResourceGuard,
@@ -28,6 +29,7 @@ STANDARD: tuple[type[Component], ...] = (
     ResponseCache,
     Transformer,
     AnswerValidator,
+    IntegrationTimer,
 )
 """Cheap checks first; the body is not read before the caller is known; a cached answer never skips authorization.
 

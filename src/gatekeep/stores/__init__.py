@@ -26,7 +26,7 @@ from .base import (
     WindowKind,
     WindowStore,
 )
-from .circuit import StoreChange
+from .circuit import Health, StoreChange
 from .memory import MemoryStore
 from .slices import Slices
 from .workers import Workers, declared_workers
@@ -37,6 +37,7 @@ __all__ = [
     "Calendar",
     "Change",
     "Demand",
+    "Health",
     "KeyValueStore",
     "Lease",
     "LimitStore",
@@ -54,6 +55,7 @@ __all__ = [
     "WindowStore",
     "Workers",
     "declared_workers",
+    "health_of",
     "open_store",
 ]
 
@@ -73,6 +75,12 @@ def open_store(store: str | Store, clock: Clock = SYSTEM_CLOCK) -> Store:
     if isinstance(store, type) or not isinstance(store, Store):
         raise ConfigurationError(f"store={store!r} is neither a URL nor a store", fix='write store="memory://"')
     return store
+
+
+def health_of(store: Store) -> list[Health]:
+    """How the servers of a store have fared; nothing of one that has none, or does not say."""
+    health: Callable[[], list[Health]] | None = getattr(store, "health", None)
+    return health() if health is not None else []
 
 
 def _memory(url: str, clock: Clock) -> Store:

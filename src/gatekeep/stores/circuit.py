@@ -11,7 +11,7 @@ from collections.abc import Callable
 from math import inf
 from typing import NamedTuple
 
-__all__ = ["Circuit", "StoreChange"]
+__all__ = ["Circuit", "Health", "StoreChange"]
 
 _log = logging.getLogger("gatekeep.stores")
 
@@ -24,6 +24,17 @@ class StoreChange(NamedTuple):
     away: bool
     why: str
     """What failed last; empty when it is back."""
+
+
+class Health(NamedTuple):
+    """How a store, or one node of it, has fared in this process."""
+
+    what: str
+    """As in StoreChange."""
+    away: bool
+    """Whether calls fail at once, but for a probe now and then."""
+    errors: int
+    """Calls that failed; those that were not made as it is away are not among them."""
 
 
 class Circuit:
@@ -52,6 +63,7 @@ class Circuit:
         self._lock = threading.Lock()
         self.away = False
         """Whether calls shall fail at once."""
+        self._errors = 0
 
     def wants_probe(self) -> bool:
         """Whether the one who asks shall probe now: the first after each cool-down."""
@@ -65,6 +77,7 @@ class Circuit:
     def failed(self, why: BaseException, since: float) -> None:
         """Count the failure of a call that began at `since` (monotonic seconds)."""
         with self._lock:
+            self._errors += 1
             if since < self._last_failure:
                 return
             self._last_failure = self._monotonic()
@@ -85,3 +98,7 @@ class Circuit:
             if was_away:
                 _log.warning("%s is back", self.what)
                 self._tell(StoreChange(self.what, False, ""))
+
+    @property
+    def health(self) -> Health:
+        return Health(self.what, self.away, self._errors)

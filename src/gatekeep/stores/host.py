@@ -28,7 +28,7 @@ from ..errors import ConfigurationError, DependencyError
 from ..forks import reset_after_fork
 from . import counts
 from .base import Change, Demand, Lease, Taken
-from .circuit import Circuit, StoreChange
+from .circuit import Circuit, Health, StoreChange
 from .counts import EPOCH, Moment, State, state_for
 
 __all__ = ["HostStore"]
@@ -83,6 +83,10 @@ class HostStore:
     def away(self) -> bool:
         """Whether calls fail at once, but for a try each second."""
         return self._circuit.away
+
+    def health(self) -> list[Health]:
+        """How the file has fared."""
+        return [self._circuit.health]
 
     def watch(self, listener: Callable[[StoreChange], None]) -> None:
         """Call `listener` when the file can't be used any more, and when it can again."""

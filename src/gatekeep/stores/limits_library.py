@@ -20,7 +20,7 @@ from ..clock import SYSTEM_CLOCK, Clock
 from ..effects import Flow, Io, arun, run
 from ..errors import ConfigurationError, DependencyError
 from .base import Taken, Window, WindowKind
-from .circuit import Circuit, StoreChange
+from .circuit import Circuit, Health, StoreChange
 
 __all__ = ["LimitsStore"]
 
@@ -68,6 +68,10 @@ class LimitsStore:
         """Whether the storage can count so: memcached, for one, remembers no single hits."""
         needed = {"sliding": limits.storage.base.SlidingWindowCounterSupport, "moving": limits.storage.base.MovingWindowSupport}
         return kind not in needed or issubclass(_SCHEMES[self._scheme], needed[kind])
+
+    def health(self) -> list[Health]:
+        """How the storage has fared."""
+        return [self._circuit.health]
 
     def watch(self, listener: Callable[[StoreChange], None]) -> None:
         """Call it when the store goes away, and when it is back."""

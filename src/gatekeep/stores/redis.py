@@ -19,7 +19,7 @@ from ..effects import Flow, Io, arun, run
 from ..errors import DependencyError
 from ..forks import reset_after_fork
 from .base import Change, Demand, Lease, Taken
-from .circuit import StoreChange
+from .circuit import Health, StoreChange
 from .counts import EPOCH
 from .redis_links import Ask, Cluster, Links, Outcome, Single
 from .redis_node import Script
@@ -82,6 +82,10 @@ class RedisStore:
     def away(self) -> bool:
         """Whether calls fail at once; on a Cluster, those to some node."""
         return self._links.away
+
+    def health(self) -> list[Health]:
+        """How each server has fared."""
+        return [circuit.health for circuit in self._links.circuits]
 
     def watch(self, listener: Callable[[StoreChange], None]) -> None:
         """Call `listener` whenever a server goes away or comes back, in whatever thread or task that is noticed."""

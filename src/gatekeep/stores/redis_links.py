@@ -17,7 +17,7 @@ from redis.exceptions import AskError, MovedError, RedisError
 from ..clock import Clock
 from ..effects import in_thread
 from ..errors import DependencyError
-from .circuit import StoreChange
+from .circuit import Circuit, StoreChange
 from .redis_node import Loops, Node, Pending
 from .redis_place import Address, Place
 from .redis_pool import CONNECT, Commands
@@ -58,6 +58,10 @@ class Single:
             connect, aconnect = self._connect_primary, self._aconnect_primary
         what, probe = f"the store at {place}", ("SET", prefix + "probe", b"", "PX", 1)
         self._node = Node(what, connect, aconnect, self.loops, probe=probe, clock=clock, tell=tell, size=size)
+
+    @property
+    def circuits(self) -> list[Circuit]:
+        return [self._node.circuit]
 
     @property
     def away(self) -> bool:
@@ -174,9 +178,13 @@ class Cluster:
             self._at(address)
 
     @property
+    def circuits(self) -> list[Circuit]:
+        return [node.circuit for node in list(self._nodes.values())]
+
+    @property
     def away(self) -> bool:
         """Whether any node is."""
-        return any(node.circuit.away for node in list(self._nodes.values()))
+        return any(circuit.away for circuit in self.circuits)
 
     def slot(self, key: bytes) -> int:
         return key_slot(key)

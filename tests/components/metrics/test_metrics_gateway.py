@@ -89,8 +89,8 @@ def test_what_limits_and_quotas_left(site: Any, telemetry: Any) -> None:
     [throttle] = telemetry.points("gatekeep.throttle.remaining")
     assert (throttle.value, throttle.attributes["gatekeep.limit"]) == (7, "burst")
     client.get("/a")
-    [quota] = telemetry.points("gatekeep.quota.remaining")
-    assert quota.value == pytest.approx(0.96)
+    [quota] = telemetry.points("gatekeep.quota.utilization")
+    assert quota.value == pytest.approx(0.04)
     assert quota.attributes["gatekeep.limit"] == "daily"
 
 

@@ -1,6 +1,8 @@
-"""The metrics emitter: one span, one duration and one line of the access log for each request, through opentelemetry-api."""
+"""The metrics emitter: a span, metrics and a line of the access log for each request, through opentelemetry-api; and alarms."""
 
+from .alarms import Alarm, AlarmKeeper, AlarmStatus
 from .component import MetricsEmitter
+from .integration_timer import IntegrationTimer
 from .spec import Observe
 
-__all__ = ["MetricsEmitter", "Observe"]
+__all__ = ["Alarm", "AlarmKeeper", "AlarmStatus", "IntegrationTimer", "MetricsEmitter", "Observe"]

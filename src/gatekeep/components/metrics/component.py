@@ -17,6 +17,7 @@ from ...errors import Denied
 from ...exchange import Exchange
 from .access_log import AccessLog
 from .access_log_queue import INTERVAL, QUEUE
+from .integration import WAITS, integration_seconds
 from .ledger import BATCH, Ledger
 from .lifetime import closing, starting
 from .providers import Providers
@@ -97,7 +98,7 @@ class _ObservedRoute:
     def __init__(self, emitter: MetricsEmitter, spec: Observe, plan: Plan) -> None:
         clock = emitter.services.clock
         self._monotonic = clock.monotonic
-        providers = Providers(spec.tracer_provider, spec.meter_provider)
+        providers = Providers(spec.tracer_provider, spec.meter_provider, emitter)
         self._tracer, self._instruments = providers.tracer, providers.instruments
         self._tracing = RouteTracing(spec, plan)
         self._enriches = spec.trace and spec.span == "app"
@@ -114,6 +115,7 @@ class _ObservedRoute:
             instruments = self._instruments()
             if instruments is not None:
                 instruments.ledger.active.add(exchange)
+                exchange.watch = self
         if not self._trace:
             return
         try:
@@ -143,11 +145,11 @@ class _ObservedRoute:
     def waiting(self, exchange: Exchange, name: str, flow: Flow[Any]) -> Flow[Any]:
         """Put a span around what a component waits for, and count how long it took."""
         began = self._monotonic()
-        parent: Span = exchange.state[self]
-        tracer = self._tracer() if parent.is_recording() else None
+        parent: Span | None = exchange.state.get(self)
+        tracer = self._tracer() if parent is not None and parent.is_recording() else None
         span: Span = INVALID_SPAN
         token = None
-        if tracer is not None:
+        if parent is not None and tracer is not None:
             span = tracer.start_span(f"gatekeep {name}", set_span_in_context(parent), attributes={"gatekeep.component": name})
             token = context.attach(set_span_in_context(span))
         try:
@@ -163,9 +165,11 @@ class _ObservedRoute:
             if token is not None:
                 context.detach(token)
                 span.end()
+            waited = self._monotonic() - began
+            exchange.state.setdefault(WAITS, []).append((name, waited))
             instruments = self._instruments() if self._metrics else None
             if instruments is not None:
-                instruments.ledger.waits.append((name, self._route, self._monotonic() - began))
+                instruments.ledger.waits.append((name, self._route, waited))
 
     def on_finish(self, exchange: Exchange) -> None:
         span: Span | None = exchange.state.get(self)
@@ -173,14 +177,14 @@ class _ObservedRoute:
             if self._metrics:
                 instruments = self._instruments()
                 if instruments is not None:
-                    self._count(instruments.ledger, exchange, self._monotonic() - exchange.monotonic)
+                    self._count(instruments.ledger, exchange, self._monotonic())
             if self.access_log is not None:
                 self.access_log.write(exchange, span)
         finally:
             if span is not None:
                 self._tracing.end(span, exchange)
 
-    def _count(self, ledger: Ledger, exchange: Exchange, duration: float) -> None:
+    def _count(self, ledger: Ledger, exchange: Exchange, now: float) -> None:
         ledger.active.discard(exchange)
         request, response = exchange.request, exchange.response
         measured = self._measured if self._measured is not None else self._find_measured(exchange)
@@ -197,7 +201,7 @@ class _ObservedRoute:
                 request.scheme,
                 request.http_version,
                 None if exchange.outcome == "completed" and status is not None and status < 500 else error_type(exchange),
-                duration if not self._handshake or status != 101 else None,
+                now - exchange.monotonic if not self._handshake or status != 101 else None,
                 request.header("content-length"),
                 None if body is None else len(body),
                 headers,
@@ -205,6 +209,7 @@ class _ObservedRoute:
                 [(measures, exchange.state[owner]) for owner, measures in measured if owner in exchange.state]
                 if measured
                 else (),
+                integration_seconds(exchange.state, now),
             )
         )
         if len(finished) >= BATCH:

@@ -49,6 +49,8 @@ class Finished(NamedTuple):
     decisions: Sequence[tuple[str, str]]
     measured: Sequence[tuple[Callable[[Any], Iterable[tuple[str, str, float]]], Any]]
     """Components' measures(), and each one's note of the request."""
+    integration: float | None = None
+    """Seconds that the app took; None where it was not called."""
 
 
 class Ledger:
@@ -72,6 +74,13 @@ class Ledger:
             (0.0, 1.0, 5.0, 15.0, 60.0, 300.0, 3600.0, 86400.0),
             lambda route: {"http.route": route},
         )
+        self.integration = Histogram(
+            "gatekeep.integration.duration",
+            "s",
+            "Time that the app took to begin its answer.",
+            SECONDS,
+            lambda route: {"http.route": route},
+        )
         self.wait = Histogram(
             "gatekeep.wait.duration",
             "s",
@@ -79,7 +88,7 @@ class Ledger:
             SECONDS,
             lambda key: {"gatekeep.component": key[0], "http.route": key[1]},
         )
-        self.histograms = (self.duration, self.request_size, self.response_size, self.cache_age, self.wait)
+        self.histograms = (self.duration, self.request_size, self.response_size, self.cache_age, self.integration, self.wait)
         reset_after_fork(self)
         self.after_fork()
 
@@ -116,6 +125,7 @@ class Ledger:
         for _ in range(len(self.finished)):
             (
                 route, method, status, scheme, version, error, seconds, received, body, headers, decisions, measured,
+                integration,
             ) = pop()  # fmt: skip
             key = (route, method if method in known else OTHER, status, scheme, version, error)
             if seconds is not None:
@@ -126,6 +136,8 @@ class Ledger:
                     body = _number(headers.get("content-length"))
                 if body is not None:
                     response_size.add(key, body)
+            if integration is not None:
+                self.integration.add(route, integration)
             if decisions:
                 self._decided(route, decisions, headers)
             for measures, note in measured:

@@ -10,7 +10,8 @@ from opentelemetry import metrics, trace
 from opentelemetry.metrics import MeterProvider
 from opentelemetry.trace import Tracer, TracerProvider
 
-from .instruments import SCHEMA_URL, SCOPE, VERSION, instruments_of
+from ...component import Component
+from .instruments import SCHEMA_URL, SCOPE, VERSION, Instruments, instruments_of
 
 __all__ = ["Providers"]
 
@@ -25,12 +26,20 @@ class Providers:
 
     __slots__ = ("instruments", "tracer")
 
-    def __init__(self, tracer_provider: TracerProvider | None, meter_provider: MeterProvider | None) -> None:
+    def __init__(
+        self, tracer_provider: TracerProvider | None, meter_provider: MeterProvider | None, emitter: Component | None = None
+    ) -> None:
+        def owned(provider: MeterProvider) -> Instruments:
+            instruments = instruments_of(provider)
+            if emitter is not None:
+                instruments.emitters.add(emitter)
+            return instruments
+
         get_tracer_provider, get_meter_provider = trace.get_tracer_provider, metrics.get_meter_provider
         tracers = Source(get_tracer_provider, get_tracer_provider.__globals__, "_TRACER_PROVIDER", tracer_provider)
         meters = Source(get_meter_provider, get_meter_provider.__globals__, "_METER_PROVIDER", meter_provider)
         self.tracer = tracers.of(_tracer_of)
-        self.instruments = meters.of(instruments_of)
+        self.instruments = meters.of(owned)
 
 
 def _tracer_of(provider: TracerProvider) -> Tracer:

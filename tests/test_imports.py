@@ -16,7 +16,7 @@ MODULES = {
     ".".join(path.relative_to(ROOT).with_suffix("").parts).removesuffix(".__init__").removesuffix("__init__"): path
     for path in sorted(ROOT.rglob("*.py"))
 }
-LANGUAGE = {"errors", "clock", "forks", "effects", "headers", "message"}
+LANGUAGE = {"errors", "clock", "forks", "effects", "environ", "headers", "message"}
 KERNEL = {
     *LANGUAGE,
     "marks",
@@ -139,7 +139,9 @@ def test_nobody_but_an_adapter_imports_a_framework(module):
     assert not foreign(module) & frameworks
 
 
-@pytest.mark.parametrize("module", sorted(KERNEL & MODULES.keys() | {"pipeline", "routing", "site", "requests", "answers"}))
+@pytest.mark.parametrize(
+    "module", sorted(KERNEL & MODULES.keys() | {"pipeline", "routing", "site", "requests", "wsgi_request", "answers"})
+)
 def test_drivers_frameworks_and_gateway_are_imported_by_nobody_below(module):
     assert not ours(module) & {"gateway", "front", "asgi", "wsgi", "testing"}
 

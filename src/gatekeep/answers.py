@@ -11,7 +11,7 @@ from .errors import Denied
 from .headers import RawPairs, TextPairs
 from .message import Field, Headers, RawHeaders, Response
 
-__all__ = ["REQUEST_ID", "ErrorStyle", "Ready", "aws", "problem"]
+__all__ = ["REQUEST_ID", "ErrorStyle", "Ready", "ReadyResponse", "aws", "problem"]
 
 REQUEST_ID = 32
 """Characters of a request id of our own making."""
@@ -40,6 +40,12 @@ def problem(denied: Denied, request_id: str, kind: type[Headers]) -> Response:
     return Response(denied.status, kind.of(fields), body)
 
 
+class ReadyResponse(Response):
+    """A whole answer with all its fields but the request's id, which nobody has to look for: it can be sent as it is."""
+
+    __slots__ = ()
+
+
 class Ready(NamedTuple):
     """The answer of a refusal that many requests get: all but the request's id."""
 
@@ -55,10 +61,14 @@ class Ready(NamedTuple):
         body = answer.body or b""
         return cls(kind, answer.status, pairs, body[: body.index(b'"request_id":"') + 14])
 
-    def answer(self, request_id: str) -> Response:
+    def answer(self, request_id: str) -> ReadyResponse:
         """For a request id of the usual length."""
-        response = Response.head(self.status, self.kind, self.pairs)
+        response = ReadyResponse.__new__(ReadyResponse)
+        response.status = self.status
+        response.headers = headers = self.kind.__new__(self.kind)
+        headers._pairs = [*self.pairs]
         response.body = b'%s%s"}' % (self.start, request_id.encode())
+        response.filters = None
         return response
 
 

@@ -316,7 +316,7 @@ class Gateway:
         for mount in self.mounts:
             yield from mount.gateway.start()
         runner.start()
-        runner.started = True
+        runner.begin()
 
     def close(self) -> None:
         """Close runner, components and store; blocking. For WSGI, scripts and tests."""
@@ -333,7 +333,7 @@ class Gateway:
             await mount.gateway.aclose()
 
     def _closing(self) -> Flow[None]:
-        self.runner.started = False
+        self.runner.halt()
         self.runner.running.clear()
         for close in (*(component.close for component in reversed(self.components)), self.store.close):
             try:

@@ -48,6 +48,8 @@ class Runner:
         """Begin anew: a child has no thread, no loop of its own yet, and locks in whatever state they were."""
         self.started = False
         """Whether the gateway's components were started in this process; a fork starts anew."""
+        self.settled = False
+        """Started, with nothing periodic: no request has to look after this runner."""
         self.running: list[object] = []
         """Those of them that are up already."""
         self._lock = threading.Lock()
@@ -108,7 +110,7 @@ class Runner:
         periodic = Periodic(self, seconds, job, name)
         with self._lock:
             self._periodic.append(periodic)
-            self.restless = True
+            self.restless, self.settled = True, False
             if self._threaded:
                 self._schedule(periodic)
                 self._start_thread()
@@ -160,11 +162,20 @@ class Runner:
             except Exception:
                 _log.exception("the background job %s failed", periodic.name)
 
+    def begin(self) -> None:
+        """The gateway's components are started."""
+        self.started, self.settled = True, not self.restless
+
+    def halt(self) -> None:
+        """They are closed."""
+        self.started = self.settled = False
+
     def forget(self, periodic: Periodic) -> None:
         with self._lock:
             if periodic in self._periodic:
                 self._periodic.remove(periodic)
                 self.restless = bool(self._periodic)
+                self.settled = self.started and not self.restless
 
     def run_due(self) -> None:
         """Run every periodic job once, now, synchronously: for tests, with a fake clock."""

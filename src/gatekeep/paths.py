@@ -6,7 +6,10 @@ import re
 
 from .message import Request
 
-__all__ = ["ambiguity"]
+__all__ = ["SAFE", "ambiguity"]
+
+SAFE = "/:@!$&'()*+,;=~-._"
+"""What RFC 3986 §3.3 allows in a path as it is."""
 
 _PLAIN = re.compile(r"(?:/[\w~!$&'()*+,=:@-][\w.~!$&'()*+,=:@-]*)+/?", re.ASCII).fullmatch
 """What nearly every path looks like, and what nobody can misread."""

@@ -86,7 +86,6 @@ class Pipeline:
         "_reroute",
         "_response",
         "_target",
-        "_unwind",
         "answers_preflights",
         "bare",
         "by_method",
@@ -97,6 +96,7 @@ class Pipeline:
         "key",
         "needs",
         "plain",
+        "unwind",
     )
 
     def __init__(
@@ -136,7 +136,7 @@ class Pipeline:
         )
         self._finish = tuple((position, hooks.on_finish) for position, (_, hooks) in inside_out if hooks.on_finish is not None)
         places = range(self.depth + 1)
-        self._unwind = tuple(tuple(hook for position, hook in self._response if position < place) for place in places)
+        self.unwind = tuple(tuple(hook for position, hook in self._response if position < place) for place in places)
         """The response hooks of a request that came so deep."""
         self._endings = tuple(tuple(hook for position, hook in self._finish if position <= place) for place in places)
         """Its finish hooks."""
@@ -248,7 +248,7 @@ class Pipeline:
         outer = exchange.outer
         innermost = outer is not None and not outer.inner  # `outermost` is a place in the outer pipeline
         if hooks is None:
-            hooks = iter(self._unwind[exchange.reached])
+            hooks = iter(self.unwind[exchange.reached])
             if outermost and not innermost:
                 hooks = iter([hook for position, hook in self._response if outermost <= position < exchange.reached])
         for hook in hooks:

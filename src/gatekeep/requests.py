@@ -1,18 +1,18 @@
-"""The two views of a request: AsgiRequest over a scope, WsgiRequest over an environ. Nothing is parsed until asked."""
+"""The two views of a request: AsgiRequest over a scope, here, and WsgiRequest over an environ. Nothing is parsed until asked."""
 
 from __future__ import annotations
 
-import sys
 from collections.abc import Awaitable, Callable, Mapping, MutableMapping
-from io import BytesIO
 from typing import Any, ClassVar, TypeAlias, cast
 from urllib.parse import quote, unquote_to_bytes
 
-from .bodies import InspectedInput, InspectedReceive, declared_length, gone, read_fully
+from .bodies import InspectedReceive, declared_length, gone
 from .effects import Io
-from .environ import OWN_KEYS, Environ, environ_key, escaped, field_keys, field_name, separator
-from .errors import BadRequest, PayloadTooLarge
+from .environ import Environ
+from .errors import PayloadTooLarge
 from .message import BodyInspector, Forwarded, Headers, RawHeaders, Request
+from .paths import SAFE
+from .wsgi_request import WsgiRequest
 
 __all__ = ["AsgiRequest", "Environ", "Message", "Receive", "Scope", "Send", "WsgiRequest"]
 
@@ -20,9 +20,6 @@ Scope: TypeAlias = MutableMapping[str, Any]
 Message: TypeAlias = MutableMapping[str, Any]
 Receive: TypeAlias = Callable[[], Awaitable[Message]]
 Send: TypeAlias = Callable[[Message], Awaitable[None]]
-
-_SAFE = "/:@!$&'()*+,;=~-._"
-"""What RFC 3986 §3.3 allows in a path as it is."""
 
 
 class AsgiRequest(Request):
@@ -186,7 +183,7 @@ class AsgiRequest(Request):
                 scope["headers"] = patch.of_raw(scope["headers"])
         if forwarded.path != self.path:
             scope["path"] = self.root_path + forwarded.path
-            scope["raw_path"] = quote(scope["path"], safe=_SAFE).encode("latin-1")
+            scope["raw_path"] = quote(scope["path"], safe=SAFE).encode("latin-1")
         if forwarded.method != self.method and not self.handshake:
             scope["method"] = forwarded.method
         if forwarded.query_string != self.query_string:
@@ -227,210 +224,3 @@ def _replay(body: bytes, receive: Receive) -> Receive:
         return {"type": "http.request", "body": body, "more_body": False}
 
     return replay
-
-
-class WsgiRequest(Request):
-    """A view over a WSGI environ (PEP 3333)."""
-
-    __slots__ = ("_fields",)
-
-    protocol: ClassVar[str] = "wsgi"
-
-    def __init__(self, environ: Environ) -> None:
-        self.native = environ
-        self.handshake = False
-        self.method = environ["REQUEST_METHOD"]
-        path: str = environ.get("PATH_INFO", "")
-        root: str = environ.get("SCRIPT_NAME", "")
-        # PEP 3333 carries bytes as latin-1 text; they are UTF-8.
-        self.path = path if path.isascii() else path.encode("latin-1").decode("utf-8", "replace")
-        self.root_path = root if root.isascii() else root.encode("latin-1").decode("utf-8", "replace")
-        self.query_string = environ.get("QUERY_STRING", "")
-        self.body = None
-        self._query = None
-        self._cookies = None
-        self._fields: list[str] | None = None
-
-    @classmethod
-    def at(cls, environ: Environ, method: str, path: str) -> WsgiRequest:
-        """A request of which method and path are known, not below a root path."""
-        request = cls.__new__(cls)
-        request.native = environ
-        request.handshake = False
-        request.method = method
-        request.path = path
-        request.root_path = ""
-        request.query_string = environ.get("QUERY_STRING", "")
-        request.body = request._query = request._cookies = request._fields = None
-        return request
-
-    @classmethod
-    def of(cls, environ: Environ, _: object) -> WsgiRequest:
-        """As AsgiRequest's constructor, for what is the same in both protocols."""
-        return cls(environ)
-
-    def header(self, name: str) -> str | None:
-        value: str | None = self.native.get(environ_key(name))
-        # An absent Content-Type or Content-Length may be an empty string (PEP 3333).
-        return None if value == "" and environ_key(name) in OWN_KEYS else value
-
-    @property
-    def fields(self) -> Mapping[str, Any]:
-        return self.native  # type: ignore[no-any-return]
-
-    @staticmethod
-    def field_key(name: str) -> str:
-        return environ_key(name)
-
-    def header_lines(self, name: str) -> list[str]:
-        value = self.header(name)
-        return [] if value is None else [value]
-
-    @property
-    def headers(self) -> Headers:
-        native = self.native
-        return Headers.adopt([(cast(str, field_name(key)), native[key]) for key in self._variables()])
-
-    def _variables(self) -> list[str]:
-        """The names of the environ's variables that are header fields."""
-        if self._fields is None:
-            native = self.native
-            self._fields = [
-                key
-                for key in field_keys(tuple(native))
-                if isinstance(value := native[key], str) and (value or key not in OWN_KEYS)
-            ]
-        return self._fields
-
-    @staticmethod
-    def path_of(native: Environ) -> str:
-        return native.get("PATH_INFO") or "/"
-
-    @property
-    def raw_path(self) -> bytes | None:
-        # Servers name it differently, and an outer layer may have moved PATH_INFO since: taken only where it fits.
-        raw = self.native.get("RAW_URI") or self.native.get("REQUEST_URI")
-        if not isinstance(raw, str):
-            return None
-        if raw.startswith(("http://", "https://")):
-            raw = "/" + raw.split("//", 1)[1].partition("/")[2]
-        path = raw.partition("?")[0].encode("latin-1", "replace")
-        # Not what the environ says by now: Django puts decoded text there.
-        return path if unquote_to_bytes(path).decode("utf-8", "replace") == self.root_path + self.path else None
-
-    @property
-    def escaped(self) -> bool:
-        return escaped(self.native)
-
-    @property
-    def peer(self) -> str | None:
-        return self.native.get("REMOTE_ADDR") or None
-
-    @property
-    def scheme(self) -> str:
-        return cast(str, self.native.get("wsgi.url_scheme", "http"))
-
-    @property
-    def http_version(self) -> str:
-        return str(self.native.get("SERVER_PROTOCOL", "HTTP/1.1")).partition("/")[2]
-
-    @property
-    def server(self) -> tuple[str, int | None]:
-        port = self.native.get("SERVER_PORT", "")
-        return (self.native.get("SERVER_NAME", "localhost"), int(port) if port.isdecimal() else None)
-
-    def read(self, limit: int) -> Io[bytes]:
-        return Io(lambda: self._read(limit), _not_there)
-
-    def inspect(self, inspector: BodyInspector) -> None:
-        environ = self.native
-        stream = environ["wsgi.input"]
-        if type(stream) is InspectedInput:
-            stream.inspection.inspectors.append(inspector)
-            return
-        length = declared_length(self, sys.maxsize)
-        if length is None and not environ.get("wsgi.input_terminated"):
-            if environ.get("HTTP_TRANSFER_ENCODING"):
-                raise _endless()
-            length = 0
-        environ["wsgi.input"] = InspectedInput(stream, length, inspector)
-
-    def _read(self, limit: int) -> bytes:
-        if self.body is not None:
-            return self.body
-        environ = self.native
-        stream = environ["wsgi.input"]
-        length = declared_length(self, limit)
-        if length is not None:
-            body = read_fully(stream, length)
-            if len(body) < length:
-                raise gone()
-        elif environ.get("wsgi.input_terminated"):  # the server ends the stream where the body ends
-            body = read_fully(stream, limit + 1)
-            if len(body) > limit:
-                raise PayloadTooLarge(f"The body is larger than {limit} bytes.")
-        elif environ.get("HTTP_TRANSFER_ENCODING"):
-            raise _endless()
-        else:
-            body = b""
-        self.body = body
-        environ["wsgi.input"] = BytesIO(body)
-        return body
-
-    def under(self, base: str) -> WsgiRequest:
-        environ = dict(self.native)
-        native_base = base.encode().decode("latin-1")
-        environ["SCRIPT_NAME"] = environ.get("SCRIPT_NAME", "") + native_base
-        environ["PATH_INFO"] = environ["PATH_INFO"][len(native_base) :]
-        return WsgiRequest(environ)
-
-    def forwarded_native(self, forwarded: Forwarded) -> Environ:
-        environ = dict(self.native)
-        headers = forwarded.edited
-        if headers is not None:
-            self._replace_fields(environ, headers)
-        else:
-            for patch in forwarded.patches:
-                patch.to_environ(environ)
-        moved = forwarded.path != self.path
-        if moved:
-            environ["PATH_INFO"] = forwarded.path.encode().decode("latin-1")
-        if moved or forwarded.query_string != self.query_string:
-            query = f"?{forwarded.query_string}" if forwarded.query_string else ""
-            for key in ("RAW_URI", "REQUEST_URI"):
-                if key in environ:
-                    path = quote(self.root_path + forwarded.path, safe=_SAFE) if moved else environ[key].partition("?")[0]
-                    environ[key] = path + query
-            environ["QUERY_STRING"] = forwarded.query_string
-        environ["REQUEST_METHOD"] = forwarded.method
-        return environ
-
-    def _replace_fields(self, environ: Environ, headers: Headers) -> None:
-        fields: dict[str, str] = {}
-        for name, value in headers.text():
-            key = environ_key(name)
-            fields[key] = f"{fields[key]}{separator(key)}{value}" if key in fields else value
-        for key in self._variables():
-            if key not in fields:
-                del environ[key]
-        environ.update(fields)
-
-    def rebuild(self, forwarded: Forwarded) -> WsgiRequest:
-        if forwarded.body is None:
-            request = WsgiRequest(self.forwarded_native(forwarded))
-            request.body = self.body
-            return request
-        environ = self.forwarded_native(forwarded.sized())
-        environ["wsgi.input"] = BytesIO(forwarded.body)
-        request = WsgiRequest(environ)
-        request.body = forwarded.body
-        return request
-
-
-def _endless() -> BadRequest:
-    # Nobody says where this stream ends: what we could read of it is not what the app might.
-    return BadRequest("A body of unknown length can't be read here; send Content-Length.", code="length_required")
-
-
-async def _not_there() -> bytes:
-    raise RuntimeError("a WSGI body can't be awaited")

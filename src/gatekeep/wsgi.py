@@ -8,6 +8,7 @@ from itertools import chain
 from types import GeneratorType, TracebackType
 from typing import Any, TypeAlias, cast
 
+from .answers import ReadyResponse
 from .bodies import CountedInput, InspectedInput, declared_length
 from .effects import run
 from .environ import Environ, escaped
@@ -20,7 +21,7 @@ from .passage import Passage, Passing
 from .pipeline import as_denied
 from .plain_body import pass_through
 from .requests import WsgiRequest
-from .whole_answer import Answer, status_line, whole
+from .wsgi_answer import Answer, ready, status_line, whole
 
 __all__ = ["WsgiDriver"]
 
@@ -79,10 +80,14 @@ def _serve(exchange: Exchange, start_response: StartResponse, previous: Passing 
         if answer is not None:
             # An answer that the gateway itself has made.
             exchange.response = answer
-            flow = exchange.pipeline.after(exchange)
-            if flow is not None:
-                run(flow)
-            line, headers, body = whole(exchange)
+            pipeline = exchange.pipeline
+            if type(answer) is ReadyResponse and exchange.outer is None and not pipeline.unwind[exchange.reached]:
+                line, headers, body = ready(answer, exchange)
+            else:
+                flow = pipeline.after(exchange)
+                if flow is not None:
+                    run(flow)
+                line, headers, body = whole(exchange)
             start_response(line, headers)
             return Answer(body, exchange, previous)
     except BaseException as error:

@@ -17,7 +17,7 @@ from starlette.applications import Starlette
 from starlette.routing import BaseRoute, Host, Match, Mount, Route, Router, WebSocketRoute
 from starlette.types import ASGIApp, Receive, Scope, Send
 
-from ..asgi import send_response
+from ..asgi_answer import send_response
 from ..errors import ConfigurationError
 from ..guard import AppGuard, guarded_apps
 from ..handshake import refuse_handshake

@@ -5,12 +5,13 @@ from __future__ import annotations
 from collections.abc import Iterator
 from http import HTTPStatus
 
+from .answers import ReadyResponse
 from .exchange import Exchange, _current
 from .headers import TextPairs
 from .message import Response
 from .passage import Passing
 
-__all__ = ["Answer", "status_line", "whole"]
+__all__ = ["Answer", "ready", "status_line", "whole"]
 
 _BODILESS = frozenset({204, 304})
 _REASONS = {status.value: f"{status.value} {status.phrase}" for status in HTTPStatus}
@@ -40,6 +41,14 @@ def whole(exchange: Exchange) -> tuple[str, TextPairs, bytes]:
         if head_only:
             body = b""
     return _REASONS.get(status) or status_line(status), pairs, body
+
+
+def ready(response: ReadyResponse, exchange: Exchange) -> tuple[str, TextPairs, bytes]:
+    """As whole(), of what no response hook has to see."""
+    pairs = response.headers.text()
+    pairs.append(("x-request-id", exchange.request_id))
+    body = b"" if exchange.request.method == "HEAD" else response.body or b""
+    return _REASONS.get(response.status) or status_line(response.status), pairs, body
 
 
 def status_line(status: int) -> str:

@@ -51,6 +51,7 @@ from .components.transformer import (
     set_header,
     set_query,
     set_status,
+    vtl,
 )
 from .components.validator import Validate
 from .effects import Flow, Io, blocking, either
@@ -146,4 +147,5 @@ __all__ = [
     "set_header",
     "set_query",
     "set_status",
+    "vtl",
 ]

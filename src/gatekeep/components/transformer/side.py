@@ -92,6 +92,8 @@ def _add(parts: _Parts, operation: Operation, facts: Facts, protocol: Protocol |
     statuses = operation.statuses
     try:
         if isinstance(operation.value, Vtl):
+            if operation.errors and facts.side == "request":
+                raise ValueError("errors=True says nothing about a request")
             parts.templates.append((_mapped_statuses(operation), Templates(operation.value, facts)))
         elif operation.kind == "map_body":
             body_map = compile_map(operation, facts, protocol, origin)

@@ -81,6 +81,7 @@ class _Run:
         """What a block writes, as a text of its own."""
         if self.depth == _MAX_CALLS:
             raise TooMuch("blocks of #define call each other too deeply")
+        self.budget.spend(5)
         out, self.out = self.out, []
         self.depth += 1
         try:

@@ -7,7 +7,7 @@ import re
 from collections.abc import Callable, Mapping
 from typing import Any, NamedTuple
 
-from .values import Budget, Entry, Failed, HeaderMap, Host, JavaList, Once, TooMuch, as_text, equal
+from .values import Budget, Entry, Failed, HeaderMap, Host, JavaList, Once, OnceHeaders, TooMuch, as_text, equal
 
 __all__ = ["call", "get", "is_plain", "name_of", "put"]
 
@@ -226,19 +226,19 @@ def _split(budget: Budget, value: str, pattern: Any, limit: Any = 0) -> JavaList
     """As String.split: without the empty texts at the end, where there is no limit."""
     source = as_text(pattern, budget)
     budget.make(2 * len(value))
-    most = limit - 1 if type(limit) is int and limit > 0 else 0
-    if is_plain(source) and source:
-        budget.spend(16 * value.count(_unescaped(source)))
-        parts = value.split(_unescaped(source), most or -1)
-    elif most == 0 and type(limit) is int and limit == 1:
+    most = limit - 1 if type(limit) is int and limit > 0 else None
+    if most == 0:
         parts = [value]
+    elif is_plain(source) and source:
+        budget.spend(16 * value.count(_unescaped(source)))
+        parts = value.split(_unescaped(source), -1 if most is None else most)
     else:
         budget.spend(len(value))
         compiled = _pattern(source)
         parts, position = [], 0
         found = _timed(budget, lambda seconds: [match.span() for match in compiled.finditer(value, timeout=seconds)])
         for begin, end in found:
-            if end > 0 and (most == 0 or len(parts) < most) and begin < len(value):
+            if end > 0 and (most is None or len(parts) < most) and begin < len(value):
                 parts.append(value[position:begin])
                 position = end
         parts.append(value[position:])
@@ -425,6 +425,7 @@ _METHODS: Mapping[type, Mapping[str, Method]] = {
     HeaderMap: _OF_MAPS,
     JavaList: _OF_LISTS,
     Once: _OF_MAPS,
+    OnceHeaders: _OF_MAPS,
     bool: _OF_ALL,
     dict: _OF_MAPS,
     float: _OF_NUMBERS,

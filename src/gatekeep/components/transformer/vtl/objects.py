@@ -17,7 +17,7 @@ from ....clock import Clock
 from ....exchange import Exchange
 from ..expression import clf
 from ..json_path import json_path
-from .values import BadInput, Budget, Failed, HeaderMap, Host, Once, as_json, as_text, copied
+from .values import BadInput, Budget, Failed, HeaderMap, Host, Once, OnceHeaders, as_json, as_text, copied
 
 __all__ = ["Overrides", "variables"]
 
@@ -28,15 +28,8 @@ class Overrides:
     __slots__ = ("request", "response")
 
     def __init__(self) -> None:
-        self.request = Once(header=_Headers(), path=Once(), querystring=Once())
-        self.response = Once(header=_Headers())
-
-
-class _Headers(Once):
-    """Two spellings of a header are one."""
-
-    def write(self, name: str, value: Any) -> None:
-        super().write(name.lower(), value)
+        self.request = Once(header=OnceHeaders(), path=Once(), querystring=Once())
+        self.response = Once(header=OnceHeaders())
 
 
 def variables(
@@ -202,7 +195,7 @@ def _authorizer(exchange: Exchange) -> dict[str, Any] | None:
     return {**claims, "claims": claims, "principalId": principal.id}
 
 
-def _identity(exchange: Exchange) -> dict[str, Any]:
+def _identity(exchange: Exchange) -> dict[str, Any] | None:
     principal = exchange.principal
     identity = {
         "sourceIp": exchange.client,
@@ -211,7 +204,7 @@ def _identity(exchange: Exchange) -> dict[str, Any]:
         "user": principal.id if principal.kind == "sigv4" else None,
         "caller": principal.id if principal.kind == "sigv4" else None,
     }
-    return {name: value for name, value in identity.items() if value}
+    return {name: value for name, value in identity.items() if value} or None
 
 
 _CONTEXT: Mapping[str, Callable[[Exchange], Any]] = {

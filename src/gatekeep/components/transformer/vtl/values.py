@@ -21,6 +21,7 @@ __all__ = [
     "Host",
     "JavaList",
     "Once",
+    "OnceHeaders",
     "TooMuch",
     "as_json",
     "as_text",
@@ -84,6 +85,13 @@ class Once(dict[str, Any]):
         self[name] = value
 
 
+class OnceHeaders(Once):
+    """Overrides of headers, of which two spellings are one."""
+
+    def write(self, name: str, value: Any) -> None:
+        super().write(name.lower(), value)
+
+
 class Entry(tuple[str, Any]):
     """An entry of a map."""
 
@@ -117,6 +125,8 @@ def _container(value: Any, budget: Budget, depth: int) -> str:
     if depth > MAX_DEPTH:
         raise TooMuch("a value is nested too deeply to be printed")
     budget.spend(1)
+    if isinstance(value, Once) and not any(value.values()):
+        return ""
     if isinstance(value, dict):
         text = ", ".join([f"{name}={_member(member, budget, depth)}" for name, member in value.items()])
         text = f"{{{text}}}"

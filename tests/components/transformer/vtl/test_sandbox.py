@@ -1,0 +1,177 @@
+"""What a template can reach, and what it may cost: attacks on the engine from templates and from what they are given."""
+
+from __future__ import annotations
+
+import time
+from types import SimpleNamespace
+from typing import ClassVar
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from gatekeep.components.transformer.vtl.engine import MAX_ITEMS, Template
+from gatekeep.components.transformer.vtl.methods import call, get, put
+from gatekeep.components.transformer.vtl.objects import Overrides, variables
+from gatekeep.components.transformer.vtl.values import Budget, Entry, Failed, HeaderMap, JavaList, Once, TooMuch
+from gatekeep.testing import FakeClock
+
+
+class Loaded:
+    """An object of Python's, as none should get in: whatever is touched of it is told."""
+
+    touched: ClassVar[list[str]] = []
+
+    def __getattribute__(self, name):
+        type(self).touched.append(name) if name not in ("__class__", "touched") else None
+        return object.__getattribute__(self, name)
+
+    def method(self):
+        return "reached"
+
+    value = "reached"
+
+
+_ATTRIBUTES = [
+    "__class__",
+    "__init__",
+    "__dict__",
+    "__globals__",
+    "__subclasses__",
+    "__reduce__",
+    "_parser",
+    "mro",
+    "format",
+    "join",
+]
+_SUBJECTS = {
+    "text": "text",
+    "number": 5,
+    "double": 2.5,
+    "truth": True,
+    "list": [1],
+    "map": {"k": "v"},
+    "object": Loaded(),
+    "function": len,
+    "kind": str,
+    "bytes": b"bytes",
+    "java": JavaList([1]),
+    "headers": HeaderMap(a="1"),
+    "once": Once(a=1),
+    "entry": Entry(("k", "v")),
+}
+
+
+@pytest.mark.parametrize("name", _ATTRIBUTES)
+@pytest.mark.parametrize("subject", [*_SUBJECTS, "input", "util", "context", "stageVariables", "foreach"])
+def test_no_attribute_of_python_is_reached(subject, name):
+    text = (
+        f"#foreach($i in [1])[${subject}.{name}][${subject}.{name}()][${subject}.{name}('x')][${subject}['{name}']]"
+        f"[$!{{{subject}.{name}.{name}}}][${subject}.toString().{name}]#end"
+        f"#set(${subject}.{name} = 'set')"
+    )
+    printed = Template(text).render({**_host(), **_SUBJECTS})
+    assert set(printed) <= set("[]")
+    assert Loaded.touched == []
+
+
+def _host():
+    return variables(SimpleNamespace(path_params={}), "{}", Overrides(), {}, FakeClock(), Budget(10_000, 10_000, 0.1))
+
+
+@given(st.text(max_size=20), st.sampled_from(sorted(_SUBJECTS)))
+def test_whatever_name_is_asked_for(name, subject):
+    value = _SUBJECTS[subject]
+    budget = Budget(1_000, 10_000, 0.1)
+    if name not in ("k", "a", "key", "value"):
+        assert get(value, name, budget) is None
+    if subject in ("object", "function", "kind", "bytes"):
+        assert call(value, name, [], budget) is None
+        assert put(value, name, 1, budget) is None
+
+
+HOSTILE = [
+    ("a loop of loops", "#foreach($a in [1..1000])#foreach($b in [1..1000])#foreach($c in [1..1000])x#end#end#end"),
+    ("a loop too long", "#foreach($a in $long)x#end"),
+    ("a range too long", "#set($x = [1..1000000000])"),
+    ("a text that doubles", "#set($s = 'xxxxxxxx')#foreach($i in [1..60])#set($s = \"$s$s\")#end$s"),
+    ("a sum that doubles", "#set($s = 'xxxxxxxx')#foreach($i in [1..60])#set($s = $s + $s)#end$s"),
+    ("a text that doubles by concat", "#set($s = 'xxxxxxxx')#foreach($i in [1..60])#set($s = $s.concat($s))#end$s"),
+    ("a text that is replaced by itself", "#set($s = 'xx')#foreach($i in [1..60])#set($s = $s.replace('x', $s))#end$s"),
+    ("the same by a pattern", "#set($s = 'xx')#foreach($i in [1..60])#set($s = $s.replaceAll('[x]', $s))#end$s"),
+    ("the same by its first match", "#set($s = 'xx')#foreach($i in [1..90])#set($s = $s.replaceFirst('', $s))#end$s"),
+    ("a list that doubles", "#set($l = [1, 2])#foreach($i in [1..60])#set($x = $l.addAll($l))#end"),
+    ("a list in itself", "#set($l = [1])#set($x = $l.add($l))$l"),
+    ("a list of JSON in itself", "#set($x = $json.add($json))$json"),
+    ("a map in itself", "#set($m = {})#set($m.m = $m)$m"),
+    ("equality of what holds itself", "#set($m = {})#set($m.m = $m)#if($m == $m)#end"),
+    ("a search in what holds itself", "#set($l = [1])#set($x = $l.add($l))$l.contains('y')"),
+    ("lists that print exponentially", "#set($l = [1, 2])#foreach($i in [1..60])#set($l = [$l, $l])#end$l"),
+    (
+        "the same as JSON",
+        "#set($l = $json)#foreach($i in [1..60])#set($x = $l.subList(0, 0))#set($y = $x.addAll([$l, $l]))#set($l = $x)#end$l",
+    ),
+    ("numbers that square", "#set($n = 10)#foreach($i in [1..100])#set($n = $n * $n)#end$n"),
+    ("a define of itself", "#define($d)x$d#end$d"),
+    (
+        "defines that double",
+        "#define($a)x#end"
+        + "".join(f"#define($d{n})${'a' if n == 0 else f'd{n - 1}'}${'a' if n == 0 else f'd{n - 1}'}#end" for n in range(18))
+        + "#foreach($i in [1..9])$d17#end",
+    ),
+    ("a pattern that backtracks", "$aaa.matches('(a|aa)+[bcd]')"),
+    ("the same, replaced", "$aaa.replaceAll('(a|aa)+[bcd]', '')"),
+    ("the same, split", "$aaa.split('(a|aa)+b')"),
+    (
+        "many patterns that backtrack a little",
+        "#foreach($i in [1..1000])#set($x = $aaa.substring(0, 22).matches('(a|aa)+[bcd]'))#end",
+    ),
+    ("a pattern too long", "$aaa.matches($aaaa)"),
+    ("a search over and over", "#foreach($i in [1..1000])#foreach($j in [1..1000])#if($big.contains('y'))#end#end#end"),
+    ("upper case over and over", "#foreach($i in [1..1000])#set($x = $big.toUpperCase())#end"),
+    ("a split into pieces", "#foreach($i in [1..1000])#set($x = $big.split(''))#end"),
+    ("escapes that grow", "#set($s = 'é')#foreach($i in [1..60])#set($s = $util.escapeJavaScript($s))#end$s"),
+    ("encodings that grow", "#set($s = '%')#foreach($i in [1..90])#set($s = $util.urlEncode(\"$s$s\"))#end$s"),
+    ("what is nested too deeply", "$deep"),
+]
+
+
+@pytest.mark.parametrize("text", [pytest.param(text, id=name) for name, text in HOSTILE])
+def test_time_and_memory_are_bounded(text):
+    deep = []
+    for _ in range(100):
+        deep = [deep]
+    given = {
+        **_host(),
+        "aaa": "a" * 40,
+        "aaaa": "a?" * 600,
+        "big": "x" * 1_000_000,
+        "deep": {"deep": deep},
+        "json": [1],
+        "long": [1] * (MAX_ITEMS + 1),
+    }
+    template = Template(text)
+    began = time.process_time()
+    with pytest.raises(TooMuch if "$n * $n" not in text else Failed):
+        template.render(given)
+    assert time.process_time() - began < 3  # a tenth of it where no coverage is measured
+
+
+def test_a_regular_expression_without_its_library_fails(monkeypatch):
+    import sys
+
+    from gatekeep.components.transformer.vtl import methods
+
+    methods._pattern.cache_clear()
+    monkeypatch.setitem(sys.modules, "regex", None)
+    with pytest.raises(Failed, match="regex, which is not installed"):
+        Template("$x.matches('a+')").render({"x": "a"})
+    assert Template("$x.replaceAll('a\\.', 'c')").render({"x": "a.b"}) == "cb"
+
+
+def test_a_rendering_takes_what_it_was_lent():
+    budget = Budget(100_000, 5, 0.1)
+    with pytest.raises(TooMuch, match="too much text"):
+        Template("123456").render({}, budget)
+    with pytest.raises(TooMuch, match="too many steps"):
+        Template("#foreach($i in [1..9])$i$i#end").render({}, Budget(10, 1_000, 0.1))

@@ -60,6 +60,7 @@ class MetricsEmitter(Component):
             on_response=route.on_response(),
             on_finish=route.on_finish,
             filters_response_body=spec.access_log is not None,
+            before_app=route.before_app if spec.trace and spec.span == "own" else None,
         )
 
     def start(self) -> None:
@@ -121,13 +122,19 @@ class _ObservedRoute:
         try:
             tracer = self._tracer()
             if tracer is not None:
-                span, place = self._tracing.start(tracer, exchange)
-                exchange.state[self] = span
+                exchange.state[self] = self._tracing.start(tracer, exchange)
                 exchange.watch = self
-                self._tracing.enter(span, place, exchange)
         except Exception:
             # A sampler or propagator of the user's: what watches a request must not be what stops it.
             _log.exception("no span for a request to %s", self._route)
+
+    def before_app(self, exchange: Exchange) -> None:
+        span: Span | None = exchange.state.get(self)
+        if span is not None:
+            try:
+                self._tracing.pass_on(span, exchange)
+            except Exception:
+                _log.exception("the span of a request to %s is not passed on", self._route)
 
     def on_response(self) -> ResponseHook | None:
         log, enrich = self.access_log, self._tracing.enrich

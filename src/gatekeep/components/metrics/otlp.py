@@ -17,7 +17,7 @@ from opentelemetry.sdk._logs.export import LogRecordExportResult
 from opentelemetry.sdk.environment_variables import OTEL_SDK_DISABLED
 from opentelemetry.sdk.metrics import MeterProvider
 from opentelemetry.sdk.resources import Resource
-from opentelemetry.sdk.trace import ReadableSpan, SpanProcessor, TracerProvider
+from opentelemetry.sdk.trace import ReadableSpan, TracerProvider
 from opentelemetry.sdk.trace.export import SpanExportResult
 from opentelemetry.sdk.trace.sampling import Sampler
 
@@ -25,9 +25,11 @@ from ...errors import ConfigurationError
 from ...forks import reset_after_fork
 from .instruments import SCHEMA_URL, SCOPE, VERSION, instruments_of
 from .lifetime import at_close, at_start
+from .light import LightSpan
 from .log_export import LogOutbox, OtlpHandler
 from .outbox import Outbox
 from .reader import Reader
+from .replay import LightProvider, readable
 
 __all__ = ["Telemetry", "configure"]
 
@@ -122,21 +124,6 @@ def _exporter(
     return lambda: made(**options)
 
 
-class _SpanOutbox(SpanProcessor):
-    """Puts spans that ended into an outbox."""
-
-    def __init__(self, outbox: Outbox[ReadableSpan]) -> None:
-        self._put = outbox.put
-        self._outbox = outbox
-
-    def on_end(self, span: ReadableSpan) -> None:
-        if span.context is not None and span.context.trace_flags & 1:
-            self._put(span)
-
-    def force_flush(self, timeout_millis: int = 30_000) -> bool:
-        return self._outbox.empty()
-
-
 class Telemetry:
     """What configure() has set up."""
 
@@ -173,10 +160,9 @@ class Telemetry:
     # The signals.
 
     def _trace(self, resource: Resource, sampler: Sampler | None) -> None:
-        box: Outbox[ReadableSpan] = Outbox("traces", self._send_spans, **_box("OTEL_BSP"))
+        box: Outbox[ReadableSpan | LightSpan] = Outbox("traces", self._send_spans, finish=readable, **_box("OTEL_BSP"))
         self._boxes["traces"] = box
-        self.tracer_provider = TracerProvider(resource=resource, sampler=sampler, shutdown_on_exit=False)
-        self.tracer_provider.add_span_processor(_SpanOutbox(box))
+        self.tracer_provider = LightProvider(resource, sampler, box)
         trace.set_tracer_provider(self.tracer_provider)
         _check(trace.get_tracer_provider() is self.tracer_provider)
 

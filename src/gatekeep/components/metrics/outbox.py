@@ -10,7 +10,7 @@ import logging
 import threading
 from collections import deque
 from collections.abc import Callable, Sequence
-from typing import Generic, TypeVar
+from typing import Any, Generic, TypeVar
 
 from opentelemetry.context import _SUPPRESS_INSTRUMENTATION_KEY, attach, detach, set_value
 
@@ -74,10 +74,23 @@ class Ticker:
 
 
 class Outbox(Generic[T]):
-    """At most `capacity` items wait, besides one batch that is being sent. `send` says whether a batch has arrived."""
+    """At most `capacity` items wait, besides one batch that is being sent. `send` says whether a batch has arrived.
 
-    def __init__(self, name: str, send: Callable[[Sequence[T]], bool], *, capacity: int, batch: int, seconds: float) -> None:
+    `finish` makes of a batch what is sent, once, however often it has to be.
+    """
+
+    def __init__(
+        self,
+        name: str,
+        send: Callable[[Sequence[Any]], bool],
+        *,
+        capacity: int,
+        batch: int,
+        seconds: float,
+        finish: Callable[[Sequence[T]], list[Any]] = list,
+    ) -> None:
         self._send = send
+        self._finish = finish
         self._capacity = capacity
         self._batch = min(batch, capacity)
         self.ticker = Ticker(f"gatekeep-otlp-{name}", seconds, self.empty)
@@ -86,7 +99,7 @@ class Outbox(Generic[T]):
 
     def after_fork(self) -> None:
         self._queue: deque[T] = deque()
-        self._unsent: list[T] = []
+        self._unsent: list[Any] = []
         self._lock = threading.Lock()
         self._counting = threading.Lock()
         self._closed = False
@@ -119,7 +132,10 @@ class Outbox(Generic[T]):
         with self._lock:
             for _ in range(2 + len(self._queue) // self._batch):  # not for ever: more may come
                 if not self._unsent:
-                    self._unsent = [self._queue.popleft() for _ in range(min(len(self._queue), self._batch))]
+                    taken = [self._queue.popleft() for _ in range(min(len(self._queue), self._batch))]
+                    self._unsent = self._finish(taken)
+                    if len(self._unsent) < len(taken):
+                        self.drop(len(taken) - len(self._unsent))
                 unsent = self._unsent
                 if not unsent:
                     break

@@ -12,6 +12,7 @@ from opentelemetry.trace import Tracer, TracerProvider
 
 from ...component import Component
 from .instruments import SCHEMA_URL, SCOPE, VERSION, Instruments, instruments_of
+from .light import LightTracer
 
 __all__ = ["Providers"]
 
@@ -43,7 +44,8 @@ class Providers:
 
 
 def _tracer_of(provider: TracerProvider) -> Tracer:
-    return provider.get_tracer(SCOPE, VERSION, SCHEMA_URL)
+    light: LightTracer | None = getattr(provider, "light", None)  # that of otlp.configure() has one
+    return light or provider.get_tracer(SCOPE, VERSION, SCHEMA_URL)
 
 
 class Source(Generic[P]):

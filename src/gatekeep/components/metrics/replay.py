@@ -1,0 +1,181 @@
+"""Replay: how light spans become OpenTelemetry's, made by the SDK's own tracer as if the request had waited for it.
+
+The ids are those that the light span has told already, the sampler is asked again and answers the same, and limits, resource
+and scope are the provider's: so what is exported is what the SDK would have exported.
+"""
+
+from __future__ import annotations
+
+import logging
+import os
+import threading
+import time
+from collections.abc import Iterable, Iterator
+from typing import Any
+
+from opentelemetry.context import Context
+from opentelemetry.sdk.environment_variables import OTEL_PYTHON_SDK_INTERNAL_METRICS_ENABLED
+from opentelemetry.sdk.resources import Resource
+from opentelemetry.sdk.trace import ReadableSpan, SpanProcessor, TracerProvider
+from opentelemetry.sdk.trace.id_generator import RandomIdGenerator
+from opentelemetry.sdk.trace.sampling import (
+    Decision,
+    ParentBased,
+    ParentBasedTraceIdRatio,
+    Sampler,
+    StaticSampler,
+    TraceIdRatioBased,
+)
+from opentelemetry.trace import NonRecordingSpan, Span, SpanContext, SpanKind, TraceFlags, set_span_in_context
+
+from .instruments import SCHEMA_URL, SCOPE, VERSION
+from .light import LightSpan, LightTracer
+from .outbox import Outbox
+
+__all__ = ["LightProvider", "readable"]
+
+_log = logging.getLogger("gatekeep.otlp")
+
+_AT_ONCE = 8
+"""Spans that are made without a pause in which a request may run."""
+
+
+class _Replayed(threading.local):
+    """What this thread is making."""
+
+    trace_id: int | None = None
+    span_id: int | None = None
+    ended: list[ReadableSpan] | None = None
+
+
+_replayed = _Replayed()
+
+
+class _Ids(RandomIdGenerator):
+    def generate_span_id(self) -> int:
+        return _replayed.span_id or super().generate_span_id()
+
+    def generate_trace_id(self) -> int:
+        return _replayed.trace_id or super().generate_trace_id()
+
+
+class _SpanOutbox(SpanProcessor):
+    """Puts spans that ended into an outbox."""
+
+    def __init__(self, outbox: Outbox[ReadableSpan | LightSpan]) -> None:
+        self._outbox = outbox
+        self._put = outbox.put
+
+    def on_end(self, span: ReadableSpan) -> None:
+        if span.context is not None and span.context.trace_flags & 1:
+            ended = _replayed.ended
+            if ended is not None:
+                ended.append(span)
+            else:
+                self._put(span)
+
+    def force_flush(self, timeout_millis: int = 30_000) -> bool:
+        return self._outbox.empty()
+
+
+class LightProvider(TracerProvider):
+    """The SDK's provider, with light spans for those who ask for `light`: None where they would not be the same."""
+
+    def __init__(self, resource: Resource, sampler: Sampler | None, outbox: Outbox[Any]) -> None:
+        self.light: LightTracer | None = None
+        super().__init__(resource=resource, sampler=sampler, shutdown_on_exit=False, id_generator=_Ids())
+        super().add_span_processor(_SpanOutbox(outbox))
+        counted = os.environ.get(OTEL_PYTHON_SDK_INTERNAL_METRICS_ENABLED, "").strip().lower() == "true"
+        if _is_known(self.sampler) and not counted:
+            decisions = [_decision(self.sampler, parent) for parent in _PARENTS]
+            tracer = self.get_tracer(SCOPE, VERSION, SCHEMA_URL)
+
+            def make(span: LightSpan, parent: Context) -> Span:
+                identity = span.get_span_context()
+                _replayed.trace_id, _replayed.span_id = identity.trace_id, identity.span_id
+                try:
+                    attributes = span.teller.attributes(span.facts)
+                    return tracer.start_span(span.first_name, parent, span.first_kind, attributes, start_time=span.started)
+                finally:
+                    _replayed.trace_id = _replayed.span_id = None
+
+            def decide(trace_id: int, parent: Context) -> bool:
+                return _samples(self.sampler, trace_id, parent)
+
+            self.light = LightTracer(tracer, decisions, decide, make, outbox.put)
+
+    def add_span_processor(self, span_processor: SpanProcessor) -> None:
+        """As the SDK; from here on spans are made while they happen."""
+        super().add_span_processor(span_processor)
+        if self.light is not None:
+            self.light.on = False
+
+
+def readable(items: Iterable[ReadableSpan | LightSpan]) -> list[ReadableSpan]:
+    """What is to be exported: light spans made and ended, with pauses, as requests wait for the interpreter meanwhile."""
+    return list(_readable(items))
+
+
+def _readable(items: Iterable[ReadableSpan | LightSpan]) -> Iterator[ReadableSpan]:
+    made = 0
+    for item in items:
+        if not isinstance(item, LightSpan):
+            yield item
+            continue
+        made += 1
+        if not made % _AT_ONCE:
+            time.sleep(0)
+        try:
+            yield from _replay(item)
+        except Exception:
+            _log.exception("a span could not be exported")
+
+
+def _replay(item: LightSpan) -> list[ReadableSpan]:
+    ended: list[ReadableSpan] = []
+    span = item.make()
+    if item.endings is not None:
+        span.set_attributes(item.teller.endings(item.endings))
+    _replayed.ended = ended
+    try:
+        span.end(item.ended)
+    finally:
+        _replayed.ended = None
+    return ended
+
+
+def _parent(*, remote: bool, sampled: bool) -> Context:
+    identity = SpanContext(1, 1, remote, TraceFlags(sampled))
+    return set_span_in_context(NonRecordingSpan(identity), Context())
+
+
+_PARENTS = (
+    Context(),
+    _parent(remote=True, sampled=False),
+    _parent(remote=True, sampled=True),
+    _parent(remote=False, sampled=False),
+    _parent(remote=False, sampled=True),
+)
+"""In the order of LightTracer.decisions."""
+
+_SIMPLE: tuple[type[Sampler], ...] = (StaticSampler, TraceIdRatioBased)
+_DELEGATING: tuple[type[Sampler], ...] = (ParentBased, ParentBasedTraceIdRatio)
+
+
+def _is_known(sampler: Sampler) -> bool:
+    """Whether a sampler decides by parent and trace id alone, as the SDK's do, and records nothing that it does not sample."""
+    if type(sampler) in _DELEGATING:
+        return all(_is_known(inner) for inner in vars(sampler).values())
+    if type(sampler) not in _SIMPLE:
+        return False
+    return sampler.should_sample(None, 1, "").decision is not Decision.RECORD_ONLY
+
+
+def _samples(sampler: Sampler, trace_id: int, parent: Context) -> bool:
+    return sampler.should_sample(parent, trace_id, "", SpanKind.SERVER).decision is Decision.RECORD_AND_SAMPLE
+
+
+def _decision(sampler: Sampler, parent: Context) -> bool | None:
+    """What holds for every trace below such a parent. A ratio takes the ids up to a bound: so its ends tell of all."""
+    first, last = _samples(sampler, 0, parent), _samples(sampler, (1 << 64) - 1, parent)
+    return first if first is last else None

@@ -64,11 +64,33 @@ class AsgiDriver:
             exchange = front.open(AsgiRequest(scope, receive))
         token = _current.set(exchange)
         try:
-            if exchange.pipeline.plain and exchange.site.max_stream is None:
+            pipeline = exchange.pipeline
+            if pipeline.plain and exchange.site.max_stream is None:
                 exchange.admit()
                 await exchange.site.app(exchange.native, receive, send)
-            else:
-                await _http(exchange, send)
+                return
+            try:
+                answer: Any = pipeline.before(exchange)
+                if type(answer) is GeneratorType:
+                    answer = await arun(answer)
+                if answer is not None:
+                    # An answer that the gateway itself has made.
+                    exchange.response = answer
+                    if type(answer) is ReadyResponse and exchange.outer is None and not pipeline.unwind[exchange.reached]:
+                        head, body = ready(answer, exchange)
+                    else:
+                        flow = exchange.pipeline.after(exchange)
+                        if flow is not None:
+                            await arun(flow)
+                        head, body = whole(exchange)
+                    await send(head)
+                    await send(body)
+                    exchange.pipeline.finish(exchange)
+                    return
+            except BaseException as error:
+                _fail(exchange, error)
+                raise
+            await _call(exchange, send)
         finally:
             exchange.leave()
             _current.reset(token)
@@ -100,29 +122,8 @@ class AsgiDriver:
             _current.reset(token)
 
 
-async def _http(exchange: Exchange, send: Send) -> None:
-    pipeline = exchange.pipeline
-    try:
-        answer: Any = pipeline.before(exchange)
-        if type(answer) is GeneratorType:
-            answer = await arun(answer)
-        if answer is not None:
-            # An answer that the gateway itself has made.
-            exchange.response = answer
-            if type(answer) is ReadyResponse and exchange.outer is None and not pipeline.unwind[exchange.reached]:
-                head, body = ready(answer, exchange)
-            else:
-                flow = exchange.pipeline.after(exchange)
-                if flow is not None:
-                    await arun(flow)
-                head, body = whole(exchange)
-            await send(head)
-            await send(body)
-            exchange.pipeline.finish(exchange)
-            return
-    except BaseException as error:
-        _fail(exchange, error)
-        raise
+async def _call(exchange: Exchange, send: Send) -> None:
+    """The app, and what becomes of its answer."""
     sender = Sender(exchange, send)
     try:
         request: AsgiRequest = exchange.admit()  # type: ignore[assignment]

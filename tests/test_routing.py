@@ -192,6 +192,22 @@ def test_may_meet(one, other, meet):
     assert may_meet(Template(other).segments, Template(one).segments) is meet
 
 
+@given(st.lists(templates(), max_size=8), templates())
+def test_a_table_finds_the_routes_that_a_pattern_may_meet(known, one):
+    table = RouteTable([Route(template.text) for template in known])
+    expected = [number for number, other in enumerate(known) if may_meet(one.segments, other.segments)]
+    assert [number for number, _ in table.meeting(one.segments)] == expected
+    assert [number for number, _ in table.meeting([...])] == list(range(len(known)))
+
+
+def test_a_table_looks_at_few_of_its_routes(monkeypatch):
+    looked = []
+    monkeypatch.setattr("gatekeep.routing.may_meet", lambda one, other: looked.append(one) or may_meet(one, other))
+    table = RouteTable([Route(f"/a{number % 10}/{{x}}/things{number}") for number in range(1000)])
+    assert [number for number, _ in table.meeting(Template("/a7/{y}/things7").segments)] == [7]
+    assert len(looked) == 1
+
+
 class TestRoute:
     def test_get_takes_head_along_and_none_means_every_method(self):
         assert Route("/x", methods={"get"}).methods == {"GET", "HEAD"}

@@ -8,8 +8,7 @@ from typing import TypeAlias
 
 from .component import Off, Placed, Spec
 from .marks import ViewMarks
-from .routing import Endpoint, Route
-from .template import may_meet
+from .routing import Endpoint, Route, RouteTable
 
 __all__ = ["Beside", "Layer", "level_of", "merge"]
 
@@ -48,7 +47,7 @@ class Beside:
 
     __slots__ = ("_kinds", "_routes")
 
-    def __init__(self, found: Iterable[tuple[Endpoint, ViewMarks]], routes: Sequence[Route]) -> None:
+    def __init__(self, found: Iterable[tuple[Endpoint, ViewMarks]], routes: RouteTable) -> None:
         self._routes = routes
         self._kinds: dict[str, set[type[Spec]]] = {}
         """Of views, by template."""
@@ -60,5 +59,5 @@ class Beside:
         """Those of an endpoint's path, for whatever method; none of no endpoint's."""
         if endpoint is None:
             return frozenset()
-        near = (route for route in self._routes if may_meet(route.template.segments, endpoint.segments))
-        return frozenset(self._kinds.get(endpoint.template, ())).union(*(map(type, route.specs) for route in near))
+        near = self._routes.meeting(endpoint.segments)
+        return frozenset(self._kinds.get(endpoint.template, ())).union(*(map(type, route.specs) for _, route in near))

@@ -132,6 +132,8 @@ class RouteTable:
         self.routes = routes
         self._exactly: SegmentTrie[tuple[int, Route]] = SegmentTrie()
         self._nearly: SegmentTrie[tuple[int, Route]] = SegmentTrie()
+        self._folded: SegmentTrie[tuple[int, Route]] = SegmentTrie()
+        """The routes as folding leaves them, to find those that a pattern meets."""
         self._slashed: SegmentTrie[tuple[int, Route]] = SegmentTrie()
         """The routes that a trailing slash would lead to, by what stands before it."""
         self._any_slashed = False
@@ -139,11 +141,17 @@ class RouteTable:
         for index, route in enumerate(routes):
             segments = route.template.segments
             self._exactly.add(segments, (index, route))
-            folded = [fold(segment) if isinstance(segment, str) else segment for segment in segments]
+            folded = _folded(segments)
+            self._folded.add(folded, (index, route))
             self._nearly.add(folded[:-1] if folded[-1] == "" else folded, (index, route))
             if folded[-1] in ("", ...):
                 self._slashed.add(folded[:-1], (index, route))
                 self._any_slashed = True
+
+    def meeting(self, segments: Sequence[Segment]) -> list[tuple[int, Route]]:
+        """The Routes, with their numbers and in order, that may hold for some path of these segments (see may_meet)."""
+        candidates = self._folded.meeting(_folded(segments))
+        return [(number, route) for number, route in candidates if may_meet(route.template.segments, segments)]
 
     def matching(self, request: Request) -> tuple[tuple[int, ...], Mapping[str, Any]] | None:
         """The numbers of the Routes that hold, in order, and their parameters; of equal names the last one's.
@@ -204,6 +212,10 @@ class RouteTable:
             and route.template.nearly_matches(folded)
             for number, route in self._nearly.candidates(folded.rstrip("/"))
         )
+
+
+def _folded(segments: Sequence[Segment]) -> list[Segment]:
+    return [fold(segment) if isinstance(segment, str) else segment for segment in segments]
 
 
 _NO_PARAMS: Mapping[str, Any] = MappingProxyType({})

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import functools
 from collections.abc import Collection, Iterable, Mapping, Sequence
-from itertools import combinations_with_replacement
 from types import MappingProxyType
 from typing import TYPE_CHECKING, Any, TypeAlias
 
@@ -20,7 +19,7 @@ from .pipeline import Bound, Pipeline
 from .refetch import refetch
 from .refusal import Refusal, refusing
 from .requests import AsgiRequest, WsgiRequest
-from .routing import Endpoint, Params, Resolver, RouteTable, covers, may_meet
+from .routing import Endpoint, Params, Resolver, RouteTable, covers
 
 if TYPE_CHECKING:
     from .frameworks import Adapter
@@ -130,7 +129,7 @@ class Site(ExchangeSite):
         self._table: tuple[Resolver | None, dict[Endpoint, _Policy]] = (None, {})
         """Resolver and policies; one value, so that no request sees one of them new and the other old."""
         self._combined: dict[tuple[tuple[int, ...], bool], tuple[Endpoint, Pipeline]] = {}
-        self._beside = Beside((), ())
+        self._beside = Beside((), RouteTable(()))
         self._memo: dict[tuple[str, str, str, str, bool], _Found] | None = {}
         """What was found of late, where nothing but this key decides; callers choose paths: bounded."""
         self.known: dict[tuple[str, str], Known] = {}
@@ -151,7 +150,7 @@ class Site(ExchangeSite):
         policies: dict[Endpoint, _Policy] = {}
         reached: set[int] = set()
         found = [(endpoint, view_marks(endpoint.view)) for endpoint in resolver.endpoints] if resolver is not None else []
-        self._beside = Beside(found, self._routes.routes)
+        self._beside = Beside(found, self._routes)
         for endpoint, marks in found:
             reached |= marks.reached
             if marks.overridden:
@@ -163,12 +162,11 @@ class Site(ExchangeSite):
                 )
             policies[endpoint] = self._policy(endpoint, marks)
         if resolver is None:  # every Route alone, and with each that may hold beside it: what is wrong shows now
-            routes = list(enumerate(self._routes.routes))
-            for (index, route), (other, beside) in combinations_with_replacement(routes, 2):
-                if index == other:
-                    self._opaque((index,), handshake=False)
-                elif may_meet(route.template.segments, beside.template.segments):
-                    self._opaque((index, other), handshake=False)
+            for index, route in enumerate(self._routes.routes):
+                self._opaque((index,), handshake=False)
+                for other, _ in self._routes.meeting(route.template.segments):
+                    if other > index:
+                        self._opaque((index, other), handshake=False)
         nowhere = NotFound("There is no such route.")
         unclear = BadRequest("The path can be read in more than one way.", code="ambiguous_path")
         kinds = (False, True) if self.protocol == "asgi" else (False,)
@@ -185,13 +183,10 @@ class Site(ExchangeSite):
     def _policy(self, endpoint: Endpoint, marks: ViewMarks) -> _Policy:
         routes = self._routes.routes
         certain, possible = [], []
-        for index, route in enumerate(routes):
+        for index, route in self._routes.meeting(endpoint.segments):
             if endpoint.methods is not None and route.methods is not None and not endpoint.methods & route.methods:
                 continue
-            if covers(route.template, endpoint.segments):
-                certain.append(index)
-            elif may_meet(route.template.segments, endpoint.segments):
-                possible.append(index)
+            (certain if covers(route.template, endpoint.segments) else possible).append(index)
         policy = _Policy(endpoint, marks, certain, possible)
         special = set(marks.by_method)
         for index in (*certain, *possible):
@@ -242,7 +237,14 @@ class Site(ExchangeSite):
         if known is None:
             chosen = [self._routes.routes[index] for index in indexes]
             last = chosen[-1]
-            endpoint = Endpoint(template=last.path, methods=last.methods, view=None, key=indexes, handshake=handshake)
+            endpoint = Endpoint(
+                template=last.path,
+                methods=last.methods,
+                view=None,
+                key=indexes,
+                handshake=handshake,
+                segments=last.template.segments,
+            )
             layers = [(level_of(route), route.specs) for route in chosen]
             pipeline = self._pipeline(endpoint, layers, last.methods, handshake=handshake)
             known = self._combined[indexes, handshake] = (endpoint, pipeline)

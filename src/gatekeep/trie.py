@@ -27,6 +27,24 @@ class _Node(Generic[T]):
         self.ends: list[tuple[int, T]] = []
         self.rest: list[tuple[int, T]] = []
 
+    def following(self, segment: str | None) -> list[_Node[T]]:
+        """The nodes that a step of a pattern leads to."""
+        found = [self.any] if self.any is not None else []
+        if segment is None:
+            return [*found, *self.static.values()]
+        child = self.static.get(segment)
+        return found if child is None else [*found, child]
+
+    def everything(self) -> list[tuple[int, T]]:
+        """What ends here and below."""
+        found: list[tuple[int, T]] = []
+        nodes = [self]
+        for node in nodes:  # grows while it is walked
+            found += node.ends
+            found += node.rest
+            nodes += node.following(None)
+        return found
+
 
 class SegmentTrie(Generic[T]):
     """Values by path pattern; `candidates` gives every value whose pattern may match, in the order they were added."""
@@ -70,6 +88,28 @@ class SegmentTrie(Generic[T]):
             else:
                 return self._fork(found, [child, parameter], parts[position + 1 :])
         return self._values(found + node.ends + node.rest)
+
+    def meeting(self, segments: Sequence[Segment]) -> list[T]:
+        """Every value whose pattern some path of this pattern may fit too, but for slashes at the end, in the order of `add`."""
+        nodes = [self._root]
+        found: list[tuple[int, T]] = []
+        for segment in segments:
+            if segment is ...:
+                for node in nodes:
+                    found += node.everything()
+                return self._values(found)
+            for node in nodes:
+                found += node.rest
+                if segment == "":
+                    found += node.ends
+            nodes = [child for node in nodes for child in node.following(segment)]
+        for node in nodes:
+            found += node.ends
+            found += node.rest
+            slash = node.static.get("")
+            if slash is not None:
+                found += slash.everything()
+        return self._values(found)
 
     def _fork(self, found: list[tuple[int, T]], nodes: list[_Node[T]], parts: Sequence[str]) -> list[T]:
         for segment in parts:

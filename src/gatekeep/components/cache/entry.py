@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from hashlib import blake2b
 from math import floor, inf
 from typing import Any, Literal
 
 from ...message import Response
 from .conditions import not_modified, range_holds
-from .form import Form, Pair
+from .form import Form, Pair, overhead
 from .policy import Header
 from .ranges import partial, read_ranges
 
@@ -42,8 +42,8 @@ class Entry:
 
     # As what is filed under a key (see Memory): where nothing varies an entry is all there is.
     names: tuple[str, ...] = ()
-    size = 0
-    """Bytes that it takes with its key, as estimated; 0 before it is filed."""
+    size: int
+    """Bytes that it takes, once it is filed with its key, as estimated."""
     made = 0.0
     """Monotonic seconds of its filing, where somebody asks."""
     used = False
@@ -54,7 +54,7 @@ class Entry:
     def __init__(
         self,
         form: Form,
-        pairs: list[Pair],
+        pairs: Sequence[Pair],
         body: bytes,
         status: int,
         etag: str | None,
@@ -68,12 +68,12 @@ class Entry:
         error_within: float,
         strict: bool,
     ) -> None:
-        """Takes over the list of fields."""
         self.form = form
         self.pairs = pairs
         self.body = body
         self.tags = tags
         self.epoch = epoch
+        self.size = overhead(pairs) + len(body)
         self.says(status, etag, modified)
         self.lives(born, expires, due, revalidate_within, error_within, strict)
 

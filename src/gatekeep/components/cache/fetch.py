@@ -1,23 +1,30 @@
-"""Fetch: a request that goes to the app, and what is noted of it for when its answer comes."""
+"""Fetch: one run of the app for a request that the cache could not answer, from its leave to its place in the cache."""
 
 from __future__ import annotations
 
-from collections.abc import Hashable
+from collections.abc import Sequence
 from typing import TYPE_CHECKING, NamedTuple
 
+from ...exchange import Exchange
 from ...message import Request
-from .flight import Flight, Flights
+from .entry import Entry
+from .flight import Flight, Flights, Outcome
+from .form import Pair
+from .head import UNTOLD
 from .key import Key
 from .policy import Forward, Header
 
 if TYPE_CHECKING:
-    from .entry import Entry
+    from .route import CachedRoute
 
-__all__ = ["Case", "Fetch", "mind_body"]
+__all__ = ["FREE", "Case", "Fetch", "mind_body"]
+
+FREE = 16_384
+"""Bytes of each copy that need no room of their own: about what a server holds for any connection."""
 
 
 class Case(NamedTuple):
-    """What is special about it; most requests have none."""
+    """What is special about a request; most have nothing."""
 
     entry: Entry | None
     """The stored answer that is stale, or that the client does not want as it is."""
@@ -31,21 +38,132 @@ class Case(NamedTuple):
     """Whether the client wants nothing of it stored (RFC 9111 §5.2.1.5)."""
 
 
-class Fetch(Flight):
-    """A GET or HEAD on its way to the app: the flight that others of its kind wait for, where any may."""
+class Fetch(Entry):
+    """An entry in the making. It begins as a note of the request, and as what others of its kind may wait for.
 
+    Then it is the body filter that copies the answer, letting every chunk through as it comes. At a clean end it is the
+    entry, and stored; it is given up, silently, where the body grows over the limit or is aborted.
+    """
+
+    # What nearly no fetch has stands in the class.
+    outcome: Outcome | None = None
+    flight: Flight | None = None
+    """Those who wait, from the first one on."""
     case: Case | None = None
     fat = False
-    """Whether it has a body, which is in no key, yet an app may answer by it (RFC 9110 §9.3.1)."""
+    """Whether the request has a body, which is in no key, yet an app may answer by it (RFC 9110 §9.3.1)."""
+    vary: tuple[str, ...] = ()
+    body = b""
+    _exchange: Exchange | None = None
+    """Whose answer is being copied."""
+    _chunks: list[bytes] | None = None
+    """The whole body, where it comes in several."""
+    _borrowed = 0
 
-    def __init__(self, flights: Flights | None, flight_key: Hashable, key: Key, forward: Forward, epoch: int) -> None:
-        """`flight_key`: what it has in common with requests that its answer may do for; `key`: what that is stored under."""
-        self.flights = flights
-        self.key = flight_key
-        self.entry_key = key
+    def __init__(self, route: CachedRoute, key: Key, forward: Forward, flights: Flights | None) -> None:
+        """`flights`: where others find it under its key; None where they don't."""
+        self.route = route
+        self.key = key
         self.forward = forward
-        self.epoch = epoch
-        """How many purges there had been when it was forwarded."""
+        self.epoch = route.purges.now
+        self._flights = flights
+
+    # The flight.
+
+    @property
+    def awaited(self) -> bool:
+        """Whether there may be somebody who waits for it."""
+        return self._flights is not None or self.flight is not None
+
+    def joined(self) -> Flight:
+        flight = self.flight
+        if flight is None:
+            flight = self.flight = Flight(None, self.key)
+        return flight
+
+    def settle(self, outcome: Outcome) -> None:
+        """Tell those who wait. The first time counts."""
+        if self.outcome is None:
+            # In this order, as Flight.end.
+            self.outcome = outcome
+            if self._flights is not None:
+                self._flights.forget(self.key, outcome)
+            flight = self.flight
+            if flight is not None:
+                self.flight = None
+                flight.end(outcome)
+
+    # The copy.
+
+    def record(self, exchange: Exchange, pairs: Sequence[Pair], length: int, size: int, now: float, end: float) -> None:
+        """Copy the body of a 200 without validators, to be used from `now` to `end`.
+
+        `length`: of the body, as told, or UNTOLD; `size`: bytes that the rest of the entry takes.
+        """
+        route = self.route
+        self.form = route.form
+        self.pairs = pairs
+        self.size = size
+        self.born = now
+        self.expires = self.due = self.useless = end
+        self._exchange = exchange
+        self._length = length
+        self._left = route.free
+        """Bytes that may come without another thought."""
+
+    def feed(self, chunk: bytes) -> bytes:
+        self._left = left = self._left - len(chunk)
+        if left >= 0 or self._has_room():
+            if not self.body:
+                self.body = bytes(chunk)
+            elif self._chunks is None:
+                self._chunks = [self.body, bytes(chunk)]
+            else:
+                self._chunks.append(bytes(chunk))
+        return chunk
+
+    def _has_room(self) -> bool:
+        """Whether the copy may be so long; room for it is borrowed then."""
+        if self._exchange is None:
+            return False
+        route = self.route
+        size = route.free - self._left
+        more = size - FREE - self._borrowed
+        if size > route.max_entry or not route.storage.memory.borrow(more):
+            self.settle("declined")
+            self.abort()
+            return False
+        self._borrowed += more
+        return True
+
+    def end(self) -> bytes:
+        exchange, self._exchange = self._exchange, None
+        if exchange is not None:
+            if self._chunks is not None:
+                self.body, self._chunks = b"".join(self._chunks), None
+            length, size = self._length, len(self.body)
+            # An app that breaks off without an error leaves a body shorter than it said.
+            if length in (size, UNTOLD) and not self.fat:
+                route = self.route
+                if length == UNTOLD and self.status not in (204, 304):  # RFC 9110 §8.6: never on these
+                    self.pairs = [*self.pairs, route.form.length(size)]
+                self.size += size
+                self.tags = route.tags(exchange)
+                route.storage.put(self.key, self.vary, exchange.request.header, self, self)
+            self.case = None
+            if self._borrowed:
+                self._give_back()
+        return b""
+
+    def abort(self) -> None:
+        self._exchange = self._chunks = None
+        self.body = b""
+        if self._borrowed:
+            self._give_back()
+
+    def _give_back(self) -> None:
+        self.route.storage.memory.give_back(self._borrowed)
+        self._borrowed = 0
 
 
 def mind_body(request: Request, fetch: Fetch) -> None:
@@ -64,7 +182,7 @@ class _Scales:
 
     def feed(self, chunk: bytes) -> None:
         self._fetch.fat = True
-        self._fetch.decline()
+        self._fetch.settle("declined")
 
     def end(self) -> None:
         """It came to nothing, or is known."""

@@ -5,14 +5,14 @@ from __future__ import annotations
 import asyncio
 import threading
 from collections.abc import Callable, Hashable
-from typing import Literal, TypeAlias
+from typing import Literal, Protocol, TypeAlias
 
 from cachetools import TTLCache
 
 from ...effects import Io
 from ...forks import reset_after_fork
 
-__all__ = ["Flight", "Flights", "Outcome"]
+__all__ = ["Flight", "Flights", "Leader", "Outcome"]
 
 Outcome: TypeAlias = Literal["landed", "declined", "failed", "late"]
 """"landed": the entry is there; "declined": the answer was none to store; "failed": there is none; "late": it still flies."""
@@ -22,10 +22,17 @@ _DECLINED_FOR = 10.0
 _MAX_DECLINED = 10_000
 
 
+class Leader(Protocol):
+    """Who runs the view for a key: a flight, or what becomes one when somebody waits."""
+
+    outcome: Outcome | None
+
+    def joined(self) -> Flight:
+        """The flight that others wait for."""
+
+
 class Flight:
     """One run of a view that others may wait for. Its first ending counts; any thread or loop may tell it."""
-
-    # Attributes of the class until somebody needs them: nearly every flight begins and ends without company.
 
     outcome: Outcome | None = None
     release: Callable[[Outcome], None] | None = None
@@ -35,8 +42,11 @@ class Flight:
 
     def __init__(self, flights: Flights | None, key: Hashable) -> None:
         """`flights`: where others may find it; None where nobody shall."""
-        self.flights = flights
         self.key = key
+        self._flights = flights
+
+    def joined(self) -> Flight:
+        return self
 
     def land(self) -> None:
         """The entry is stored: let the others look."""
@@ -55,11 +65,8 @@ class Flight:
         if self.outcome is None:
             # In this order, and without a lock: who joins registers first and looks at the outcome then.
             self.outcome = outcome
-            flights = self.flights
-            if flights is not None:
-                flights.flying.pop(self.key, None)
-                if outcome == "declined":
-                    flights.shun(self.key)
+            if self._flights is not None:
+                self._flights.forget(self.key, outcome)
             if self._event is not None:
                 self._event.set()
             if self._futures is not None:
@@ -69,11 +76,11 @@ class Flight:
 
 
 class Flights:
-    """The flights under way in this process, by key."""
+    """Who runs the view for which key in this process."""
 
     def __init__(self, monotonic: Callable[[], float]) -> None:
         self._monotonic = monotonic
-        self.flying: dict[Hashable, Flight] = {}
+        self.flying: dict[Hashable, Leader] = {}
         self.after_fork()
         reset_after_fork(self)
 
@@ -83,54 +90,53 @@ class Flights:
         self.flying.clear()
         self._declined: TTLCache[Hashable, bool] = TTLCache(_MAX_DECLINED, _DECLINED_FOR, self._monotonic)
 
-    def take_off(self, key: Hashable, flight: Flight | None = None) -> Flight | None:
-        """The flight, a plain one by default, that the caller leads, and must end; None when another one is under way.
-
-        For that one join() waits.
-        """
-        mine = Flight(self, key) if flight is None else flight
-        if self.flying.setdefault(key, mine) is not mine:
-            if key not in self._declined:
-                return None
-            mine.flights = None
-        return mine
+    def take_off(self, key: Hashable) -> Flight | None:
+        """The flight that the caller leads, and must end; None when one is under way, which join() waits for."""
+        mine = Flight(self, key)
+        if self.flying.setdefault(key, mine) is mine:
+            return mine
+        return Flight(None, key) if key in self._declined else None
 
     def join(self, key: Hashable, seconds: float) -> Io[Outcome]:
         """Wait for the flight under way to end, at most so long. Where there is none, or none any more, it has "landed"."""
 
         def wait() -> Outcome:
-            flight = self.flying.get(key)
-            if flight is None:
+            leader = self.flying.get(key)
+            if leader is None:
                 return "landed"
             with self._lock:
+                flight = leader.joined()
                 event = flight._event = flight._event or threading.Event()
-            if flight.outcome is not None:
-                return flight.outcome
+            if leader.outcome is not None:
+                return leader.outcome
             event.wait(seconds)
             return flight.outcome or "late"
 
         async def await_() -> Outcome:
-            flight = self.flying.get(key)
-            if flight is None:
+            leader = self.flying.get(key)
+            if leader is None:
                 return "landed"
             loop = asyncio.get_running_loop()
             with self._lock:
+                flight = leader.joined()
                 futures = flight._futures or {}
                 future = futures.get(loop)
                 if future is None:
                     future = loop.create_future()
                     flight._futures = {**futures, loop: future}  # not changed in place: it may be read meanwhile
-            if flight.outcome is not None:
-                return flight.outcome
+            if leader.outcome is not None:
+                return leader.outcome
             await asyncio.wait((future,), timeout=seconds)  # who is cancelled here leaves the future to the others
             return flight.outcome or "late"
 
         return Io(wait, await_)
 
-    def shun(self, key: Hashable) -> None:
-        """Nobody shall queue for this key for a while."""
-        with self._lock:
-            self._declined[key] = True
+    def forget(self, key: Hashable, outcome: Outcome) -> None:
+        """The flight for a key has ended."""
+        self.flying.pop(key, None)
+        if outcome == "declined":
+            with self._lock:
+                self._declined[key] = True
 
     def __len__(self) -> int:
         return len(self.flying)

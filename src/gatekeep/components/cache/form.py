@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from functools import lru_cache
+from itertools import chain
+from operator import methodcaller
 from typing import Any
 
 from ...effects import Protocol
 from ...message import Headers, RawHeaders
 
-__all__ = ["FORMS", "Form", "Pair"]
+__all__ = ["FORMS", "Form", "Pair", "overhead"]
 
 Pair = tuple[Any, Any]
 """A field: (bytes, bytes) under ASGI, (str, str) under WSGI."""
@@ -66,6 +68,7 @@ class Form:
         "length",
         "named",
         "of_the_body",
+        "pairs",
         "roles",
         "telling",
         "untold",
@@ -107,12 +110,20 @@ class Form:
         self.hit = numbers("cache-status", "gatekeep; hit; ttl=%d")
         """The Cache-Status field (RFC 9211 §2) of a hit that is fresh for a number of seconds."""
         self.length: Callable[[int], Pair] = lambda number: field("content-length", str(number))
+        self.pairs: Callable[[Headers], list[Pair]] = methodcaller("raw" if headers is RawHeaders else "text")
+        """The fields in this form; may be the inner list itself."""
         self.x_hit, self.x_miss = field("x-cache", "HIT"), field("x-cache", "MISS")
         self.warning = field("warning", _WARNING)
 
-    def pairs(self, headers: Headers) -> list[Pair]:
-        """The fields in this form; may be the inner list itself."""
-        return headers.raw() if self.headers is RawHeaders else headers.text()
+
+_PER_FIELD = 150
+_PER_ENTRY = 1_700
+"""Bytes that Python's objects take beside the text that they hold, roughly."""
+
+
+def overhead(pairs: Sequence[Pair]) -> int:
+    """Bytes that an entry with these fields takes beside its body and its key."""
+    return _PER_ENTRY + len(pairs) * _PER_FIELD + sum(map(len, chain.from_iterable(pairs)))
 
 
 FORMS: Mapping[Protocol, Form] = {

@@ -2,18 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from functools import lru_cache
-from operator import itemgetter
-from typing import Any
+from typing import Any, NamedTuple
 
 from ...effects import Protocol
 from .directives import NOTHING, Directives, read_control, read_targeted
-from .form import FORMS, Form, Pair
+from .form import FORMS, Form, Pair, overhead
 
-__all__ = ["PLAIN", "UNTOLD", "Answered", "PlainHeads"]
-
-_name = itemgetter(0)
+__all__ = ["PLAIN", "UNTOLD", "Answered", "PlainHead"]
 
 UNTOLD = -1
 """The length of an answer that says none."""
@@ -76,50 +73,37 @@ class Answered:
                 self.pairs = [pair for pair in self.pairs if pair[0].lower() not in hops]
 
 
-class PlainHeads:
-    """Tells the heads that say nothing to a cache but their type and length, as most do: by their names, seen before."""
+class PlainHead(NamedTuple):
+    """A head that says nothing to a cache but its type and length."""
 
-    __slots__ = ("_form", "_places")
+    pairs: tuple[Pair, ...]
+    length: int
+    """Of the body in bytes, or UNTOLD."""
+    size: int
+    """Bytes that an entry takes beside its body and key, as estimated."""
 
-    def __init__(self, form: Form) -> None:
-        self._form = form
-        self._places: dict[tuple[Any, ...], tuple[int, int]] = {}
 
-    def length(self, pairs: list[Pair]) -> int | None:
-        """The length that such a head tells, or UNTOLD; None for another head, or the one of an event stream."""
-        names = tuple(map(_name, pairs))
-        place = self._places.get(names)
-        if place is None:
-            place = self._find(names)
-        kind_at, length_at = place
-        if kind_at >= 0 and _streams(pairs[kind_at][1]):
+def plain_heads(form: Form) -> Callable[[tuple[Pair, ...]], PlainHead | None]:
+    """Reads plain heads; None for all others, and of event streams. An app says the same few: what they meant is known."""
+    length_name, kind_name = form.content_length, form.content_type
+
+    @lru_cache(maxsize=512)
+    def read(pairs: tuple[Pair, ...]) -> PlainHead | None:
+        fields = {name.lower(): value for name, value in pairs}
+        if len(fields) < len(pairs) or not form.telling.isdisjoint(fields):
             return None
-        if length_at >= 0:
-            return _length(pairs[length_at][1])
-        return UNTOLD if length_at == _NOWHERE else None
+        kind, length = fields.get(kind_name), fields.get(length_name)
+        if kind is not None and _streams(kind):
+            return None
+        told = UNTOLD if length is None else _number(length)
+        return None if told == UNTOLD and length is not None else PlainHead(pairs, told, overhead(pairs))
 
-    def _find(self, names: tuple[Any, ...]) -> tuple[int, int]:
-        """Where type and length stand."""
-        form = self._form
-        lower = [name.lower() for name in names]
-        if len(set(lower)) < len(lower) or not form.telling.isdisjoint(lower):
-            place = (_NOWHERE, _NOT_PLAIN)
-        else:
-            kind, length = form.content_type, form.content_length
-            place = (
-                lower.index(kind) if kind in lower else _NOWHERE,
-                lower.index(length) if length in lower else _NOWHERE,
-            )
-        if len(self._places) >= _MOST_PLACES:
-            self._places.clear()
-        self._places[names] = place
-        return place
+    return read
 
 
-_NOWHERE, _NOT_PLAIN = -1, -2
-_MOST_PLACES = 1000
-
-PLAIN: Mapping[Protocol, PlainHeads] = {protocol: PlainHeads(form) for protocol, form in FORMS.items()}
+PLAIN: Mapping[Protocol, Callable[[tuple[Pair, ...]], PlainHead | None]] = {
+    protocol: plain_heads(form) for protocol, form in FORMS.items()
+}
 
 
 def _sorted_out(pairs: list[Pair], form: Form) -> tuple[dict[str, Any], list[Pair]]:
@@ -155,12 +139,6 @@ def _names(value: Any) -> tuple[str, ...]:
 @lru_cache(maxsize=128)
 def _streams(value: Any) -> bool:
     return _text(value).partition(";")[0].strip().lower() == "text/event-stream"
-
-
-@lru_cache(maxsize=1024)
-def _length(value: Any) -> int | None:
-    length = _number(value)
-    return None if length < 0 else length
 
 
 def _number(value: Any) -> int:

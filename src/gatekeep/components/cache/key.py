@@ -100,16 +100,18 @@ class KeyMaker:
         principal = exchange.principal
         caller: Hashable
         if self._shared:
-            caller = None
+            caller = ""
         elif principal.proof == "authorization" or not self._authorized:
-            caller = identity(principal)
+            caller = identity(principal) or ""
         else:
             caller = _caller(principal, request)
-        if header is None:
-            return (self._route, request.scheme, request.host, request.root_path, path, query, (), (), caller)
-        cookies = _cookies(self._cookies, request.header("cookie") or "") if self._cookies else ()
-        fields = _present(self.fields, header)
-        return (self._route, request.scheme, request.host, request.root_path, path, query, fields, cookies, caller)
+        if header is not None:
+            fields = _present(self.fields, header)
+            cookies = _cookies(self._cookies, request.header("cookie") or "") if self._cookies else ()
+            if fields or cookies:
+                # Behind the caller, where most keys have nothing.
+                return (self._route, request.scheme, request.host, request.root_path, path, query, caller, fields, cookies)
+        return (self._route, request.scheme, request.host, request.root_path, path, query, caller)
 
     __call__ = make
 

@@ -5,8 +5,7 @@ from __future__ import annotations
 import threading
 from collections import deque
 from collections.abc import Callable, Hashable
-from itertools import chain
-from typing import TypeAlias
+from typing import Any, TypeAlias
 
 from ...forks import reset_after_fork
 from .entry import Entry
@@ -20,10 +19,8 @@ Place: TypeAlias = tuple[tuple[str, ...], Values]
 """The fields that a key's answers vary by, and what tells one from the others."""
 
 _MAX_VARIANTS = 32
-_PER_FIELD = 150
-_PER_ENTRY = 1_700
-_PER_KEY = 500
-"""Bytes that Python's objects take beside the text that they hold, roughly."""
+_PER_RECORD = 500
+"""Bytes that a Variants takes beside its entries and its key's text, roughly."""
 _NOWHERE: Place = ((), ())
 
 
@@ -43,7 +40,7 @@ class Variants:
 
     def put(self, values: Values, entry: Entry, limit: int) -> None:
         """Add or replace a variant. Over a limit one that never served goes, else the oldest."""
-        entry.size = _weight(values, entry)
+        entry.size += _length(values)
         old = self.variants.pop(values, None)
         if old is not None:
             self.size -= old.size
@@ -108,7 +105,7 @@ class Memory:
             else:
                 # As mostly: one answer for all.
                 place = _NOWHERE
-                entry.size = _weight(key, entry)
+                entry.size += _length(key)
                 self._file(key, entry, old)
             if self._room < 0:
                 self._make_room()
@@ -122,7 +119,7 @@ class Memory:
         else:
             # Variants that were told apart by less must go.
             record = Variants(vary if old is None else tuple(dict.fromkeys((*old.names, *vary))), entry.made)
-            record.size = _length(key) + _PER_KEY
+            record.size = _length(key) + _PER_RECORD
             self._file(key, record, old)
         values = tuple([header(name) for name in record.names])
         before = record.size
@@ -199,18 +196,12 @@ class Memory:
         return self.max_bytes - self._room
 
 
-def _weight(key: tuple[object, ...], entry: Entry) -> int:
-    """Bytes of an entry and what it is filed under. A client chooses how long that is."""
-    pairs = entry.pairs
+def _length(part: tuple[Any, ...]) -> int:
+    """Bytes of text in a key: a client chooses how long it is."""
     try:
-        text = len("".join(filter(None, key)))  # type: ignore[arg-type]
-    except TypeError:  # there is more in it than text
-        text = _length(key)
-    return text + len(entry.body) + sum(map(len, chain.from_iterable(pairs))) + len(pairs) * _PER_FIELD + _PER_ENTRY
-
-
-def _length(part: tuple[object, ...]) -> int:
-    """Bytes of text in a key."""
+        return len("".join(part))
+    except TypeError:
+        pass  # there is more in it than text
     total = 0
     for item in part:
         if isinstance(item, tuple):

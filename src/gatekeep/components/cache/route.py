@@ -11,13 +11,12 @@ from ...effects import lift
 from ...exchange import Exchange
 from ...message import Field
 from .entry import Entry
-from .fetch import Case, Fetch
+from .fetch import FREE, Case, Fetch
 from .form import FORMS, Pair
 from .freshness import Terms
 from .glance import glance
 from .key import Key, KeyMaker
 from .policy import Bypass, Forward, Refusal, bypass_fields
-from .recorder import FREE
 from .spec import Cache
 from .tags import tag_maker
 
@@ -172,10 +171,6 @@ class CachedRoute:
             return key
         return (key, tuple([request.header(name) for name in filed.names]))
 
-    def fetch(self, request: Request, key: Key, forward: Forward, *, alone: bool = False) -> Fetch:
-        """Such a request's note. `alone`: nobody may wait for it."""
-        return Fetch(None if alone else self.flights, self.flight_key(request, key), key, forward, self.purges.now)
-
     def standing_in(self, entry: Entry, now: float, status: int | None = None) -> list[Pair]:
         """The fields of a stale answer in the place of a failure. `status`: what the app said, if it said something."""
         said = "" if status is None else f"; fwd-status={status}"
@@ -186,8 +181,10 @@ class CachedRoute:
 
     def fetch_behind(self, exchange: Exchange, key: Key, entry: Entry) -> None:
         """Have the runner fetch a fresh answer, unless somebody does already."""
-        fetch = self.fetch(exchange.request, key, "stale")
-        if self.flights.take_off(fetch.key, fetch) is not None:
+        flight = self.flights.take_off(self.flight_key(exchange.request, key))
+        if flight is not None:
+            fetch = Fetch(self, key, "stale", None)
+            fetch.flight = flight
             fetch.case = Case(entry, entry.validators, None, self.has_credentials(exchange), False)
             self.fly(exchange, fetch)
 
@@ -208,10 +205,10 @@ class CachedRoute:
             try:
                 yield from io
             finally:
-                fetch.fail()  # which says nothing where it has landed
+                fetch.settle("failed")  # which says nothing where it has landed
 
         if not self.runner.submit(job):
-            fetch.fail()
+            fetch.settle("failed")
 
     def has_credentials(self, exchange: Exchange) -> bool:
         """Whether the request has an Authorization that decides if its answer may be shared."""

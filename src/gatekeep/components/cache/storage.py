@@ -9,6 +9,7 @@ from ...effects import Flow
 from ...stores import Store, open_store
 from ...stores.commands import CommandStore
 from .entry import Entry
+from .fetch import Fetch
 from .flight import Flight, Flights, Outcome
 from .key import Key
 from .memory import Filed, Memory
@@ -88,15 +89,15 @@ class Storage:
         assert self._tier is not None
         return self._tier.fetch(key, header)
 
-    def put(self, key: Key, vary: tuple[str, ...], header: Callable[[str], str | None], entry: Entry, flight: Flight) -> None:
-        """Store an entry, where answers vary as the variant that `header` tells; then land the flight.
+    def put(self, key: Key, vary: tuple[str, ...], header: Callable[[str], str | None], entry: Entry, fetch: Fetch) -> None:
+        """Store what a fetch has brought, where answers vary as the variant that `header` tells; then tell those who wait.
 
         A purge since its epoch may have met it: that is found out when somebody asks for it.
         """
         names, values = self.memory.put(key, vary, header, entry)
         if self._tier is not None and self.purges.spares(entry, key):
-            self._tier.upload(key, names, values, entry, flight)
-        flight.end("landed")
+            self._tier.upload(key, names, values, entry, fetch.flight)
+        fetch.settle("landed")
 
     # Flights.
 

@@ -12,7 +12,7 @@ from ...exchange import ANONYMOUS, Exchange
 from ...message import Response
 from .entry import Entry, narrowed
 from .fetch import Case, Fetch, mind_body
-from .flight import Outcome
+from .flight import Flight, Outcome
 from .form import Pair
 from .key import Key
 from .policy import PLAIN, Decision, Demands, Forward, Header, bypass, decide, demanded, stands_in
@@ -114,7 +114,7 @@ class WayIn:
                 if now >= filed.useless:
                     forward = "stale"
             if forward is not None and self._simple and method == "GET":
-                fetch = Fetch(self._flights, key, key, forward, epoch)
+                fetch = Fetch(self._route, key, forward, self._flights)
                 if self._flying.setdefault(key, fetch) is fetch:
                     exchange.state[self._cache] = fetch
                     exchange.decisions.append(self._miss)
@@ -239,24 +239,25 @@ class WayIn:
         """To the app, unless another request is there already for the same answer."""
         route = self._route
         exchange, key, header, _, _ = errand
-        request = exchange.request
-        if not route.coalesce or request.method != "GET" or (header is not None and header("range") is not None):
-            return self._ask(errand, entry, decision, route.fetch(request, key, decision.forward, alone=True))
-        fetch = route.fetch(request, key, decision.forward)
-        if route.flights.take_off(fetch.key, fetch) is None:
-            return self._follow(errand, fetch.key, entry, decision)
+        if not route.coalesce or exchange.request.method != "GET" or (header is not None and header("range") is not None):
+            return self._ask(errand, entry, decision, None)
+        flight_key = route.flight_key(exchange.request, key)
+        flight = route.flights.take_off(flight_key)
+        if flight is None:
+            return self._follow(errand, flight_key, entry, decision)
         if route.storage.shared:
-            return self._lead(errand, fetch, entry, decision)
-        return self._ask(errand, entry, decision, fetch)
+            return self._lead(errand, flight, entry, decision)
+        return self._ask(errand, entry, decision, flight)
 
-    def _lead(self, errand: _Errand, fetch: Fetch, entry: Entry | None, decision: Decision) -> Flow[Response | None]:
+    def _lead(self, errand: _Errand, flight: Flight, entry: Entry | None, decision: Decision) -> Flow[Response | None]:
         """Lead the whole fleet, or wait for the process that does."""
         route = self._route
         exchange, key, _, _, _ = errand
-        exchange.state[route.cache] = fetch  # should it be cancelled here
-        outcome = yield from route.storage.lead(fetch, key, exchange.request.header, self._left(exchange), route.wait)
+        fetch = exchange.state[route.cache] = Fetch(route, key, decision.forward, None)  # should it be cancelled here
+        fetch.flight = flight
+        outcome = yield from route.storage.lead(flight, key, exchange.request.header, self._left(exchange), route.wait)
         if outcome is None:
-            return (yield from _driven(self._ask(errand, entry, decision, fetch)))
+            return (yield from _driven(self._ask(errand, entry, decision, flight)))
         del exchange.state[route.cache]
         return (yield from self._after(errand, entry, decision, outcome))
 
@@ -282,24 +283,23 @@ class WayIn:
             again = route.fallback == "next" and outcome == "failed"
         if again and self._left(exchange) > 0:
             return (yield from _driven(self._forward(errand, entry, decision)))
-        fetch = route.fetch(exchange.request, errand.key, decision.forward, alone=True)
-        return (yield from _driven(self._ask(errand, entry, decision, fetch)))
+        return (yield from _driven(self._ask(errand, entry, decision, None)))
 
     def _left(self, exchange: Exchange) -> float:
         """Seconds that a request may go on waiting."""
         return max(0.0, exchange.monotonic + self._route.wait - self._route.clock.monotonic())
 
-    def _ask(self, errand: _Errand, entry: Entry | None, decision: Decision, fetch: Fetch) -> Result:
+    def _ask(self, errand: _Errand, entry: Entry | None, decision: Decision, flight: Flight | None) -> Result:
         """Let the request go to the app, with the cache's own condition where there is something to validate."""
         route = self._route
-        exchange = errand.exchange
+        exchange, key, header, _, _ = errand
+        fetch = exchange.state[route.cache] = Fetch(route, key, decision.forward, None)
+        fetch.flight = flight
         fetch.case = self._case(errand, entry, decision)
-        fetch.epoch = route.purges.now
-        exchange.state[route.cache] = fetch
         mind_body(exchange.request, fetch)
         exchange.note(route.name, "miss")
         if entry is not None and stands_in(entry, exchange.monotonic):
-            return self._with_net(exchange, fetch, errand.header, entry)
+            return self._with_net(exchange, fetch, header, entry)
         return None
 
     def _case(self, errand: _Errand, entry: Entry | None, decision: Decision) -> Case | None:

@@ -10,12 +10,11 @@ from ...message import Field, Response
 from .conditions import not_modified
 from .entry import Entry
 from .fetch import Case, Fetch
-from .form import Pair
+from .form import Pair, overhead
 from .freshness import lifetime, live
 from .head import PLAIN, UNTOLD, Answered
 from .invalidation import invalidate
 from .policy import Bypass, Header, freshens, refusal, stands_in
-from .recorder import MUTE, Recorder
 from .route import CachedRoute
 
 __all__ = ["WayOut"]
@@ -27,14 +26,14 @@ _MOST_CARRIED = 100
 class WayOut:
     """One route's response and finish hooks."""
 
-    __slots__ = ("_cache", "_max_entry", "_now", "_pairs", "_plain_heads", "_plain_ttl", "_route", "_stored")
+    __slots__ = ("_cache", "_max_entry", "_now", "_pairs", "_plain", "_plain_ttl", "_route", "_stored")
 
     def __init__(self, route: CachedRoute) -> None:
         self._route = route
         # What every answer asks for, without the steps between.
         self._cache = route.cache
         self._pairs = route.form.pairs
-        self._plain_heads = PLAIN[route.protocol]
+        self._plain = PLAIN[route.protocol]
         self._max_entry = route.max_entry
         self._now = route.clock.monotonic
         self._plain_ttl = route.plain_ttl
@@ -48,12 +47,12 @@ class WayOut:
             self._tell(response, self._route.bypassed[fetch])
             return invalidate(self._route.storage, exchange, response) if fetch == "method" else None
         if fetch.case is None and response.status == 200 and self._plain_ttl:
-            pairs = self._pairs(response.headers)
-            length = self._plain_heads.length(pairs)
-            if length is not None and length <= self._max_entry:
+            head = self._plain(tuple(self._pairs(response.headers)))
+            if head is not None and head.length <= self._max_entry:
                 # What most answers come to: refusal() and live() in short.
                 now = self._now()
-                response.attach(Recorder(self._route, exchange, fetch, pairs.copy(), length, now, now + self._plain_ttl))
+                fetch.record(exchange, head.pairs, head.length, head.size, now, now + self._plain_ttl)
+                response.attach(fetch)
                 self._tell(response, self._stored[fetch.forward])
                 return None
         self._judge(exchange, response, fetch)
@@ -82,17 +81,17 @@ class WayOut:
             if terms.http:
                 self._share(fetch, life.expires, now)
             length = UNTOLD if head.length is None else head.length
-            recorder = Recorder(route, exchange, fetch, head.pairs, length, now, life.expires)
-            recorder.vary = head.vary
-            recorder.says(head.status, head.etag, head.modified)
-            recorder.lives(*life)
-            response.attach(recorder)
+            fetch.record(exchange, head.pairs, length, overhead(head.pairs), now, life.expires)
+            fetch.vary = head.vary
+            fetch.says(head.status, head.etag, head.modified)
+            fetch.lives(*life)
+            response.attach(fetch)
             self._tell(response, route.stored[fetch.forward])
         else:
             if response.status >= 500:
-                fetch.fail()
+                fetch.settle("failed")
             else:
-                fetch.decline()
+                fetch.settle("declined")
             self._tell(response, route.refused[fetch.forward, refused])
         if case is not None and case.asked is not None and response.status == 200:
             self._narrow(response, head, case.asked)
@@ -100,7 +99,7 @@ class WayOut:
     def _share(self, fetch: Fetch, expires: float, now: float) -> None:
         """An answer that may not be reused unasked is for nobody who waits for it (RFC 9111 §4)."""
         if expires <= now:
-            fetch.decline()
+            fetch.settle("declined")
 
     def _tell(self, response: Response, status: Field) -> None:
         response.headers.append(status)
@@ -113,7 +112,7 @@ class WayOut:
             form = self._route.form
             kept = [pair for pair in form.pairs(response.headers) if pair[0].lower() not in form.untold]
             response.status, response.headers = 304, form.headers.adopt(kept)
-            response.attach(MUTE)
+            response.attach(_MUTE)
 
     # An answer while one is stored.
 
@@ -121,7 +120,7 @@ class WayOut:
         """Whether the stored answer is what the client gets."""
         route = self._route
         if head.status >= 500 and stands_in(entry, now):
-            fetch.fail()
+            fetch.settle("failed")
             exchange.note(route.name, "stale_if_error")
             self._replace(exchange, entry, route.standing_in(entry, now, head.status))
             return True
@@ -162,10 +161,10 @@ class WayOut:
         if terms.http:
             self._share(fetch, life.expires, now)
         if refused is None:
-            route.storage.put(fetch.entry_key, merged.vary, exchange.request.header, fresh, fetch)
+            route.storage.put(fetch.key, merged.vary, exchange.request.header, fresh, fetch)
         else:
             entry.spoil()
-            fetch.decline()
+            fetch.settle("declined")
         return fresh, refused is None
 
     def _replace(self, exchange: Exchange, entry: Entry, pairs: list[Pair]) -> None:
@@ -178,16 +177,33 @@ class WayOut:
     # The end.
 
     def on_finish(self, exchange: Exchange) -> None:
-        """A flight that has not ended by now has failed; one that its client has left is carried on without it."""
+        """A fetch that has not ended by now has failed; one that its client has left is carried on without it."""
         fetch = exchange.state.get(self._cache)
         if type(fetch) is Fetch and fetch.outcome is None:
-            flights = fetch.flights
-            if exchange.outcome == "disconnected" and flights is not None and len(flights) <= _MOST_CARRIED:
+            if exchange.outcome == "disconnected" and fetch.awaited and len(self._route.flights) <= _MOST_CARRIED:
                 if fetch.case is not None:
                     fetch.case = fetch.case._replace(asked=None)
                 self._route.fly(exchange, fetch)
             else:
-                fetch.fail()
+                fetch.settle("failed")
+
+
+class _Mute:
+    """Swallows a body that the client has already."""
+
+    __slots__ = ()
+
+    def feed(self, chunk: bytes) -> bytes:
+        return b""
+
+    def end(self) -> bytes:
+        return b""
+
+    def abort(self) -> None:
+        """There is nothing to give back."""
+
+
+_MUTE = _Mute()
 
 
 def _updated(entry: Entry, head: Answered, cookie: Any) -> list[Pair]:

@@ -44,7 +44,7 @@ def ready(app_name: str, case: Case | None, make: Callable[[Views], Any], who: s
     runs = [_prepared(app_name, case, make) for _ in range(instances)]
 
     def run(count: int) -> float:
-        return statistics.fmean(each(count // instances) for each in runs)
+        return statistics.fmean(each(max(1, count // instances)) for each in runs)
 
     return Subject(app_name, case, run, who)
 

@@ -40,36 +40,44 @@ def problem(denied: Denied, request_id: str, kind: type[Headers]) -> Response:
     return Response(denied.status, kind.of(fields), body)
 
 
-class ReadyResponse(Response):
-    """A whole answer with all its fields but the request's id, which nobody has to look for: it can be sent as it is."""
-
-    __slots__ = ()
-
-
-class Ready(NamedTuple):
+class Ready:
     """The answer of a refusal that many requests get: all but the request's id."""
 
-    kind: type[Headers]
-    status: int
-    pairs: RawPairs | TextPairs
-    start: bytes
+    __slots__ = ("kind", "pairs", "start", "status")
 
-    @classmethod
-    def of(cls, denied: Denied, kind: type[Headers]) -> Ready:
+    def __init__(self, denied: Denied, kind: type[Headers]) -> None:
         answer = problem(denied, "0" * REQUEST_ID, kind)
-        pairs = answer.headers.raw() if kind is RawHeaders else answer.headers.text()
         body = answer.body or b""
-        return cls(kind, answer.status, pairs, body[: body.index(b'"request_id":"') + 14])
+        self.kind = kind
+        self.status = answer.status
+        self.pairs: RawPairs | TextPairs = answer.headers.raw() if kind is RawHeaders else answer.headers.text()
+        self.start = body[: body.index(b'"request_id":"') + 14]
 
-    def answer(self, request_id: str) -> ReadyResponse:
-        """For a request id of the usual length."""
-        response = ReadyResponse.__new__(ReadyResponse)
-        response.status = self.status
-        response.headers = headers = self.kind.__new__(self.kind)
-        headers._pairs = [*self.pairs]
-        response.body = b'%s%s"}' % (self.start, request_id.encode())
-        response.filters = None
-        return response
+
+class ReadyResponse(Response):
+    """One of these for a request. Drivers send what it is made of; `headers` and `body` are there for whoever asks."""
+
+    __slots__ = ("ready", "request_id")
+
+    def __init__(self, ready: Ready, request_id: str) -> None:
+        """`request_id`: of REQUEST_ID characters."""
+        self.status = ready.status
+        self.ready = ready
+        self.request_id = request_id
+        self.filters = None
+
+    def __getattr__(self, name: str) -> Any:  # the slots that are not set yet
+        if name == "headers":
+            self.headers = self.ready.kind.adopt([*self.ready.pairs])
+            return self.headers
+        if name == "body":
+            self.body = self.whole()
+            return self.body
+        raise AttributeError(name)
+
+    def whole(self) -> bytes:
+        """The body."""
+        return b'%s%s"}' % (self.ready.start, self.request_id.encode())
 
 
 # Refusals are much the same: what the latest came to is known.

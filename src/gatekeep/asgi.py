@@ -77,7 +77,7 @@ class AsgiDriver:
                     # An answer that the gateway itself has made.
                     exchange.response = answer
                     if type(answer) is ReadyResponse and exchange.outer is None and not pipeline.unwind[exchange.reached]:
-                        head, body = ready(answer, exchange)
+                        head, body = ready(answer, exchange.request.method)
                     else:
                         flow = exchange.pipeline.after(exchange)
                         if flow is not None:

@@ -263,13 +263,16 @@ def whole(exchange: Exchange) -> tuple[Message, Message]:
     return _messages(response, exchange.request.method, headers.raw(), names)
 
 
-def ready(response: ReadyResponse, exchange: Exchange) -> tuple[Message, Message]:
+def ready(response: ReadyResponse, method: str) -> tuple[Message, Message]:
     """As whole(), of what no response hook has to see."""
-    pairs = response.headers.raw()
-    pairs.append((b"x-request-id", exchange.request_id.encode()))
+    known, request_id = response.ready, response.request_id.encode()
     return (
-        {"type": "http.response.start", "status": response.status, "headers": pairs},
-        {"type": "http.response.body", "body": b"" if exchange.request.method == "HEAD" else response.body},
+        {
+            "type": "http.response.start",
+            "status": known.status,
+            "headers": [*known.pairs, (b"x-request-id", request_id)],
+        },
+        {"type": "http.response.body", "body": b"" if method == "HEAD" else response.whole()},
     )
 
 

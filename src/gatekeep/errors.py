@@ -107,7 +107,7 @@ class Denied(GatekeepError):
 
     def lasting(self) -> Self:
         """This very refusal, to be returned by a hook again and again: its answer is put together once."""
-        self.constant = True
+        self.constant = not self.errors
         return self
 
     def __str__(self) -> str:

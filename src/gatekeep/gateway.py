@@ -8,7 +8,7 @@ import threading
 from collections.abc import Callable, Collection, Mapping, Sequence
 from typing import TYPE_CHECKING, Any, Literal, TypeVar
 
-from .answers import REQUEST_ID, ErrorStyle, Ready, aws, problem
+from .answers import REQUEST_ID, ErrorStyle, Ready, ReadyResponse, aws, problem
 from .clock import SYSTEM_CLOCK, Clock
 from .component import Component, Mode, Services, Spec, caller
 from .components import STANDARD, AlarmKeeper, AlarmStatus, Stage, Throttler, Usage, UsagePlan
@@ -347,13 +347,14 @@ class Gateway:
 
     def render(self, exchange: Exchange | None, denied: Denied) -> Response:
         """The answer for a refusal, in this gateway's words."""
-        if denied.constant and exchange is not None and self._usual and not denied.errors:
-            kind, request_id = exchange.request.headers_kind, exchange.request_id
+        if denied.constant and self._usual and exchange is not None:
+            kind = exchange.request.headers_kind
             ready = denied.ready
             if ready is None or ready.kind is not kind:
-                ready = denied.ready = Ready.of(denied, kind)
+                ready = denied.ready = Ready(denied, kind)
+            request_id = exchange.request_id
             if len(request_id) == REQUEST_ID:
-                return ready.answer(request_id)  # type: ignore[no-any-return]
+                return ReadyResponse(ready, request_id)
         if exchange is None:
             response = self._problem(denied, "", Headers)
         else:

@@ -82,7 +82,7 @@ def _serve(exchange: Exchange, start_response: StartResponse, previous: Passing 
             exchange.response = answer
             pipeline = exchange.pipeline
             if type(answer) is ReadyResponse and exchange.outer is None and not pipeline.unwind[exchange.reached]:
-                line, headers, body = ready(answer, exchange)
+                line, headers, body = ready(answer, exchange.request.method)
             else:
                 flow = pipeline.after(exchange)
                 if flow is not None:

@@ -43,12 +43,10 @@ def whole(exchange: Exchange) -> tuple[str, TextPairs, bytes]:
     return _REASONS.get(status) or status_line(status), pairs, body
 
 
-def ready(response: ReadyResponse, exchange: Exchange) -> tuple[str, TextPairs, bytes]:
+def ready(response: ReadyResponse, method: str) -> tuple[str, TextPairs, bytes]:
     """As whole(), of what no response hook has to see."""
-    pairs = response.headers.text()
-    pairs.append(("x-request-id", exchange.request_id))
-    body = b"" if exchange.request.method == "HEAD" else response.body or b""
-    return _REASONS.get(response.status) or status_line(response.status), pairs, body
+    pairs: TextPairs = [*response.ready.pairs, ("x-request-id", response.request_id)]  # type: ignore[list-item]
+    return _REASONS.get(response.status) or status_line(response.status), pairs, b"" if method == "HEAD" else response.whole()
 
 
 def status_line(status: int) -> str:

@@ -1,16 +1,13 @@
-"""Run as a script: send one hostile body through a gateway; prints what came of it, its CPU seconds and the memory it added."""
+"""Hostile bodies for a Validate."""
 
 from __future__ import annotations
 
 import gzip
 import json
-import os
-import resource
-import sys
-import threading
-import time
 import zlib
-from collections.abc import Callable
+
+from gatekeep import Validate
+from hostile_runner import Cases
 
 JSON = "application/json"
 FORM = "application/x-www-form-urlencoded"
@@ -63,7 +60,7 @@ _FILE = 'Content-Disposition: form-data; name="file"; filename="a"'
 _BOMB = json.dumps({"name": "a" * 50_000_000}).encode
 
 # By name: content type, other header fields, and what makes the body.
-CASES: dict[str, tuple[str, dict[str, str], Callable[[], bytes]]] = {
+CASES: Cases = {
     name: (JSON, {}, make)
     for name, make in {
         "deep arrays": lambda: b"[" * 100_000,
@@ -133,56 +130,5 @@ CASES: dict[str, tuple[str, dict[str, str], Callable[[], bytes]]] = {
     "XML in JSON's name": (JSON, {}, lambda: b'<!DOCTYPE a [<!ENTITY x SYSTEM "file:///etc/passwd">]><a>&x;</a>'),
 }
 
-
-def _resident() -> int:
-    with open("/proc/self/statm") as file:
-        return int(file.read().split()[1]) * os.sysconf("SC_PAGE_SIZE")
-
-
-def main(protocol: str) -> None:
-    """Each case in a child of its own, so that what one leaves behind is not the next one's."""
-    sys.path.insert(0, sys.argv[2])
-    import opaque
-    from gatekeep import Gateway, Validate
-    from gatekeep.testing import Client
-
-    called: list[object] = []
-
-    def view(request: object) -> tuple[int, list[tuple[str, str]], bytes]:
-        called.append(request)
-        return 200, [], b"ok"
-
-    spec = Validate(content={JSON: SCHEMA, FORM: FILES, "multipart/form-data": FILES})
-    client = Client(Gateway(spec).wrap((opaque.wsgi_app if protocol == "wsgi" else opaque.asgi_app)(view)))
-    assert client.post("/", headers={"content-type": JSON}, body=b'{"name":"a"}').status == 200
-    called.clear()
-    for name, (content_type, fields, make) in CASES.items():
-        body = make()
-        sys.stdout.flush()
-        child = os.fork()
-        if child:
-            os.waitpid(child, 0)
-            continue
-        before, most, done = _resident(), [0], threading.Event()
-
-        def watch(most: list[int] = most, done: threading.Event = done) -> None:
-            while not done.wait(0.002):
-                most[0] = max(most[0], _resident())
-
-        watcher = threading.Thread(target=watch)
-        watcher.start()
-        start = time.process_time()
-        answer = client.post("/", headers={"content-type": content_type, **fields}, body=body)
-        seconds = time.process_time() - start
-        done.set()
-        watcher.join()
-        added = max(most[0], _resident(), 0) - before
-        told = {"name": name, "status": answer.status, "called": bool(called), "seconds": seconds, "added": added}
-        print(json.dumps(told | {"size": len(answer.body), "limit": resource.getrusage(resource.RUSAGE_SELF).ru_maxrss}))
-        sys.stdout.flush()
-        os._exit(0)
-    client.close()
-
-
-if __name__ == "__main__":
-    main(sys.argv[1])
+SPECS = [Validate(content={JSON: SCHEMA, FORM: FILES, "multipart/form-data": FILES})]
+GOOD = (JSON, b'{"name":"a"}')

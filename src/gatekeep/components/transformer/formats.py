@@ -170,7 +170,7 @@ def _xml_loads(body: bytes) -> Any:
     # Without a document type there are no entities but the five of XML itself, and nothing external.
     if "<!DOCTYPE" in text or "<!ENTITY" in text:
         raise Unreadable("has a document type, which is not taken")
-    if text.count("<") > 2 * strict_json.MAX_VALUES:
+    if text.count("<") > 2 * strict_json.MAX_VALUES or text.count("=") > strict_json.MAX_VALUES // 2:
         raise Unreadable("holds too many values")
     try:
         return _sound(xmltodict.parse(text, encoding="utf-8", disable_entities=True))
@@ -224,8 +224,18 @@ def _unique(pairs: Iterable[tuple[Any, Any]]) -> dict[Any, Any]:
 def _msgpack_loads(body: bytes) -> Any:
     import msgpack
 
+    left = strict_json.MAX_VALUES
+
+    def counted(items: list[Any]) -> list[Any]:
+        nonlocal left
+        left -= len(items)
+        if left < 0:  # told as soon as it is so: a value may take one byte, and its place in a list eight
+            raise Unreadable("is nested too deeply or holds too many values")
+        return items
+
+    most = {"max_array_len": strict_json.MAX_VALUES, "max_map_len": strict_json.MAX_VALUES}
     try:
-        return _sound(msgpack.unpackb(body, raw=False, strict_map_key=True, object_pairs_hook=_unique))
+        return _sound(msgpack.unpackb(body, raw=False, strict_map_key=True, object_pairs_hook=_unique, list_hook=counted, **most))
     except Unreadable:
         raise
     except Exception:  # those of msgpack are of several kinds

@@ -119,10 +119,9 @@ class TestViews:
 
     def test_fields_in_the_native_s_own_form(self, make):
         request = make(headers=[("x-one", "1"), ("host", "h")])
-        key = request.field_key("x-one")
-        assert request.fields[key] in (b"1", "1")
+        name, value = (b"x-one", b"1") if request.protocol == "asgi" else ("HTTP_X_ONE", "1")
+        assert request.fields[name] == value
         assert request.header("host") == "h"
-        assert request.field_key("x-two") not in request.fields
 
     def test_a_repeated_header(self, make):
         request = make(headers=[("x-one", "1"), ("x-one", "2")])

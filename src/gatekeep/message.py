@@ -54,12 +54,7 @@ class Request(ABC):
     @property
     @abstractmethod
     def fields(self) -> Mapping[Any, Any]:
-        """Field values as the native has them, by `field_key(name)`, for who looks up many: bytes under ASGI, text under WSGI."""
-
-    @staticmethod
-    @abstractmethod
-    def field_key(name: str) -> Any:
-        """The key in `fields` of a lower-case name."""
+        """Fields as the native has them, for who looks up many: bytes by lower-case name under ASGI, under WSGI the environ."""
 
     @abstractmethod
     def header_lines(self, name: str) -> list[str]:

@@ -81,10 +81,6 @@ class AsgiRequest(Request):
             self.header("host")
         return self._fields  # type: ignore[return-value]
 
-    @staticmethod
-    def field_key(name: str) -> bytes:
-        return name.encode("latin-1")
-
     def header_lines(self, name: str) -> list[str]:
         wanted = name.encode("latin-1")
         return [value.decode("latin-1") for key, value in self.native["headers"] if key == wanted]

@@ -15,10 +15,10 @@ from opentelemetry.propagators.textmap import Getter, Setter, TextMapPropagator
 from opentelemetry.trace import INVALID_SPAN, NonRecordingSpan, Span, SpanContext, SpanKind, StatusCode, TraceFlags, Tracer
 
 from ...component import Plan
+from ...environ import environ_key
 from ...errors import Denied
 from ...exchange import Exchange
 from ...message import Headers, Request
-from ...requests import AsgiRequest, WsgiRequest
 from .light import LightSpan, LightTracer, UnsampledSpan, remote
 from .redact import SECRET_PARAMETERS, redacted
 from .semantics import OTHER, error_type, known_methods, server_address
@@ -108,7 +108,7 @@ class RouteTracing:
         """Whether what is passed on is W3C's fields, which are written here at a fraction of the propagators' cost."""
         self._servers: dict[tuple[str, str], tuple[str, int | None]] = {}
         """Addresses of the Host fields met so far, which clients choose: bounded."""
-        key: Callable[[str], Any] = (AsgiRequest if self._asgi else WsgiRequest).field_key
+        key: Callable[[str], Any] = str.encode if self._asgi else environ_key
         self._traceparent, self._tracestate, self._baggage = key("traceparent"), key("tracestate"), key("baggage")
         self._host, self._agent = key("host"), key("user-agent")
 

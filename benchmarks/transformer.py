@@ -1,4 +1,4 @@
-"""`python -m benchmarks.transformer`: what transforming costs: headers by their hook, formats beside their libraries.
+"""`python -m benchmarks.transformer`: what transforming costs: headers by their hook, formats and VTL beside their libraries.
 
 CPU microseconds a request or a body, the median of interleaved rounds.
 """
@@ -20,6 +20,9 @@ from gatekeep.clock import SYSTEM_CLOCK
 from gatekeep.component import Placed, Plan, Services
 from gatekeep.components.transformer import Transformer
 from gatekeep.components.transformer.formats import FORMATS
+from gatekeep.components.transformer.vtl.engine import MAX_CHARACTERS, MAX_SECONDS, MAX_STEPS, Template
+from gatekeep.components.transformer.vtl.objects import Overrides, variables
+from gatekeep.components.transformer.vtl.values import Budget
 from gatekeep.headers import RawHeaders
 from gatekeep.message import Response
 
@@ -77,6 +80,37 @@ def _formats() -> list[Row]:
     ]
 
 
+_TEMPLATE = """#set($order = $body.order)
+{
+  "note": "$order.field_1",
+  "lines": [
+    #foreach($line in $order.lines)
+    {"sku": "$line.sku", "number": $foreach.count #if($line.note == "gift"), "gift": true#end}#if($foreach.hasNext),#end
+    #end
+  ]
+}"""
+
+
+def _templates() -> list[Row]:
+    import airspeed
+
+    sent = json.dumps(_ORDER)
+    theirs, ours = airspeed.Template(_TEMPLATE), Template(_TEMPLATE)
+    whole = Template(_TEMPLATE.replace("$body.order", "$input.path('$.order')"))
+    exchange: Any = SimpleNamespace(request=None)
+    assert json.loads(theirs.merge({"body": _ORDER})) == json.loads(ours.render({"body": _ORDER}))
+
+    def mapped() -> None:
+        budget = Budget(MAX_STEPS, MAX_CHARACTERS, MAX_SECONDS)
+        whole.render(variables(exchange, sent, Overrides(), {}, SYSTEM_CLOCK, budget), budget)
+
+    return [
+        ("VTL, a 10-item list: airspeed, the value at hand", lambda: theirs.merge({"body": _ORDER})),
+        ("VTL, the same", lambda: ours.render({"body": _ORDER})),
+        ("VTL, the same, from a body by $input.path", mapped),
+    ]
+
+
 def _cost(call: Callable[[], Any], seconds: float) -> float:
     calls, spent = 0, 0.0
     while spent < seconds:
@@ -93,7 +127,7 @@ def main() -> None:
     parser.add_argument("--rounds", type=int, default=7)
     parser.add_argument("--seconds", type=float, default=0.02, help="CPU seconds of a row in a round")
     options = parser.parse_args()
-    rows = [*_headers(), *_formats()]
+    rows = [*_headers(), *_formats(), *_templates()]
     costs: dict[str, list[float]] = {name: [] for name, _ in rows}
     for _ in range(options.rounds):
         for name, call in rows:

@@ -37,7 +37,7 @@ from .syntax import (
     Text,
     walk,
 )
-from .values import Budget, Failed, JavaList, TooMuch, as_text, equal
+from .values import Budget, Failed, Host, JavaList, TooMuch, as_text, equal
 
 __all__ = ["MAX_CHARACTERS", "MAX_ITEMS", "MAX_STEPS", "Template"]
 
@@ -207,9 +207,31 @@ def _if(node: If) -> _Do:
 _UNSET: Final = object()
 
 
+class _Loop:
+    """A #foreach that runs."""
+
+    __slots__ = ("index", "parent", "size")
+
+    def __init__(self, size: int, parent: Any) -> None:
+        self.index = 0
+        self.size = size
+        self.parent = parent
+
+
+_LOOP: Mapping[str, Callable[[_Loop], Any]] = {
+    "count": lambda loop: loop.index + 1,
+    "first": lambda loop: loop.index == 0,
+    "hasNext": lambda loop: loop.index + 1 < loop.size,
+    "index": lambda loop: loop.index,
+    "last": lambda loop: loop.index + 1 == loop.size,
+    "parent": lambda loop: loop.parent,
+}
+"""The properties of `$foreach`."""
+_OLD_NAMES: Mapping[str, str] = {"velocityCount": "count", "velocityHasNext": "hasNext"}
+
+
 def _foreach(node: Foreach) -> _Do:
     items, name, block = _expression(node.items), node.name, _block(node.block)
-    local = (name, "foreach", "velocityCount", "velocityHasNext")
 
     def do(run: _Run) -> None:
         value = items(run)
@@ -217,29 +239,18 @@ def _foreach(node: Foreach) -> _Do:
         found = list(value.values()) if isinstance(value, dict) else list(value) if isinstance(value, list) else ()
         if len(found) > MAX_ITEMS:
             raise TooMuch(f"#foreach takes {MAX_ITEMS} items at most")
-        variables = run.variables
-        before = [(key, variables.get(key, _UNSET)) for key in local]
-        parent, size = variables.get("foreach"), len(found)
+        variables, budget = run.variables, run.budget
+        before, parent = variables.get(name, _UNSET), variables.get("foreach", _UNSET)
+        loop = _Loop(len(found), None if parent is _UNSET else parent)
+        variables["foreach"] = Host(loop, _LOOP, {})
         try:
-            for index, item in enumerate(found):
-                more = index + 1 < size
-                variables[name] = item
-                variables["foreach"] = {
-                    "count": index + 1,
-                    "first": index == 0,
-                    "hasNext": more,
-                    "index": index,
-                    "last": not more,
-                    "parent": parent,
-                }
-                variables["velocityCount"] = index + 1
-                variables["velocityHasNext"] = more
-                run.budget.spend(1)
+            for loop.index, variables[name] in enumerate(found):
+                budget.spend(1)
                 block(run)
         except _Broken:
             pass
         finally:
-            for key, old in before:
+            for key, old in ((name, before), ("foreach", parent)):
                 if old is _UNSET:
                     variables.pop(key, None)
                 else:
@@ -296,6 +307,8 @@ def _literal(node: Literal) -> _Give:
 
 
 def _variable(node: Reference) -> _Give:
+    if node.name in _OLD_NAMES:
+        node = Reference("foreach", (Property(_OLD_NAMES[node.name]), *node.steps), node.alternate)
     name, alternate = node.name, _expression(node.alternate) if node.alternate is not None else None
     steps = tuple(_step(step) for step in node.steps)
 

@@ -27,7 +27,7 @@ def call(value: Any, name: str, arguments: list[Any], budget: Budget) -> Any:
         method = value.methods.get(name)
         if method is None or not method[0] <= len(arguments) <= method[1]:
             return None
-        return method[2](*arguments)
+        return method[2](value.owner, *arguments)
     found = _METHODS.get(type(value), _NONE).get(name)
     if found is None or not found.least <= len(arguments) <= found.most:
         return None
@@ -43,7 +43,7 @@ def get(value: Any, name: Any, budget: Budget) -> Any:
         return value[name] if type(name) is int and -len(value) <= name < len(value) else None
     if isinstance(value, Host):
         found = value.properties.get(name) if isinstance(name, str) else None
-        return None if found is None else found()
+        return None if found is None else found(value.owner)
     if isinstance(value, Entry):
         return value[0] if name == "key" else value[1] if name == "value" else None
     return None

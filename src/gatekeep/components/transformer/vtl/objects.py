@@ -9,7 +9,7 @@ import base64
 import binascii
 import re
 from collections.abc import Callable, Mapping
-from typing import Any
+from typing import Any, NamedTuple
 from urllib.parse import quote_plus, unquote_plus
 
 from .... import strict_json
@@ -37,38 +37,51 @@ def variables(
 ) -> dict[str, Any]:
     """What a template begins with."""
     return {
-        "context": _context(exchange, overrides, clock),
-        "input": _input(exchange, body, budget),
+        "context": Host(_Context(exchange, overrides, clock), _CONTEXT, {}),
+        "input": Host(_Input(exchange, body or "{}", budget), _INPUT, _INPUT_METHODS),  # as AWS has an empty body
         "stageVariables": dict(stage),
-        "util": _util(budget),
+        "util": Host(budget, {}, _UTIL_METHODS),
     }
 
 
 # $input
 
 
-def _input(exchange: Exchange, body: str, budget: Budget) -> Host:
-    body = body or "{}"  # as AWS has an empty one
-    parsed: list[Any] = []
+class _Input:
+    __slots__ = ("body", "budget", "exchange", "parsed")
 
-    def value() -> Any:
-        if not parsed:
-            parsed.append(_parsed(body))
-        return parsed[0]
+    def __init__(self, exchange: Exchange, body: str, budget: Budget) -> None:
+        self.exchange = exchange
+        self.body = body
+        self.budget = budget
+        self.parsed: Any = _NOTHING
 
-    def path(text: Any = "$") -> Any:
-        return _found(value(), as_text(text, budget), None)
+    def found(self, path: Any, default: Any) -> Any:
+        if self.parsed is _NOTHING:
+            self.parsed = _parsed(self.body)
+        text = as_text(path, self.budget)
+        try:
+            return json_path(text).find(self.parsed, default)
+        except ValueError as error:  # TooMuchWork is one
+            raise Failed(f"{text!r}: {error}") from None
 
-    def json(text: Any = "$") -> str:
-        found = _found(value(), as_text(text, budget), _NOTHING)
-        return '""' if found is _NOTHING else as_json(found, budget)
+    def path(self, path: Any = "$") -> Any:
+        return self.found(path, None)
 
-    def params(name: Any = None) -> Any:
-        return _params(exchange) if name is None else _param(exchange, as_text(name, budget))
+    def json(self, path: Any = "$") -> str:
+        found = self.found(path, _NOTHING)
+        return '""' if found is _NOTHING else as_json(found, self.budget)
 
-    return Host({"body": lambda: body}, {"json": (0, 1, json), "params": (0, 1, params), "path": (0, 1, path)})
+    def params(self, name: Any = None) -> Any:
+        return _params(self.exchange) if name is None else _param(self.exchange, as_text(name, self.budget))
 
 
+_INPUT: Mapping[str, Callable[[_Input], Any]] = {"body": lambda owner: owner.body}
+_INPUT_METHODS: Mapping[str, tuple[int, int, Callable[..., Any]]] = {
+    "json": (0, 1, _Input.json),
+    "params": (0, 1, _Input.params),
+    "path": (0, 1, _Input.path),
+}
 _NOTHING = object()
 
 
@@ -79,13 +92,6 @@ def _parsed(text: str) -> Any:
         raise BadInput(str(error)) from None
     except UnicodeEncodeError:
         raise BadInput("holds half of a surrogate pair") from None
-
-
-def _found(value: Any, path: str, default: Any) -> Any:
-    try:
-        return json_path(path).find(value, default)
-    except ValueError as error:  # TooMuchWork is one
-        raise Failed(f"{path!r}: {error}") from None
 
 
 def _params(exchange: Exchange) -> dict[str, Any]:
@@ -115,19 +121,16 @@ def _plain(value: Any) -> str:
 # $util
 
 
-def _util(budget: Budget) -> Host:
-    def with_text(function: Callable[[str], Any], growth: int) -> tuple[int, int, Callable[..., Any]]:
-        def method(value: Any) -> Any:
-            text = as_text(value, budget)
-            budget.make(growth * len(text))
-            try:
-                return function(text)
-            except UnicodeEncodeError:
-                raise BadInput("holds half of a surrogate pair") from None
+def _utility(function: Callable[[str], Any], growth: int) -> tuple[int, int, Callable[..., Any]]:
+    def method(budget: Budget, value: Any) -> Any:
+        text = as_text(value, budget)
+        budget.make(growth * len(text))
+        try:
+            return function(text)
+        except UnicodeEncodeError:
+            raise BadInput("holds half of a surrogate pair") from None
 
-        return (1, 1, method)
-
-    return Host({}, {name: with_text(function, growth) for name, (function, growth) in _UTIL.items()})
+    return (1, 1, method)
 
 
 _NOT_SCRIPT = re.compile(r"[\"'/\\]|[^ -~]")
@@ -156,35 +159,28 @@ def _base64_decoded(text: str) -> str:
         raise BadInput("holds what is no Base64") from None
 
 
-_UTIL: Mapping[str, tuple[Callable[[str], Any], int]] = {
-    "base64Decode": (_base64_decoded, 1),
-    "base64Encode": (lambda text: base64.b64encode(text.encode()).decode(), 2),
-    "escapeJavaScript": (lambda text: _NOT_SCRIPT.sub(_script, text), 3),
-    "parseJson": (_parsed, 1),
-    "urlDecode": (unquote_plus, 1),
-    "urlEncode": (_url_encoded, 3),
+_UTIL_METHODS: Mapping[str, tuple[int, int, Callable[..., Any]]] = {
+    # How much longer than its text the result may well be.
+    "base64Decode": _utility(_base64_decoded, 1),
+    "base64Encode": _utility(lambda text: base64.b64encode(text.encode()).decode(), 2),
+    "escapeJavaScript": _utility(lambda text: _NOT_SCRIPT.sub(_script, text), 3),
+    "parseJson": _utility(_parsed, 1),
+    "urlDecode": _utility(unquote_plus, 1),
+    "urlEncode": _utility(_url_encoded, 3),
 }
-"""The functions, and how much longer than its text their result may well be."""
 
 
 # $context. What only AWS has is not there, and prints nothing.
 
 
-def _context(exchange: Exchange, overrides: Overrides, clock: Clock) -> Host:
-    return Host(
-        {
-            **{name: _bound(read, exchange) for name, read in _CONTEXT.items()},
-            "requestOverride": lambda: overrides.request,
-            "requestTime": lambda: clf(clock.wall()),
-            "requestTimeEpoch": lambda: int(clock.wall() * 1000),
-            "responseOverride": lambda: overrides.response,
-        },
-        {},
-    )
+class _Context(NamedTuple):
+    exchange: Exchange
+    overrides: Overrides
+    clock: Clock
 
 
-def _bound(read: Callable[[Exchange], Any], exchange: Exchange) -> Callable[[], Any]:
-    return lambda: read(exchange)
+def _of_exchange(read: Callable[[Exchange], Any]) -> Callable[[_Context], Any]:
+    return lambda owner: read(owner.exchange)
 
 
 def _authorizer(exchange: Exchange) -> dict[str, Any] | None:
@@ -207,16 +203,20 @@ def _identity(exchange: Exchange) -> dict[str, Any] | None:
     return {name: value for name, value in identity.items() if value} or None
 
 
-_CONTEXT: Mapping[str, Callable[[Exchange], Any]] = {
-    "authorizer": _authorizer,
-    "domainName": lambda exchange: exchange.request.host.partition(":")[0],
-    "domainPrefix": lambda exchange: exchange.request.host.partition(":")[0].partition(".")[0],
-    "extendedRequestId": lambda exchange: exchange.request_id,
-    "httpMethod": lambda exchange: exchange.request.method,
-    "identity": _identity,
-    "path": lambda exchange: exchange.request.root_path + exchange.request.path,
+_CONTEXT: Mapping[str, Callable[[_Context], Any]] = {
+    "authorizer": _of_exchange(_authorizer),
+    "domainName": _of_exchange(lambda exchange: exchange.request.host.partition(":")[0]),
+    "domainPrefix": _of_exchange(lambda exchange: exchange.request.host.partition(":")[0].partition(".")[0]),
+    "extendedRequestId": _of_exchange(lambda exchange: exchange.request_id),
+    "httpMethod": _of_exchange(lambda exchange: exchange.request.method),
+    "identity": _of_exchange(_identity),
+    "path": _of_exchange(lambda exchange: exchange.request.root_path + exchange.request.path),
     "protocol": lambda _: "HTTP/1.1",
-    "requestId": lambda exchange: exchange.request_id,
-    "resourcePath": lambda exchange: exchange.route,
-    "stage": lambda exchange: exchange.stage,
+    "requestId": _of_exchange(lambda exchange: exchange.request_id),
+    "requestOverride": lambda owner: owner.overrides.request,
+    "requestTime": lambda owner: clf(owner.clock.wall()),
+    "requestTimeEpoch": lambda owner: int(owner.clock.wall() * 1000),
+    "resourcePath": _of_exchange(lambda exchange: exchange.route),
+    "responseOverride": lambda owner: owner.overrides.response,
+    "stage": _of_exchange(lambda exchange: exchange.stage),
 }

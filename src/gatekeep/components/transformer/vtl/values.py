@@ -101,11 +101,16 @@ class Entry(tuple[str, Any]):
 class Host:
     """What the gateway hands in: properties and methods by name, and nothing else of it to be reached."""
 
-    __slots__ = ("methods", "properties")
+    __slots__ = ("methods", "owner", "properties")
 
     def __init__(
-        self, properties: Mapping[str, Callable[[], Any]], methods: Mapping[str, tuple[int, int, Callable[..., Any]]]
+        self,
+        owner: Any,
+        properties: Mapping[str, Callable[[Any], Any]],
+        methods: Mapping[str, tuple[int, int, Callable[..., Any]]],
     ) -> None:
+        self.owner = owner
+        """What the functions of both are called with; no template sees it."""
         self.properties = properties
         self.methods = methods
         """The least and the most arguments, and the function."""

@@ -71,7 +71,12 @@ def _whole(plain: Figures) -> Iterator[_Line]:
         yield f"{KNOWN}: over {where}", partial(plain.over, app, KNOWN), Goal(limit)
     for app in ("ASGI", "WSGI"):
         yield f"{KNOWN}: of what the floor adds, {app}", partial(plain.times, app, KNOWN, "gatekeep", "floor"), Goal(1.2, "×")
-    for app, way, least in (("FastAPI", "documented", 24), ("FastAPI", "tuned", 12), ("Flask", "documented", 24)):
+    for app, way, least in (
+        ("FastAPI", "documented", 24),
+        ("FastAPI", "tuned", 12),
+        ("Flask", "documented", 24),
+        ("Flask", "tuned", 24),
+    ):
         less = partial(plain.times, app, KNOWN, way, "gatekeep")
         yield f"{KNOWN}: the {way} {app} stack adds, of what gatekeep adds", less, Goal(least, "×", at_least=True)
     for app in ("ASGI", "FastAPI"):

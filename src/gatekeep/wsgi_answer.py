@@ -45,7 +45,7 @@ def whole(exchange: Exchange) -> tuple[str, TextPairs, bytes]:
 
 def ready(response: ReadyResponse, method: str) -> tuple[str, TextPairs, bytes]:
     """As whole(), of what no response hook has to see."""
-    pairs: TextPairs = [*response.ready.pairs, ("x-request-id", response.request_id)]  # type: ignore[list-item]
+    pairs: TextPairs = [*response.ready.pairs, ("x-request-id", response.request_id)]
     return _REASONS.get(response.status) or status_line(response.status), pairs, b"" if method == "HEAD" else response.whole()
 
 

@@ -151,14 +151,18 @@ class Policy:
 
         def on_request(exchange: Exchange) -> HookResult:
             found = verify(exchange)
-            if found is None and required:
-                return missing
-            if unconditional and type(found) is Principal and scopes <= found.scopes:
-                exchange.principal = found
-                exchange.decisions.append(allowed)
-                deliver(exchange, found)
-                return None
-            return found if isinstance(found, Denied) else ask(exchange, found)
+            if type(found) is Principal:
+                if unconditional and scopes <= found.scopes:
+                    exchange.principal = found
+                    exchange.decisions.append(allowed)
+                    deliver(exchange, found)
+                    return None
+            elif found is None:
+                if required:
+                    return missing
+            elif isinstance(found, Denied):
+                return found
+            return ask(exchange, found)
 
         def on_reported_request(exchange: Exchange) -> HookResult:
             deliver(exchange, ANONYMOUS)  # the app is reached though nobody may be known

@@ -57,6 +57,8 @@ class Refused(NamedTuple):
     """A token that was found bad, by whose keys and when (Unix time): others, or a clock set back, may judge otherwise."""
 
     refusal: Refusal
+    again: Unauthorized
+    """The refusal for whoever sends it again, to be returned."""
     source: KeySource | None
     keys: KeySet | None
     since: float
@@ -138,8 +140,10 @@ class TokenVerifier(Verifier):
                 return None
             if self._known.get(value) is None:
                 refused = self._refused.get(hash(value))
-                if refused is not None and refused.holds(self._wall()):
-                    return refused.refusal.lasting()
+                if refused is not None:
+                    _, again, source, keys, since = refused  # as Refused.holds, in line
+                    if (source is None or source.keys is keys) and since <= self._wall():
+                        return again
         return self.verify(exchange)
 
     def _judge(self, exchange: Exchange, memory: str, text: str, field: str | None) -> Verdict | Flow[Verdict]:
@@ -230,7 +234,7 @@ class TokenVerifier(Verifier):
     def _refuse(self, bad: BadToken, digest: int, source: KeySource | None, keys: KeySet | None) -> Unauthorized:
         refusal = Refusal.of(bad)
         if bad.code not in _PASSING:
-            self._refused.put(digest, Refused(refusal, source, keys, self._wall()))
+            self._refused.put(digest, Refused(refusal, refusal.lasting(), source, keys, self._wall()))
         return refusal.denied()
 
 

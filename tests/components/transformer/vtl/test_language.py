@@ -170,7 +170,9 @@ def test_methods_of_java(text, printed):
         "#set($x = 1111111111111111111111111111111111111)",
         "#set($x = [1..2)",
         "#set($x = " + "(" * 5_000 + "1" + ")" * 5_000 + ")",
+        "#set($x = 1" + "+1" * 20_000 + ")",
         "x" * 300_001,
+        "\ud800",
     ],
 )
 def test_what_is_no_template(text):

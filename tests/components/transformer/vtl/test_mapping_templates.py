@@ -491,6 +491,17 @@ def test_an_override_beside_a_json_map_of_the_answer(client_gets):
     assert (answer.json(), answer.headers.get("x-a")) == ({"mapped": 1}, "a")
 
 
+def test_an_override_that_can_not_be_beside_a_json_map(client_gets):
+    text = "#set($context.responseOverride.header.content-length = 1)"
+    assert client_gets(map_body({"mapped": "${body.a}"}), request=[map_body(vtl(text))]).status == 500
+
+
+def test_a_field_that_takes_too_long_to_be_matched(client_gets, monkeypatch):
+    monkeypatch.setattr("gatekeep.components.transformer.selection._STEPS", 10)
+    style = by_field("m", {"(a|aa)+[bcd]{9}": [map_body(vtl("x"))]})
+    assert client_gets(style, body=json.dumps({"m": "a" * 500}).encode()).status == 500
+
+
 @pytest.mark.parametrize("status", ["99", "600", "'abc'", "'2000'", "[1]", "100"])
 def test_a_status_that_is_none_is_passed_over__E(client_gets, status):
     assert client_gets(map_body(vtl(f"#set($context.responseOverride.status = {status})x"))).status == 200

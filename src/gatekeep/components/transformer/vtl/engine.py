@@ -112,7 +112,10 @@ class Template:
 
     def __init__(self, text: str) -> None:
         self.tree = parse(text)
-        self._do = _block(self.tree)
+        try:
+            self._do = _block(self.tree)
+        except RecursionError:
+            raise ValueError("the template is nested too deeply") from None
 
     def render(self, variables: dict[str, Any], budget: Budget | None = None) -> str:
         """What it writes; `variables` are changed. Raises Failed."""

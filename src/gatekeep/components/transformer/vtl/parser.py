@@ -42,8 +42,7 @@ MAX_TEMPLATE = 300_000
 """Bytes of a template (as on AWS)."""
 
 _SPECIAL = re.compile(r"\\*[$#]")
-_NAME = re.compile(r"[A-Za-z_][\w-]*", re.ASCII)
-_REFERENCE = re.compile(r"\$!?\{?(?=[A-Za-z_])", re.ASCII)
+_REFERENCE = re.compile(r"\$!?(\{?)([A-Za-z_][\w-]*)", re.ASCII)
 _STEP = re.compile(r"\.([A-Za-z_][\w-]*)(\()?", re.ASCII)
 _INDEX = re.compile(r"\[(?=\s*[-\d$'\"])")
 _DIRECTIVE = re.compile(
@@ -76,7 +75,11 @@ _ENDS = frozenset({"else", "elseif", "end"})
 
 def parse(text: str) -> Block:
     """The tree of a template. Raises ValueError, with the line."""
-    if len(text.encode(errors="replace")) > MAX_TEMPLATE:
+    try:
+        size = len(text.encode())
+    except UnicodeEncodeError:
+        raise ValueError("the template holds half of a surrogate pair") from None
+    if size > MAX_TEMPLATE:
         raise ValueError(f"the template is larger than {MAX_TEMPLATE} bytes")
     parser = _Parser(text)
     try:
@@ -187,21 +190,14 @@ class _Parser:
         opened = self._match(_REFERENCE)
         if opened is None:
             return None
-        name = self._name()
         steps = self._steps()
         alternate = None
-        if opened[0].endswith("{"):
+        if opened[1]:
             if self._text.startswith("|", self._at):
                 self._at += 1
                 alternate = self._expression()
             self._need("}")
-        return Reference(name, steps, alternate)
-
-    def _name(self) -> str:
-        name = self._match(_NAME)
-        if name is None:
-            self.fail("a name is missing")
-        return name[0]
+        return Reference(opened[2], steps, alternate)
 
     def _steps(self) -> tuple[Step, ...]:
         steps: list[Step] = []

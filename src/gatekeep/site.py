@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import functools
+from collections import OrderedDict
 from collections.abc import Collection, Iterable, Mapping, Sequence
 from types import MappingProxyType
 from typing import TYPE_CHECKING, Any, TypeAlias
@@ -20,6 +21,7 @@ from .refetch import refetch
 from .refusal import Refusal, refusing
 from .requests import AsgiRequest, WsgiRequest
 from .routing import Endpoint, Params, Resolver, RouteTable, covers
+from .sightings import Sightings
 
 if TYPE_CHECKING:
     from .frameworks import Adapter
@@ -67,6 +69,7 @@ class Site(ExchangeSite):
         "_reads_escapes",
         "_refused",
         "_routes",
+        "_sightings",
         "_table",
         "_unmatched",
         "adapter",
@@ -130,9 +133,10 @@ class Site(ExchangeSite):
         """Resolver and policies; one value, so that no request sees one of them new and the other old."""
         self._combined: dict[tuple[tuple[int, ...], bool], tuple[Endpoint, Pipeline]] = {}
         self._beside = Beside((), RouteTable(()))
-        self._memo: dict[tuple[str, str, str, str, bool], _Found] | None = {}
-        """What was found of late, where nothing but this key decides; callers choose paths: bounded."""
-        self.known: dict[tuple[str, str], Known] = {}
+        self._memo: OrderedDict[tuple[str, str, str, str, bool], _Found] | None = OrderedDict()
+        """What was found of late, where nothing but this key decides; callers choose paths: bounded, and nothing seen once."""
+        self._sightings = Sightings(_MEMO)
+        self.known: OrderedDict[tuple[str, str], Known] = OrderedDict()
         """Those of them that only depend on path and method, as the native has them."""
         self._reads_escapes = True
         """Whether it matters, too, how a path was escaped: to Routes."""
@@ -174,15 +178,16 @@ class Site(ExchangeSite):
         self._refused = {handshake: self._pipeline(None, (), (), nowhere, handshake=handshake) for handshake in kinds}
         self._ambiguous = {handshake: self._pipeline(None, (), (), unclear, handshake=handshake) for handshake in kinds}
         self._unmatched, self._table = unmatched, (resolver, policies)
-        self._memo = {} if resolver is None or resolver.by_path else None
-        self.known = {}
+        self._memo = OrderedDict() if resolver is None or resolver.by_path else None
+        self.known = OrderedDict()
         self._reads_escapes = bool(self._routes.routes)
         self.reached = frozenset(reached)
         settle(reached)
 
     def _policy(self, endpoint: Endpoint, marks: ViewMarks) -> _Policy:
         routes = self._routes.routes
-        certain, possible = [], []
+        certain: list[int] = []
+        possible: list[int] = []
         for index, route in self._routes.meeting(endpoint.segments):
             if endpoint.methods is not None and route.methods is not None and not endpoint.methods & route.methods:
                 continue
@@ -349,17 +354,18 @@ class Site(ExchangeSite):
         found = memo.get(key)
         if found is None:
             found = self._find(request)
-            if len(path) + len(method) <= _LONGEST:
+            if len(path) + len(method) <= _LONGEST and self._sightings.again(key):
                 pipeline, endpoint, params = found
                 if isinstance(params, dict):  # what one request could change, the next would believe
                     found = (pipeline, endpoint, MappingProxyType(params))
-                if len(memo) >= _MEMO:
-                    memo.clear()
-                    known = self.known = {}
                 memo[key] = found
+                if len(memo) > _MEMO:
+                    memo.popitem(last=False)
                 if path.isascii() and not (root or request.handshake or method == "OPTIONS"):
                     # By the path as it came: an empty one is not "/" to every framework.
                     known[path, method] = Known(self, *found, path, method, strict=self._reads_escapes)
+                    if len(known) > _MEMO:
+                        known.popitem(last=False)
         return found
 
     def _find_preflight(self, request: Request, wanted: str) -> _Found:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Awaitable, Callable, Mapping, MutableMapping
+from functools import lru_cache
 from typing import Any, ClassVar, TypeAlias, cast
 from urllib.parse import quote, unquote_to_bytes
 
@@ -83,6 +84,11 @@ class AsgiRequest(Request):
         if self._fields is None:
             self.header("host")
         return self._fields  # type: ignore[return-value]
+
+    @property
+    def host(self) -> str:
+        host = self.fields.get(b"host")
+        return super().host if host is None else _lower(host)
 
     def header_lines(self, name: str) -> list[str]:
         wanted = name.encode("latin-1")
@@ -199,6 +205,11 @@ class AsgiRequest(Request):
         )
         request.handshake, request.root_path, request.body = self.handshake, self.root_path, body
         return request
+
+
+@lru_cache(maxsize=256)
+def _lower(host: bytes) -> str:
+    return host.decode("latin-1").lower()
 
 
 def _joined(pairs: list[tuple[bytes, bytes]]) -> dict[bytes, bytes]:

@@ -260,11 +260,11 @@ class Gateway:
         self._mount("prometheus", path, specs, public, lambda traffic: Prometheus(traffic).answer)
 
     def dashboard(self, path: str = "/_gatekeep", *specs: Spec, public: bool = False) -> None:
-        """Serve a page at this path that shows the traffic of the last five minutes, live; before the first request.
+        """Serve a page at this path that shows alarms and the traffic of the last five minutes, live; before the first request.
 
         Behind `specs` of its own (an Authorize, IPRules), or `public=True`. Raises ConfigurationError.
         """
-        self._mount("dashboard", path, specs, public, lambda traffic: Dashboard(traffic, self.clock).answer)
+        self._mount("dashboard", path, specs, public, lambda traffic: Dashboard(traffic, self.clock, lambda: self.alarms).answer)
 
     def _mount(self, name: str, path: str, specs: tuple[Spec, ...], public: bool, make: Callable[[Traffic], PageMaker]) -> None:
         origin = caller()

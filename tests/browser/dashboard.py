@@ -20,7 +20,7 @@ from playwright.sync_api import Browser, Page, expect, sync_playwright
 from servers import free_port, serving
 
 APP = """
-from gatekeep import Cache, Gateway, IPRules, Route, Stage, Throttle
+from gatekeep import Alarm, Cache, Gateway, IPRules, Route, Stage, Throttle
 
 async def shop(scope, receive, send):
     if scope["type"] == "lifespan":
@@ -35,11 +35,14 @@ async def shop(scope, receive, send):
     await send({"type": "http.response.body", "body": b"ok"})
 
 gateway = Gateway(
+    Alarm("5xx rate > 5% for 2 s", name="checkout is failing", period=1, clear="for 1 min"),
+    Alarm("latency p99 > 30 s for 5 min"),
     stages=[Stage("prod", path="/prod")],
     routes=[
         Route("/orders/{id}", Cache(ttl=60)),
         Route("/carts/{id}/broken"),
         Route("/scarce", Throttle("2/h")),
+        Route("/nobody/comes/here/{id}", Alarm("5xx rate > 1% for 60 s")),
     ],
 )
 gateway.dashboard("/_gatekeep", IPRules(allow=["127.0.0.1"]))
@@ -118,6 +121,10 @@ def test_the_page_shows_the_traffic_just_made(url: str, browser: Browser, tmp_pa
     expect(page.locator("#state")).to_contain_text("Live, from process")
     expect(page.locator("#routes")).to_contain_text("No requests yet")
     assert page.evaluate("charts.map((chart) => chart.plot.data[1].reduce((sum, value) => sum + value, 0))[0]") == 0
+    alarms = page.locator("#alarms li")
+    expect(alarms).to_have_count(3)
+    expect(alarms.first).to_contain_text("No data")
+    expect(page.get_by_role("alert")).to_have_text("")
 
     for _ in range(5):
         send(url, "/prod/orders/1")
@@ -129,6 +136,11 @@ def test_the_page_shows_the_traffic_just_made(url: str, browser: Browser, tmp_pa
         send(url, "/prod/scarce")
 
     expect(page.locator("[data-figure=count]")).to_have_text("34", timeout=15_000)
+    # One second of errors and no requests since: it goes on, as far as anybody knows.
+    expect(alarms.first).to_contain_text("Alarm" + "checkout is failing", timeout=15_000)
+    expect(alarms.first).to_contain_text("5xx rate > 5% for 2 s; the whole gateway")
+    expect(page.get_by_role("alert")).to_have_text("Raised: checkout is failing")
+    expect(page).to_have_title("(1) Traffic · gatekeep")
     rows = page.locator("#routes tr")
     expect(rows).to_have_count(3)
     assert rows.nth(0).locator("th, td").all_text_contents()[:3] == ["/orders/{id}", "prod", "25"]
@@ -173,12 +185,13 @@ def test_what_a_screen_reader_finds(url: str, browser: Browser) -> None:
     send(url, "/prod/orders/1")
     page = Watched(browser).page
     page.goto(f"{url}/_gatekeep")
-    for title in ("Last minute", "Last five minutes", "Routes, last five minutes"):
+    for title in ("Alarms", "Last minute", "Last five minutes", "Routes, last five minutes"):
         expect(page.get_by_role("heading", name=title, exact=True)).to_be_visible()
     expect(page.get_by_role("status")).to_contain_text("Live")
     for title in ("Requests a second", "Latency", "Errors and throttles a second", "Answers from the cache"):
         chart = page.get_by_role("img", name=f"{title}, now:")
         expect(chart).to_be_visible()
+    expect(page.get_by_role("listitem").filter(has_text="latency p99 > 30 s for 300 s")).to_contain_text("the whole gateway")
     expect(page.get_by_role("columnheader", name="Throttled/s")).to_be_visible()
     expect(page.get_by_role("rowheader", name="/orders/{id}")).to_be_visible()
     page.keyboard.press("Tab")

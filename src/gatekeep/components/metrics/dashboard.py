@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import json
 import os
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping, Sequence
 from html import escape
 from importlib.resources import files
 from typing import Any
 
 from ...clock import Clock
+from .alarms import AlarmStatus
 from .page import Page
 from .traffic import SPAN, Slot, Traffic
 
@@ -32,10 +33,11 @@ _SMOOTH = 5
 
 
 class Dashboard:
-    """The page over one process' traffic."""
+    """The page over one process' traffic and alarms."""
 
-    def __init__(self, traffic: Traffic, clock: Clock) -> None:
+    def __init__(self, traffic: Traffic, clock: Clock, alarms: Callable[[], Sequence[AlarmStatus]]) -> None:
         self._traffic = traffic
+        self._alarms = alarms
         self._clock = clock
         self._assets = files(__package__).joinpath("dashboard_assets")
         self._cache: dict[str, bytes] = {}
@@ -58,7 +60,7 @@ class Dashboard:
         return known
 
     def snapshot(self) -> dict[str, Any]:
-        """What the page shows: series of the last five minutes, the last minute in figures, and each route and stage."""
+        """What the page shows: alarms, series of the last five minutes, the last minute in figures, and each route and stage."""
         traffic = self._traffic
         traffic.settle()
         now, wall = self._clock.monotonic(), self._clock.wall()
@@ -66,6 +68,7 @@ class Dashboard:
         points = [Slot.total(seconds[end - _SMOOTH : end]) for end in range(_SMOOTH, SPAN + 1, _SMOOTH)]
         return {
             "process": os.getpid(),
+            "alarms": [alarm._asdict() for alarm in self._alarms()],
             "times": [round(wall) - SPAN + end for end in range(_SMOOTH, SPAN + 1, _SMOOTH)],
             "points": _columns(points),
             "minute": _figures(Slot.total(seconds[-60:]), 60),
@@ -88,9 +91,9 @@ def _figures(total: Slot, span: int) -> dict[str, Any]:
         "client_errors": round(total.client_errors / span, 3),
         "server_errors": round(total.server_errors / span, 3),
         "throttled": round(total.throttled / span, 3),
-        "p50": _milliseconds(total.percentile(0.5)),
-        "p95": _milliseconds(total.percentile(0.95)),
-        "p99": _milliseconds(total.percentile(0.99)),
+        "p50": _milliseconds(total.latency.percentile(0.5)),
+        "p95": _milliseconds(total.latency.percentile(0.95)),
+        "p99": _milliseconds(total.latency.percentile(0.99)),
         "cache": None if total.cache_ratio is None else round(total.cache_ratio, 4),
     }
 

@@ -43,6 +43,7 @@ class Monitor(Component):
                     response.status if response is not None else 0,
                     now - exchange.monotonic,
                     exchange.decisions,
+                    exchange.outcome == "failed",
                 )
             )
             if traffic.crowded:

@@ -6,12 +6,12 @@ A request leaves one tuple; whoever looks, or the 256th that waits, adds them up
 from __future__ import annotations
 
 import threading
-from bisect import bisect_left
 from collections import deque
 from collections.abc import Callable, Iterable, Sequence
 from typing import Any, NamedTuple
 
 from ...forks import reset_after_fork
+from .distribution import Distribution
 
 __all__ = ["SPAN", "Finished", "Slot", "Traffic"]
 
@@ -24,8 +24,8 @@ MOST_ROWS = 200
 """Routes and stages that are told apart; the rest is one row."""
 OTHER = "_OTHER"
 
-BOUNDS = tuple(0.0005 * 2 ** (step / 2) for step in range(36))
-"""Upper bounds of the latency buckets, in seconds, 0.5 ms to 90 s, each 41 % above the last."""
+BOUNDS = tuple(0.0005 * 2 ** (step / 4) for step in range(72))
+"""Upper bounds of the latency buckets, in seconds, 0.5 ms to 110 s, each 19 % above the last."""
 
 _SERVED = frozenset({"hit", "stale", "stale_if_error", "revalidated"})
 
@@ -42,28 +42,29 @@ class Finished(NamedTuple):
     """0 where there was no answer."""
     seconds: float
     decisions: Sequence[tuple[str, str]]
+    failed: bool = False
+    """Whether an exception of the app ended it, be it after the head."""
 
 
 class Slot:
     """Requests that ended in one stretch of time."""
 
-    __slots__ = ("buckets", "client_errors", "count", "hits", "misses", "server_errors", "throttled")
+    __slots__ = ("client_errors", "count", "hits", "latency", "misses", "server_errors", "throttled")
 
     def __init__(self) -> None:
         self.count = self.client_errors = self.server_errors = self.throttled = self.hits = self.misses = 0
-        self.buckets: dict[int, int] = {}
+        self.latency = Distribution(BOUNDS)
 
     def add(self, request: Finished) -> None:
         self.count += 1
         status = request.status
         if status == 429:
             self.throttled += 1
-        if status >= 500 or not status:
+        if status >= 500 or request.failed:
             self.server_errors += 1
         elif status >= 400:
             self.client_errors += 1
-        bucket = bisect_left(BOUNDS, request.seconds)
-        self.buckets[bucket] = self.buckets.get(bucket, 0) + 1
+        self.latency.add(request.seconds)
         for component, outcome in request.decisions:
             if component == "response_cache":
                 if outcome in _SERVED:
@@ -78,20 +79,8 @@ class Slot:
         for slot in slots:
             for name in ("count", "client_errors", "server_errors", "throttled", "hits", "misses"):
                 setattr(total, name, getattr(total, name) + getattr(slot, name))
-            for bucket, count in slot.buckets.items():
-                total.buckets[bucket] = total.buckets.get(bucket, 0) + count
+            total.latency.merge(slot.latency)
         return total
-
-    def percentile(self, share: float) -> float | None:
-        """The latency in seconds that this share of the requests stayed under, within a bucket's width; None without any."""
-        left = self.count * share
-        for bucket, count in sorted(self.buckets.items()):
-            left -= count
-            if left <= 0:
-                upper = BOUNDS[min(bucket, len(BOUNDS) - 1)]
-                lower = BOUNDS[bucket - 1] if bucket else 0.0
-                return upper + (upper - lower) * left / count
-        return None
 
     @property
     def cache_ratio(self) -> float | None:

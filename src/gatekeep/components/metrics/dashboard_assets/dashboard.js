@@ -48,6 +48,7 @@ class Chart {
     const format = this.spec.format;
     this.plot = new uPlot({
       ...this.size(),
+      padding: [null, 28, null, null],
       series: [
         { label: "Time", value: (_, time) => (time == null ? none : clock(time)) },
         ...this.spec.lines.map(([, label, stroke], index) => ({
@@ -88,9 +89,39 @@ function showRoutes(rows) {
   }));
 }
 
+const STATES = { ALARM: "Alarm", OK: "OK", INSUFFICIENT_DATA: "No data" };
+
+let shown;
+function showAlarms(alarms) {
+  const now = JSON.stringify(alarms);
+  if (now === shown) return;
+  shown = now;
+  document.getElementById("alarms-section").hidden = !alarms.length;
+  document.getElementById("alarms").replaceChildren(...alarms.map((alarm) => {
+    const item = document.createElement("li");
+    item.dataset.state = alarm.state;
+    const part = (parent, tag, name, text) => {
+      const made = parent.appendChild(document.createElement(tag));
+      made.className = name;
+      made.textContent = text;
+      return made;
+    };
+    const title = item.appendChild(document.createElement("p"));
+    part(title, "span", "badge", STATES[alarm.state]);
+    part(title, "span", "name", alarm.name);
+    const where = alarm.level === "gateway" ? "the whole gateway" : alarm.level.replace(":", " ");
+    part(item, "p", "about", `${alarm.name === alarm.when ? "" : `${alarm.when}; `}${where}`);
+    part(item, "p", "about", `${alarm.value == null ? "No data now" : `Now ${alarm.told}`}, so since ${clock(alarm.since)}`);
+    return item;
+  }));
+  const raised = alarms.filter((alarm) => alarm.state === "ALARM").map((alarm) => alarm.name);
+  say(raised.length ? `Raised: ${raised.join(", ")}` : "", document.getElementById("raised"));
+  document.title = raised.length ? `(${raised.length}) Traffic · gatekeep` : "Traffic · gatekeep";
+}
+
 const state = document.getElementById("state");
-function say(text) {
-  if (state.textContent !== text) state.textContent = text; // a screen reader hears changes, not each event
+function say(text, place = state) {
+  if (place.textContent !== text) place.textContent = text; // a screen reader hears changes, not each event
 }
 
 let late;
@@ -105,4 +136,5 @@ events.onmessage = (event) => {
   }
   charts.forEach((chart) => chart.show(now.times, now.points));
   showRoutes(now.rows);
+  showAlarms(now.alarms);
 };

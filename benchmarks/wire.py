@@ -127,7 +127,7 @@ def _flat(subjects: list[Subject]) -> Iterator[list[Cell]]:
 
 def _share_goal(each: Subject, share: float) -> tuple[str, str]:
     least = _LEAST.get(each.case.name) if each.case else None
-    return (f"at least {least:g}×", verdict(-share, -least)) if least else ("", "")
+    return (f"at least {least:g}×", verdict(share, least, at_least=True)) if least else ("", "")
 
 
 _LEAST = {_WHOLE: 0.82, _HIT: 3.0}

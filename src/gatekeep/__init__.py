@@ -25,7 +25,7 @@ from .components.cache import Cache, CacheStorage
 from .components.compression import Compress
 from .components.cors import Cors
 from .components.ip_rules import IPRules, ResourcePolicy
-from .components.metrics import Alarm, Observe
+from .components.metrics import Alarm, Explain, Explanation, Observe
 from .components.stages import Stage
 from .components.throttler import Concurrency, LoadShed, Priority, Quota, Throttle, UsagePlan, UsagePlans, claim
 from .components.transformer import (
@@ -84,6 +84,8 @@ __all__ = [
     "Denied",
     "DependencyError",
     "Exchange",
+    "Explain",
+    "Explanation",
     "Flow",
     "GatekeepError",
     "Gateway",

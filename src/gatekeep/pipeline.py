@@ -11,7 +11,7 @@ from collections.abc import Callable, Iterator, Sequence
 from types import GeneratorType
 from typing import TYPE_CHECKING, Any, NamedTuple, cast
 
-from .component import Component, Hooks, Need, RequestHook, ResponseHook
+from .component import Component, Hooks, Need, Placed, RequestHook, ResponseHook
 from .effects import Flow
 from .errors import Denied, DependencyError, GatekeepError, InternalError, Unavailable
 from .message import Answer, Decision, Forwarded, HookResult, Request, Response
@@ -26,10 +26,11 @@ _log = logging.getLogger("gatekeep")
 
 
 class Bound(NamedTuple):
-    """A component's hooks on one route."""
+    """A component's hooks on one route, and the specs that they were made of, from weak to strong."""
 
     component: Component
     hooks: Hooks
+    specs: Sequence[Placed] = ()
 
 
 class Frame(NamedTuple):
@@ -116,7 +117,7 @@ class Pipeline:
         self.by_path = by_path
         """The same for other paths."""
         self.depth = len(bound)
-        self.answers_preflights = any(component.answers_preflights for component, _ in bound)
+        self.answers_preflights = any(component.answers_preflights for component, _, _ in bound)
         self.plain = not bound
         """Nothing is configured: no header, span or log; the app's bytes are its own."""
         self.held = by_method or by_path
@@ -131,19 +132,19 @@ class Pipeline:
         inside_out = list(reversed(list(enumerate(bound))))
         innermost = self.depth - 1
         self._response = (
-            *((innermost, hooks.after_app) for _, (_, hooks) in inside_out if hooks.after_app is not None),
-            *((position, hooks.on_response) for position, (_, hooks) in inside_out if hooks.on_response is not None),
+            *((innermost, hooks.after_app) for _, (_, hooks, _) in inside_out if hooks.after_app is not None),
+            *((position, hooks.on_response) for position, (_, hooks, _) in inside_out if hooks.on_response is not None),
         )
-        self._finish = tuple((position, hooks.on_finish) for position, (_, hooks) in inside_out if hooks.on_finish is not None)
+        self._finish = tuple((position, hooks.on_finish) for position, (_, hooks, _) in inside_out if hooks.on_finish is not None)
         places = range(self.depth + 1)
         self.unwind = tuple(tuple(hook for position, hook in self._response if position < place) for place in places)
         """The response hooks of a request that came so deep."""
         self._endings = tuple(tuple(hook for position, hook in self._finish if position <= place) for place in places)
         """Its finish hooks."""
         self.needs: tuple[Need, ...] = tuple(
-            hooks.needs_response_body for _, hooks in bound if hooks.needs_response_body is not None
+            hooks.needs_response_body for _, hooks, _ in bound if hooks.needs_response_body is not None
         )
-        self.filters = bool(self.needs) or any(hooks.filters_response_body for _, hooks in bound)
+        self.filters = bool(self.needs) or any(hooks.filters_response_body for _, hooks, _ in bound)
         """Whether response bytes may have to pass through here; zero-copy extensions are then not offered to the app."""
 
     # Phase one.
@@ -169,6 +170,9 @@ class Pipeline:
         if type(answer) is GeneratorType:
             return self._wait(exchange, answer, places[at], Steps(hooks[at + 1 :], places[at + 1 :]))
         position, name, report = places[at]
+        if type(answer) is Pipeline:  # a twin, which goes on from here
+            exchange.pipeline = answer
+            return answer.before(exchange, answer.inside(position))
         if isinstance(answer, Exception):
             answer = self._refuse(exchange, answer, name, report)
             if answer is None:
@@ -339,10 +343,17 @@ class Pipeline:
             )
         return self._target
 
+    def twin(self, change: Callable[[Component, Hooks, Sequence[Placed]], Hooks]) -> Pipeline:
+        """The same with other hooks; a request hook may give it, and the request goes on there."""
+        bound = [Bound(component, change(component, hooks, specs), specs) for component, hooks, specs in self._bound]
+        return Pipeline(
+            bound, key=self.key, render=self._render, reroute=self._reroute, by_method=self.by_method, by_path=self.by_path
+        )
+
     @property
     def components(self) -> Sequence[Component]:
         """Those that are bound here, from the outside in."""
-        return [component for component, _ in self._bound]
+        return [component for component, _, _ in self._bound]
 
     def position(self, component: object) -> int:
         """Where a component stands. Raises KeyError for one that has no part in this pipeline."""
@@ -352,7 +363,7 @@ class Pipeline:
 def _steps(bound: Sequence[Bound]) -> Steps:
     hooks: list[RequestHook] = []
     steps: list[_Step] = []
-    for position, (component, own) in enumerate(bound):
+    for position, (component, own, _) in enumerate(bound):
         if own.needs_request_body and _read_body not in hooks:
             # The body is read on first demand, right before the first hook that needs it.
             hooks.append(_read_body)
@@ -360,7 +371,7 @@ def _steps(bound: Sequence[Bound]) -> Steps:
         if own.on_request is not None:
             hooks.append(own.on_request)
             steps.append(_Step(position, component.name, own.report))
-    for component, own in bound:
+    for component, own, _ in bound:
         if own.before_app is not None:
             hooks.append(own.before_app)
             steps.append(_Step(len(bound) - 1, component.name, False))

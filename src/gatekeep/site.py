@@ -294,7 +294,7 @@ class Site(ExchangeSite):
             specs = [placed for kind in (component.spec, *component.also) for placed in merged.get(kind, ())]
             hooks = component.bind(plan._replace(specs=specs))
             if hooks is not None:
-                bound.append(Bound(component, hooks))
+                bound.append(Bound(component, hooks, specs))
         if refusal is not None:
             bound.append(Bound(Refusal(gateway.services), refusing(refusal)))
         key = endpoint.key if endpoint is not None else None

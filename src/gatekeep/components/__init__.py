@@ -6,7 +6,7 @@ from .cache import ResponseCache
 from .compression import Compressor
 from .cors import CorsResponder
 from .ip_rules import IPFilter, ResourceGuard
-from .metrics import AlarmKeeper, AlarmStatus, IntegrationTimer, MetricsEmitter
+from .metrics import AlarmKeeper, AlarmStatus, Explainer, IntegrationTimer, MetricsEmitter
 from .stages import Stage, StageRouter
 from .throttler import EarlyThrottler, LoadShedder, Throttler, Usage, UsagePlan
 from .transformer import Transformer
@@ -15,6 +15,7 @@ from .validator import AnswerValidator, Validator
 __all__ = ["STANDARD", "AlarmKeeper", "AlarmStatus", "Stage", "StageRouter", "Throttler", "Usage", "UsagePlan"]
 
 STANDARD: tuple[type[Component], ...] = (
+    Explainer,
     MetricsEmitter,
     AlarmKeeper,
     CorsResponder,

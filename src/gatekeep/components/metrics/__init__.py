@@ -2,7 +2,19 @@
 
 from .alarms import Alarm, AlarmKeeper, AlarmStatus
 from .component import MetricsEmitter
+from .explain import Explain, Explainer
+from .explanation import Explanation
 from .integration_timer import IntegrationTimer
 from .spec import Observe
 
-__all__ = ["Alarm", "AlarmKeeper", "AlarmStatus", "IntegrationTimer", "MetricsEmitter", "Observe"]
+__all__ = [
+    "Alarm",
+    "AlarmKeeper",
+    "AlarmStatus",
+    "Explain",
+    "Explainer",
+    "Explanation",
+    "IntegrationTimer",
+    "MetricsEmitter",
+    "Observe",
+]

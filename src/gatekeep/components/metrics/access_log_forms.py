@@ -19,7 +19,7 @@ from .redact import redacted
 if TYPE_CHECKING:
     from .access_log import Entry
 
-__all__ = ["VARIABLES", "Form", "form_of", "unknown_variables"]
+__all__ = ["VARIABLES", "Form", "form_of", "masked", "unknown_variables"]
 
 Form = Callable[[Any], str]
 
@@ -34,7 +34,7 @@ def form_of(name: str, secrets: Collection[str]) -> Form:
     return {"json": _json, "common": _common, "combined": lambda entry: _combined(entry, secrets)}[name]
 
 
-def _masked(text: str | None) -> str | None:
+def masked(text: str | None) -> str | None:
     return _TOKEN.sub("REDACTED", text) if text else text
 
 
@@ -53,7 +53,7 @@ def _json(entry: Entry) -> str:
         "principal": _who(entry),
         "method": entry.method,
         "host": entry.host,
-        "path": _masked(entry.path),
+        "path": masked(entry.path),
         "protocol": f"HTTP/{entry.version}",
         "stage": entry.stage,
         "route": entry.route,
@@ -64,7 +64,7 @@ def _json(entry: Entry) -> str:
         "outcome": entry.outcome,
         "error": entry.error,
         "decisions": [f"{component}:{outcome}" for component, outcome in entry.decisions],
-        "user_agent": _masked(entry.user_agent),
+        "user_agent": masked(entry.user_agent),
     }
     if entry.span is not None:
         record["trace_id"], record["span_id"] = _trace_id(entry), _span_id(entry)
@@ -84,7 +84,7 @@ def _date(entry: Entry) -> str:
 
 
 def _common(entry: Entry) -> str:
-    line = f"{entry.method} {_masked(entry.path)} HTTP/{entry.version}"
+    line = f"{entry.method} {masked(entry.path)} HTTP/{entry.version}"
     return (
         f'{entry.client or "-"} - {_word(_who(entry))} [{_date(entry)}] "{_plain(line)}" '
         f"{_or_dash(entry.status)} {_or_dash(entry.sent)}"
@@ -97,7 +97,7 @@ def _combined(entry: Entry, secrets: Collection[str]) -> str:
     if question:
         query, _, _ = query.partition("#")
         referer = f"{address}?{redacted(query, secrets)}"
-    return f'{_common(entry)} "{_plain(_masked(referer) or "-")}" "{_plain(_masked(entry.user_agent) or "-")}"'
+    return f'{_common(entry)} "{_plain(masked(referer) or "-")}" "{_plain(masked(entry.user_agent) or "-")}"'
 
 
 def _or_dash(value: object) -> str:
@@ -190,7 +190,7 @@ def _template(template: str, secrets: Collection[str]) -> Form:
         parts = [texts[0]]
         for read, text in zip(reads, texts[1:], strict=True):
             value = read(entry)
-            parts += ("-" if value is None or value == "" else quote(_masked(str(value)) or ""), text)
+            parts += ("-" if value is None or value == "" else quote(masked(str(value)) or ""), text)
         return "".join(parts)
 
     return render

@@ -1,0 +1,238 @@
+"""Explanation: what each component did with one request, what it looked at, and by which line of the user's it did so."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from contextvars import ContextVar
+from dataclasses import dataclass, field
+from functools import cache
+from time import perf_counter_ns
+from types import GeneratorType
+from typing import Any, NamedTuple
+
+from ...component import Component, Hooks, Placed
+from ...effects import Flow
+from ...errors import Denied
+from ...exchange import Exchange, Principal
+from ...message import Request, Response
+from .access_log_forms import masked
+
+__all__ = ["Explanation", "Step", "explained"]
+
+_SECRET_PARTS = ("auth", "cookie", "key", "secret", "token", "password", "signature", "credential", "assertion", "session")
+_LONGEST = 200
+_MOST_INPUTS = 32
+
+
+@dataclass(slots=True)
+class Step:
+    """One component, on the way in ("request") or out ("response"); or the app itself ("app")."""
+
+    component: str
+    phase: str
+    decision: str
+    """"passed", "refused: code (status)", "answered: status", "failed: exception", or the outcomes that the component noted."""
+    microseconds: float
+    """Of the clock, waiting included."""
+    inputs: dict[str, str | None] = field(default_factory=dict)
+    """What it read of the request. Values of what may be a secret are not told."""
+    specs: Sequence[str] = ()
+    """`file:line (level)` of the specs that it went by, from weak to strong."""
+
+
+@dataclass(slots=True)
+class Explanation:
+    """One request's way through the gateway, in the order in which it went."""
+
+    request_id: str
+    method: str
+    path: str
+    route: str | None
+    stage: str | None
+    steps: list[Step] = field(default_factory=list)
+
+    @classmethod
+    def of(cls, exchange: Exchange) -> Explanation:
+        request = exchange.request
+        path = masked(request.root_path + request.path) or ""
+        return cls(exchange.request_id, request.method, path, exchange.route, exchange.stage)
+
+    def as_dict(self) -> dict[str, Any]:
+        """For JSON."""
+        steps = [
+            {
+                "component": step.component,
+                "phase": step.phase,
+                "decision": step.decision,
+                "microseconds": round(step.microseconds, 1),
+                "inputs": step.inputs,
+                "specs": list(step.specs),
+            }
+            for step in self.steps
+        ]
+        head = {"request_id": self.request_id, "method": self.method, "path": self.path, "route": self.route, "stage": self.stage}
+        return {**head, "steps": steps}
+
+    @property
+    def refused_by(self) -> Step | None:
+        """The step that refused the request; None where it was let through."""
+        return next((step for step in self.steps if step.decision.startswith(("refused", "failed"))), None)
+
+    def __str__(self) -> str:
+        lines = [f"{self.method} {self.path} → {self.route or 'no route'}, request {self.request_id}"]
+        for step in self.steps:
+            lines.append(f"  {step.phase:8} {step.component:20} {step.decision}  {step.microseconds:.0f} µs")
+            lines += [f"{'':31} by {spec}" for spec in step.specs]
+            lines += [f"{'':31} {name} = {value!r}" for name, value in step.inputs.items()]
+        return "\n".join(lines)
+
+
+Find = Callable[[Exchange], Explanation | None]
+
+
+def explained(component: Component, hooks: Hooks, specs: Sequence[Placed], find: Find) -> Hooks:
+    """The hooks, each of which leaves a step in the explanation that `find` gives."""
+    lines = [f"{placed.spec.origin} ({placed.level})" for placed in specs]
+
+    def told(hook: Callable[[Exchange], Any] | None, phase: str, *, report: bool = False) -> Any:
+        if hook is None:
+            return None
+
+        def run(exchange: Exchange) -> Any:
+            explanation = find(exchange)
+            if explanation is None:
+                return hook(exchange)
+            step = Step(component.name, phase, "", 0.0, {}, lines)
+            explanation.steps.append(step)
+            before = _Before.of(exchange)
+            with _watching(exchange, step, before, report=report) as end:
+                answer = hook(exchange)
+                end(answer)
+            return _followed(exchange, answer, step, before, report) if type(answer) is GeneratorType else answer
+
+        return run
+
+    return hooks._replace(
+        on_request=told(hooks.on_request, "request", report=hooks.report), on_response=told(hooks.on_response, "response")
+    )
+
+
+class _Before(NamedTuple):
+    """What a component found."""
+
+    caller: Principal
+    noted: int
+    status: int | None
+
+    @classmethod
+    def of(cls, exchange: Exchange) -> _Before:
+        response = exchange.response
+        return cls(exchange.principal, len(exchange.decisions), response.status if response is not None else None)
+
+
+def _followed(exchange: Exchange, flow: Flow[Any], step: Step, before: _Before, report: bool) -> Flow[Any]:
+    with _watching(exchange, step, before, report=report) as end:
+        answer = yield from flow
+        end(answer)
+    return answer
+
+
+@contextmanager
+def _watching(exchange: Exchange, step: Step, before: _Before, *, report: bool) -> Iterator[Callable[[Any], None]]:
+    """Fill a step in; a flow is watched twice, while it is made and while it runs."""
+    request = exchange.request
+    request.__class__ = _asking(type(request))
+    token = _inputs.set(step.inputs)
+    began = perf_counter_ns()
+    answer: Any = None
+
+    def end(given: Any) -> None:
+        nonlocal answer
+        answer = given
+
+    try:
+        yield end
+    except Exception as error:
+        answer = error
+        raise
+    finally:
+        step.microseconds += (perf_counter_ns() - began) / 1000
+        _inputs.reset(token)
+        request.__class__ = type(request).__mro__[1]
+        step.decision = _decision(exchange, answer, before, report=report)
+        if exchange.principal is not before.caller and not exchange.principal.anonymous:
+            step.decision += f", the caller is {exchange.principal.kind} {exchange.principal.id!r}"
+
+
+def _decision(exchange: Exchange, answer: Any, before: _Before, *, report: bool) -> str:
+    if isinstance(answer, Denied):
+        only = ", reported only" if report and not answer.holds_in_report_mode else ""
+        return f"refused: {answer.code} ({answer.status}){only}"
+    if isinstance(answer, Exception):
+        return f"failed: {type(answer).__qualname__}"
+    if isinstance(answer, Response):
+        return f"answered: {answer.status}"
+    outcomes = [outcome for _, outcome in exchange.decisions[before.noted :]]
+    if exchange.response is not None and before.status not in (None, exchange.response.status):
+        outcomes.append(f"status {before.status} to {exchange.response.status}")
+    return ", ".join(outcomes) or "passed"
+
+
+# What a hook reads: while it runs, its request is one of a class that writes down what it is asked for.
+
+_inputs: ContextVar[dict[str, str | None] | None] = ContextVar("gatekeep.inputs", default=None)
+
+
+def _read(name: str, value: str | None) -> None:
+    inputs = _inputs.get()
+    if inputs is not None and len(inputs) < _MOST_INPUTS:
+        inputs[name] = value
+
+
+def _read_field(name: str, value: str | None) -> None:
+    if value is not None:
+        secret = any(part in name for part in _SECRET_PARTS)
+        value = f"REDACTED ({len(value)} characters)" if secret else masked(value[:_LONGEST])
+    _read(f"header {name}", value)
+
+
+@cache
+def _asking(kind: type[Request]) -> type[Request]:
+    """A class of the same shape as a request's own, so that a request can be of it for a while."""
+
+    def header(self: Any, name: str) -> str | None:
+        value = kind.header(self, name)
+        _read_field(name, value)
+        return value
+
+    def header_lines(self: Any, name: str) -> list[str]:
+        lines = kind.header_lines(self, name)
+        _read_field(name, ", ".join(lines) or None)
+        return lines
+
+    def read(self: Any, limit: int) -> Any:
+        _read("body", f"at most {limit} bytes")
+        return kind.read(self, limit)
+
+    def property_of(name: str, tell: Callable[[Any], str | None]) -> property:
+        get: Callable[[Any], Any] = getattr(kind, name).__get__
+
+        def asked(self: Any) -> Any:
+            value = get(self)
+            _read(name, tell(value))
+            return value
+
+        return property(asked)
+
+    members: Mapping[str, Any] = {
+        "__slots__": (),
+        "header": header,
+        "header_lines": header_lines,
+        "read": read,
+        "headers": property_of("headers", lambda headers: f"{len(headers)} fields"),
+        "query": property_of("query", lambda pairs: f"{len(pairs)} parameters"),
+        "cookies": property_of("cookies", lambda cookies: f"{len(cookies)} of them"),
+        "peer": property_of("peer", str),
+    }
+    return type(kind.__name__, (kind,), dict(members))

@@ -1,0 +1,104 @@
+"""A dry run: one request through the request phase of a gateway, explained; the app is not called, and nothing is sent."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from io import BytesIO
+from types import GeneratorType
+from typing import Any
+from urllib.parse import unquote, unquote_to_bytes
+
+from .components.metrics import Explanation
+from .components.metrics.explain import EXPLANATION
+from .components.metrics.explanation import explained
+from .effects import Flow, Protocol
+from .environ import environ_key
+from .exchange import Exchange
+from .front import Front
+from .message import Request
+from .requests import AsgiRequest, WsgiRequest
+
+__all__ = ["dry_run", "request_of"]
+
+_TELLING = "gatekeep.components.metrics"
+"""Components that only tell of requests, and are not to tell of this one."""
+
+
+def request_of(
+    protocol: Protocol, line: str, headers: Mapping[str, str] | Sequence[tuple[str, str]], body: bytes, client: str | None
+) -> Request:
+    """The request that "GET /orders/17?page=2" means, as a server would hand it over."""
+    method, _, target = line.partition(" ")
+    raw, _, query = target.strip().partition("?")
+    fields = list(headers.items() if isinstance(headers, Mapping) else headers)
+    names = {name.lower() for name, _ in fields}
+    if "host" not in names:
+        fields.insert(0, ("host", "localhost"))
+    if body and "content-length" not in names:
+        fields.append(("content-length", str(len(body))))
+    if protocol == "wsgi":
+        environ: dict[str, Any] = {
+            "REQUEST_METHOD": method,
+            "SCRIPT_NAME": "",
+            "PATH_INFO": unquote_to_bytes(raw).decode("latin-1"),
+            "RAW_URI": target,
+            "QUERY_STRING": query,
+            "SERVER_NAME": "localhost",
+            "SERVER_PORT": "80",
+            "SERVER_PROTOCOL": "HTTP/1.1",
+            "wsgi.url_scheme": "http",
+            "wsgi.input": BytesIO(body),
+        }
+        if client is not None:
+            environ["REMOTE_ADDR"] = client
+        environ.update((environ_key(name), value) for name, value in fields)
+        return WsgiRequest(environ)
+
+    async def receive() -> dict[str, Any]:
+        return {"type": "http.request", "body": body, "more_body": False}
+
+    scope = {
+        "type": "http",
+        "http_version": "1.1",
+        "method": method,
+        "scheme": "http",
+        "path": unquote(raw),
+        "raw_path": raw.encode("latin-1"),
+        "query_string": query.encode("latin-1"),
+        "root_path": "",
+        "headers": [(name.lower().encode("latin-1"), value.encode("latin-1")) for name, value in fields],
+        "client": (client, 0) if client is not None else None,
+        "server": ("localhost", 80),
+    }
+    return AsgiRequest(scope, receive)
+
+
+def dry_run(front: Front, request: Request) -> Flow[Explanation]:
+    """What each component says to a request. Limits count it, as any other."""
+    exchange = front.open(request)
+    explanation = exchange.state[EXPLANATION] = Explanation.of(exchange)
+    exchange.pipeline = exchange.pipeline.twin(
+        lambda component, hooks, specs: (
+            hooks._replace(on_request=None, on_response=None, on_finish=None, before_app=None, after_app=None)
+            if type(component).__module__.startswith(_TELLING)
+            else explained(component, hooks, specs, _found)
+        )
+    )
+    try:
+        answer: Any = exchange.pipeline.before(exchange)
+        if type(answer) is GeneratorType:
+            answer = yield from answer
+        if answer is not None:
+            exchange.response = answer
+            flow = exchange.pipeline.after(exchange)
+            if flow is not None:
+                yield from flow
+    finally:
+        exchange.pipeline.finish(exchange)
+        exchange.leave()
+    return explanation
+
+
+def _found(exchange: Exchange) -> Explanation | None:
+    state = exchange.state if exchange.outer is None else exchange.outer.state
+    return state.get(EXPLANATION)

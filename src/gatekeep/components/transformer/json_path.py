@@ -81,8 +81,13 @@ class JsonPath:
 
         Raises TooMuchWork.
         """
-        found = self._found(value, _Run(value, max_steps))
-        return default if found is _NOTHING else found
+        return self.search(value, default, max_steps)[0]
+
+    def search(self, value: Any, default: Any, max_steps: int) -> tuple[Any, int]:
+        """The same, and how many steps are left. Raises TooMuchWork."""
+        run = _Run(value, max_steps)
+        found = self._found(value, run)
+        return (default if found is _NOTHING else found), run.left
 
     def _found(self, value: Any, run: _Run) -> Any:
         found: Sequence[Any] = (value,)

@@ -265,7 +265,7 @@ def test_what_a_template_changes_of_the_claims_is_its_own(site):
     client = site(Authorize(authorizer), Transform(request=[map_body(vtl(text))]), view=view)
     for _ in range(2):
         assert client.get("/", headers={"authorization": "x"}).status == 200
-    assert seen == [b'{tags=["a"]}'] * 2
+    assert seen == [b'{tags=["a","b"], new=1}'] * 2
     assert who.claims == {"tags": ["a"]}
 
 

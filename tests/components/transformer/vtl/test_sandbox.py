@@ -76,7 +76,8 @@ def test_no_attribute_of_python_is_reached(subject, name):
 
 
 def _host():
-    return variables(SimpleNamespace(path_params={}), "{}", Overrides(), {}, FakeClock(), Budget(10_000, 10_000, 0.1))
+    body = "[" + "[1]," * 10_000 + "1]"
+    return variables(SimpleNamespace(path_params={}), body, Overrides(), {}, FakeClock(), Budget(10_000, 10_000, 0.1))
 
 
 @given(st.text(max_size=20), st.sampled_from(sorted(_SUBJECTS)))
@@ -132,6 +133,9 @@ HOSTILE = [
     ("a split into pieces", "#foreach($i in [1..1000])#set($x = $big.split(''))#end"),
     ("escapes that grow", "#set($s = 'é')#foreach($i in [1..60])#set($s = $util.escapeJavaScript($s))#end$s"),
     ("encodings that grow", "#set($s = '%')#foreach($i in [1..90])#set($s = $util.urlEncode(\"$s$s\"))#end$s"),
+    ("a search for numbers over and over", "#foreach($i in [1..1000])#set($x = $numbers.contains(-1))#end"),
+    ("a path over and over", "#foreach($i in [1..1000])#set($x = $input.path('$..nothing').size())#end"),
+    ("patterns without end", '#foreach($i in [1..1000])#set($x = $aaa.matches("(a|$i|$wide)+c"))#end'),
     ("what is nested too deeply", "$deep"),
 ]
 
@@ -148,6 +152,8 @@ def test_time_and_memory_are_bounded(text):
         "big": "x" * 1_000_000,
         "deep": {"deep": deep},
         "json": [1],
+        "numbers": list(range(1_000)),
+        "wide": "|".join(f"[a-{chr(98 + n % 20)}]{{1,{n + 1}}}" for n in range(60)),
         "long": [1] * (MAX_ITEMS + 1),
     }
     template = Template(text)

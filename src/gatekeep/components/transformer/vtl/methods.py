@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import functools
 import re
-from collections.abc import Callable, Mapping
+import time
+from collections.abc import Callable, Iterator, Mapping
 from typing import Any, NamedTuple
 
 from .values import Budget, Entry, Failed, HeaderMap, Host, JavaList, Once, OnceHeaders, TooMuch, as_text, equal
@@ -154,23 +155,28 @@ def _unescaped(pattern: str) -> str:
     return re.sub(r"\\([^\w\s])", r"\1", pattern)
 
 
-def _timed(budget: Budget, search: Callable[[float], Any]) -> Any:
-    import time
-
-    began = time.perf_counter()
+def _timed(budget: Budget, work: Callable[[float], Any]) -> Any:
+    """What the work gives, which is told how many seconds it has; they are taken from the budget."""
+    if budget.seconds <= 0:
+        raise TooMuch("regular expressions take too long")
+    began = time.thread_time()
     try:
-        return search(max(budget.seconds, 1e-4))
+        return work(budget.seconds)
     except TimeoutError:
         raise TooMuch("a regular expression takes too long") from None
     finally:
-        budget.seconds -= time.perf_counter() - began
+        budget.seconds -= time.thread_time() - began
+
+
+def _compiled(budget: Budget, source: str) -> Any:
+    return _timed(budget, lambda _: _pattern(source))
 
 
 def _matches(budget: Budget, value: str, pattern: Any) -> bool:
     source = as_text(pattern, budget)
     if is_plain(source):
         return value == _unescaped(source)
-    compiled = _pattern(source)
+    compiled = _compiled(budget, source)
     return _timed(budget, lambda seconds: compiled.fullmatch(value, timeout=seconds)) is not None
 
 
@@ -183,7 +189,7 @@ def _replacing(count: int) -> Callable[..., str]:
                 return _replaced(budget, value, old, new[0])
             budget.make(len(value) + len(new[0]))
             return value.replace(old, new[0], 1)
-        compiled = _pattern(source)
+        compiled = _compiled(budget, source)
 
         def fill(match: Any) -> str:
             parts = [part if isinstance(part, str) else _group(match, part) for part in new]
@@ -222,29 +228,38 @@ def _replacement(text: str) -> list[str | int]:
     return [*parts, plain + text[position:]]
 
 
+_PIECE = 64
+"""Characters that a piece of a text counts for: about the bytes of a short one."""
+
+
 def _split(budget: Budget, value: str, pattern: Any, limit: Any = 0) -> JavaList:
     """As String.split: without the empty texts at the end, where there is no limit."""
     source = as_text(pattern, budget)
-    budget.make(2 * len(value))
-    most = limit - 1 if type(limit) is int and limit > 0 else None
-    if most == 0:
-        parts = [value]
-    elif is_plain(source) and source:
-        budget.spend(16 * value.count(_unescaped(source)))
-        parts = value.split(_unescaped(source), -1 if most is None else most)
+    budget.make(len(value))
+    most = limit - 1 if type(limit) is int and limit > 0 else -1
+    if is_plain(source) and source:
+        budget.make(_PIECE * value.count(_unescaped(source)))
+        parts = value.split(_unescaped(source), most)
     else:
-        budget.spend(len(value))
-        compiled = _pattern(source)
-        parts, position = [], 0
-        found = _timed(budget, lambda seconds: [match.span() for match in compiled.finditer(value, timeout=seconds)])
-        for begin, end in found:
-            if end > 0 and (most is None or len(parts) < most) and begin < len(value):
-                parts.append(value[position:begin])
-                position = end
-        parts.append(value[position:])
+        compiled = _compiled(budget, source)
+        parts = _timed(budget, lambda seconds: _pieces(budget, value, compiled.finditer(value, timeout=seconds), most))
     while limit == 0 and len(parts) > 1 and not parts[-1]:
         parts.pop()
     return JavaList(parts)
+
+
+def _pieces(budget: Budget, value: str, matches: Iterator[Any], most: int) -> list[str]:
+    parts: list[str] = []
+    position = 0
+    for match in matches if most else ():
+        begin, end = match.span()
+        if end > 0 and begin < len(value):
+            budget.make(_PIECE)
+            parts.append(value[position:begin])
+            position = end
+            if len(parts) == most:
+                break
+    return [*parts, value[position:]]
 
 
 # Lists.
@@ -275,6 +290,7 @@ def _set(_: Budget, value: list[Any], index: Any, item: Any) -> Any:
 
 def _find(budget: Budget, value: list[Any], wanted: Any) -> int:
     for index, item in enumerate(value):
+        budget.spend(1)
         if equal(item, wanted, budget):
             return index
     return -1
@@ -322,7 +338,7 @@ def _get_or(budget: Budget, value: dict[str, Any], name: Any, default: Any) -> A
 
 def _listed(function: Callable[[dict[str, Any]], Any]) -> Callable[..., JavaList]:
     def method(budget: Budget, value: dict[str, Any]) -> JavaList:
-        budget.make(16 * len(value))
+        budget.make(32 * len(value))
         return JavaList(function(value))
 
     return method

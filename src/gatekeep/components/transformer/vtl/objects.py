@@ -9,15 +9,15 @@ import base64
 import binascii
 import re
 from collections.abc import Callable, Mapping
-from typing import Any, NamedTuple
+from typing import Any
 from urllib.parse import quote_plus, unquote_plus
 
 from .... import strict_json
 from ....clock import Clock
 from ....exchange import Exchange
 from ..expression import clf
-from ..json_path import json_path
-from .values import BadInput, Budget, Failed, HeaderMap, Host, Once, OnceHeaders, as_json, as_text, copied
+from ..json_path import TooMuchWork, json_path
+from .values import BadInput, Budget, Failed, HeaderMap, Host, Once, OnceHeaders, TooMuch, as_json, as_text, copied
 
 __all__ = ["Overrides", "variables"]
 
@@ -48,22 +48,28 @@ def variables(
 
 
 class _Input:
-    __slots__ = ("body", "budget", "exchange", "parsed")
+    __slots__ = ("body", "budget", "exchange", "named", "parsed")
 
     def __init__(self, exchange: Exchange, body: str, budget: Budget) -> None:
         self.exchange = exchange
         self.body = body
         self.budget = budget
+        self.named: dict[str, Any] | None = None
         self.parsed: Any = _NOTHING
 
     def found(self, path: Any, default: Any) -> Any:
         if self.parsed is _NOTHING:
             self.parsed = _parsed(self.body)
         text = as_text(path, self.budget)
+        steps = self.budget.steps
         try:
-            return json_path(text).find(self.parsed, default)
-        except ValueError as error:  # TooMuchWork is one
+            found, left = json_path(text).search(self.parsed, default, steps)
+        except TooMuchWork:
+            raise TooMuch(f"{text!r} takes too many steps") from None
+        except ValueError as error:
             raise Failed(f"{text!r}: {error}") from None
+        self.budget.spend(1 + steps - left)
+        return found
 
     def path(self, path: Any = "$") -> Any:
         return self.found(path, None)
@@ -73,7 +79,11 @@ class _Input:
         return '""' if found is _NOTHING else as_json(found, self.budget)
 
     def params(self, name: Any = None) -> Any:
-        return _params(self.exchange) if name is None else _param(self.exchange, as_text(name, self.budget))
+        if name is not None:
+            return _param(self.exchange, as_text(name, self.budget))
+        if self.named is None:
+            self.named = _params(self.exchange)
+        return self.named
 
 
 _INPUT: Mapping[str, Callable[[_Input], Any]] = {"body": lambda owner: owner.body}
@@ -173,14 +183,28 @@ _UTIL_METHODS: Mapping[str, tuple[int, int, Callable[..., Any]]] = {
 # $context. What only AWS has is not there, and prints nothing.
 
 
-class _Context(NamedTuple):
-    exchange: Exchange
-    overrides: Overrides
-    clock: Clock
+class _Context:
+    __slots__ = ("clock", "exchange", "made", "overrides")
+
+    def __init__(self, exchange: Exchange, overrides: Overrides, clock: Clock) -> None:
+        self.exchange = exchange
+        self.overrides = overrides
+        self.clock = clock
+        self.made: dict[Any, Any] = {}
+        """What has been read and is no text: it is made once."""
 
 
 def _of_exchange(read: Callable[[Exchange], Any]) -> Callable[[_Context], Any]:
     return lambda owner: read(owner.exchange)
+
+
+def _made(make: Callable[[Exchange], Any]) -> Callable[[_Context], Any]:
+    def read(owner: _Context) -> Any:
+        if make not in owner.made:
+            owner.made[make] = make(owner.exchange)
+        return owner.made[make]
+
+    return read
 
 
 def _authorizer(exchange: Exchange) -> dict[str, Any] | None:
@@ -204,12 +228,12 @@ def _identity(exchange: Exchange) -> dict[str, Any] | None:
 
 
 _CONTEXT: Mapping[str, Callable[[_Context], Any]] = {
-    "authorizer": _of_exchange(_authorizer),
+    "authorizer": _made(_authorizer),
     "domainName": _of_exchange(lambda exchange: exchange.request.host.partition(":")[0]),
     "domainPrefix": _of_exchange(lambda exchange: exchange.request.host.partition(":")[0].partition(".")[0]),
     "extendedRequestId": _of_exchange(lambda exchange: exchange.request_id),
     "httpMethod": _of_exchange(lambda exchange: exchange.request.method),
-    "identity": _of_exchange(_identity),
+    "identity": _made(_identity),
     "path": _of_exchange(lambda exchange: exchange.request.root_path + exchange.request.path),
     "protocol": lambda _: "HTTP/1.1",
     "requestId": _of_exchange(lambda exchange: exchange.request_id),

@@ -81,7 +81,7 @@ class Once(dict[str, Any]):
 
     def write(self, name: str, value: Any) -> None:
         if name in self:
-            raise Failed(f"{name} is overridden twice")
+            raise Failed(f"{name!r} is overridden twice")
         self[name] = value
 
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import Any
+from typing import Any, ClassVar
 
 ORDER = b'{"id":42,"total":12.5}'
 _LENGTH = str(len(ORDER))
@@ -75,11 +75,71 @@ def flask(views: Views, mark: Callable[[Any], Any]) -> Any:
     return app
 
 
+def starlette(views: Views, mark: Callable[[Any], Any]) -> Any:
+    from starlette.applications import Starlette
+    from starlette.responses import Response
+    from starlette.routing import Route
+
+    async def read(request: Any) -> Response:
+        views.runs += 1
+        return Response(ORDER, media_type="application/json")
+
+    async def create(request: Any) -> Response:
+        views.runs += 1
+        return Response(ORDER, media_type="application/json")
+
+    routes = [Route("/orders/{order_id}", mark(read)), Route("/orders", mark(create), methods=["POST"])]
+    return Starlette(routes=routes)
+
+
+def django(views: Views, mark: Callable[[Any], Any]) -> Any:
+    """A handler with a route table of its own, though Django's settings are one for the process: see `of_its_own`."""
+    from django.conf import settings
+    from django.http import HttpResponse
+    from django.urls import path
+
+    if not settings.configured:
+        import django
+
+        settings.configure(ALLOWED_HOSTS=["*"], USE_TZ=True, MIDDLEWARE=[])
+        django.setup()
+    from django.core.handlers.wsgi import WSGIHandler
+
+    def read(request: Any, order_id: str) -> HttpResponse:
+        views.runs += 1
+        return HttpResponse(ORDER, content_type="application/json")
+
+    def create(request: Any) -> HttpResponse:
+        views.runs += 1
+        return HttpResponse(ORDER, content_type="application/json")
+
+    class Urls:
+        urlpatterns: ClassVar[list[Any]] = [path("orders/<order_id>", mark(read)), path("orders", mark(create))]
+
+    handler = WSGIHandler()
+    handler.urls = Urls
+    return handler
+
+
+def of_its_own(handler: Any, urls: Any) -> Any:
+    """What serves a Django handler, wrapped or not, with these routes."""
+    from django.conf import settings
+
+    def serve(environ: Any, start_response: Any) -> Any:
+        settings.ROOT_URLCONF = urls
+        return handler(environ, start_response)
+
+    return serve
+
+
 APPS: dict[str, Callable[[Views, Callable[[Any], Any]], Any]] = {
     "ASGI": asgi,
     "FastAPI": fastapi,
+    "Starlette": starlette,
     "WSGI": wsgi,
     "Flask": flask,
+    "Django": django,
 }
+ON_WSGI = frozenset({"WSGI", "Flask", "Django"})
 OPAQUE = frozenset({"ASGI", "WSGI"})
 """Those without a route table, which get their specs by Route entries."""

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from .apps import APPS, Views
+from .apps import APPS, ON_WSGI, Views, of_its_own
 from .cases import STALE, Case
 from .floor import Rules
 from .floor_asgi import AsgiFloor, AsgiNothing, AsgiOrders
@@ -29,4 +29,6 @@ def assemble_floor(app_name: str, case: Case, views: Views) -> Any:
     """The app with the case's floor in front of it, as its protocol wants it."""
     kinds, rules = FLOORS[case.name]
     app = APPS[app_name](views, lambda view: view)
-    return kinds[app_name in ("WSGI", "Flask")](app, rules)
+    if app_name == "Django":
+        app = of_its_own(app, app.urls)
+    return kinds[app_name in ON_WSGI](app, rules)

@@ -14,7 +14,7 @@ from typing import Any, NamedTuple
 from gatekeep import Gateway, Route, Stage
 from gatekeep.testing import Client
 
-from .apps import APPS, OPAQUE, Views
+from .apps import APPS, ON_WSGI, OPAQUE, Views, of_its_own
 from .cases import Case
 
 
@@ -62,7 +62,8 @@ def assemble(app_name: str, case: Case | None, views: Views) -> Any:
     """The app, bare or with the case's specs in front of it."""
     make = APPS[app_name]
     if case is None:
-        return make(views, lambda view: view)
+        app = make(views, lambda view: view)
+        return of_its_own(app, app.urls) if app_name == "Django" else app
     specs = list(case.specs())
     stages = [Stage("prod", variables={"region": "eu"})] if case.staged else []
     if app_name in OPAQUE:
@@ -70,8 +71,19 @@ def assemble(app_name: str, case: Case | None, views: Views) -> Any:
         routes = [Route("/orders/{order_id}", *specs), Route("/orders", *specs)] if specs else []
         return Gateway(routes=routes, stages=stages).wrap(inner)
     app = make(views, _marker(specs))
+    if app_name == "Django":
+        return _in_django(Gateway(stages=stages), app)
     Gateway(stages=stages).init_app(app)
     return app
+
+
+def _in_django(gateway: Gateway, handler: Any) -> Any:
+    from django.test import override_settings
+
+    with override_settings(ROOT_URLCONF=handler.urls):
+        wrapped = gateway.wrap(handler)
+        gateway.check()
+    return of_its_own(wrapped, handler.urls)
 
 
 def _marker(specs: Iterable[Any]) -> Callable[[Any], Any]:
@@ -126,7 +138,7 @@ _order = iter(range(10**9))
 
 
 def timer(app_name: str, app: Any, case: Case) -> Callable[[int], float]:
-    return _asgi_timer(app, case) if app_name in ("ASGI", "FastAPI") else _wsgi_timer(app, case)
+    return _wsgi_timer(app, case) if app_name in ON_WSGI else _asgi_timer(app, case)
 
 
 _USUAL = [("host", "api.example.com"), ("user-agent", "bench/1"), ("accept", "*/*"), ("accept-encoding", "gzip, br")]

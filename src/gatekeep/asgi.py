@@ -15,6 +15,7 @@ from .front import Front
 from .handshake import serve_handshake
 from .lifespan import serve_lifespan
 from .passage import Passage
+from .paths import PERCENT
 from .requests import AsgiRequest, Receive, Scope, Send
 
 __all__ = ["AsgiDriver"]
@@ -47,7 +48,7 @@ class AsgiDriver:
             site is not None
             and (known := site.known.get((scope["path"], scope["method"]))) is not None
             and not (front.stale or scope.get("root_path") or "path_params" in scope)
-            and not (known.strict and b"%" in (scope.get("raw_path") or b""))
+            and not (known.strict and PERCENT in (scope.get("raw_path") or b""))
         ):
             if known.bare:
                 passage = Passage(known, scope, receive)

@@ -257,7 +257,7 @@ def whole(exchange: Exchange) -> tuple[Message, Message]:
     headers = response.headers
     names = headers.names()
     if not pipeline.plain:
-        if b"\nx-request-id\n" in names:
+        if "\nx-request-id\n" in names:
             headers.remove("x-request-id")
         headers.put("x-request-id", exchange._request_id or exchange.request_id)
     return _messages(response, exchange.request.method, headers.raw(), names)
@@ -276,12 +276,12 @@ def ready(response: ReadyResponse, method: str) -> tuple[Message, Message]:
     )
 
 
-def _messages(response: Response, method: str, pairs: RawPairs, names: bytes) -> tuple[Message, Message]:
+def _messages(response: Response, method: str, pairs: RawPairs, names: str) -> tuple[Message, Message]:
     status, body = response.status, response.body or b""
     if status in _BODILESS:
         body = b""
     elif body or method != "HEAD":  # to which an app may answer without the body, whose length is then not ours to tell
-        if b"\ncontent-length\n" not in names:
+        if "\ncontent-length\n" not in names:
             pairs = [*pairs, (b"content-length", b"%d" % len(body))]
         if method == "HEAD":
             body = b""

@@ -24,7 +24,7 @@ def whole(exchange: Exchange) -> tuple[str, TextPairs, bytes]:
     if response.filters is not None:
         response = pipeline.seal(exchange)
     headers = response.headers
-    names = headers.text_names()
+    names = headers.names()
     if not pipeline.plain:
         if "\nx-request-id\n" in names:
             headers.remove("x-request-id")

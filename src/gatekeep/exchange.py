@@ -165,6 +165,7 @@ class Exchange:
         self._undo: list[Callable[[], None]] | None = None
         self._client: str | None = None
         self._request_id: str | None = None
+        self._tags = _NO_TAGS
 
     # Who and where.
 
@@ -269,7 +270,7 @@ class Exchange:
     @property
     def tags(self) -> frozenset[str]:
         """What tag() was told so far."""
-        return getattr(self, "_tags", _NO_TAGS)  # unset where nobody tags: most requests don't pay for it
+        return self._tags
 
     def note(self, component: str, outcome: str) -> None:
         """Record a decision for logs, metrics and traces; `outcome` comes from a small fixed set."""

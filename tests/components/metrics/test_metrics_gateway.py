@@ -14,11 +14,8 @@ from opentelemetry.semconv._incubating.metrics import http_metrics
 from opentelemetry.semconv.metrics.http_metrics import HTTP_SERVER_REQUEST_DURATION
 from opentelemetry.trace import SpanKind, StatusCode
 
-from gatekeep import Cache, Component, Gateway, Hooks, Observe, Quota, Route, Spec, Throttle
+from gatekeep import Cache, Component, Hooks, Observe, Quota, Route, Spec, Throttle
 from gatekeep.components.metrics import MetricsEmitter
-from gatekeep.components.metrics.histogram import MOST_SERIES
-from gatekeep.components.metrics.instruments import instruments_of
-from gatekeep.components.metrics.ledger import Finished
 from gatekeep.effects import Io
 from gatekeep.errors import ConfigurationError, Forbidden
 from gatekeep.exchange import Principal
@@ -185,69 +182,3 @@ def test_without_a_span_of_the_apps_there_is_nothing_to_tell(site: Any, telemetr
 def test_a_span_of_nobodys_is_a_mistake() -> None:
     with pytest.raises(ConfigurationError, match="span='mine'"):
         Observe(span="mine")  # type: ignore[arg-type]
-
-
-# Bounds.
-
-
-def test_a_hundred_thousand_paths_methods_and_hosts_are_few_series(telemetry: Any) -> None:
-    async def app(scope: Any, receive: Any, send: Any) -> None:
-        await send({"type": "http.response.start", "status": 200, "headers": []})
-        await send({"type": "http.response.body", "body": b""})
-
-    gateway = Gateway(Observe(trace=False, **telemetry.options))
-    served = gateway.asgi(app)
-
-    async def ask() -> None:
-        async def send(message: Any) -> None:
-            """Nobody listens."""
-
-        for n in range(100_000):
-            headers = [(b"host", b"tenant-%d" % n), (b"x-tenant", b"%d" % n)]
-            scope = {
-                "type": "http", "method": f"M{n}", "path": f"/{n}", "query_string": b"", "headers": headers, "scheme": "http",
-                "http_version": "1.1", "client": ("127.0.0.1", n % 60_000), "server": ("a", 80), "root_path": "",
-            }  # fmt: skip
-            await served(scope, None, send)  # type: ignore[arg-type]
-
-    asyncio.run(ask())
-    [point] = telemetry.points(HTTP_SERVER_REQUEST_DURATION)
-    assert point.count == 100_000
-    assert telemetry.points(http_metrics.HTTP_SERVER_ACTIVE_REQUESTS) == []
-
-
-def test_series_are_bounded_whatever_an_app_does(telemetry: Any) -> None:
-    ledger = instruments_of(telemetry.meter_provider).ledger
-    for n in range(3_000):
-        ledger.finished.append(Finished(f"/{n}", "GET", 200, "http", "1.1", None, 0.1, None, None, None, (), ()))
-    ledger.settle()
-    assert len(ledger.duration.cells) == MOST_SERIES + 1
-    assert sum(ledger.duration.cells[None].buckets) == 3_000 - MOST_SERIES
-
-
-def test_ten_thousand_cancelled_requests_leave_nothing_active(telemetry: Any) -> None:
-    async def app(scope: Any, receive: Any, send: Any) -> None:
-        await asyncio.Event().wait()
-
-    async def ask() -> None:
-        served = Gateway(Observe(trace=False, **telemetry.options)).asgi(app)
-        scope = {
-            "type": "http", "method": "GET", "path": "/", "query_string": b"", "headers": [], "scheme": "http",
-            "http_version": "1.1", "client": ("127.0.0.1", 1), "server": ("a", 80), "root_path": "",
-        }  # fmt: skip
-        tasks = [asyncio.ensure_future(served(dict(scope), None, None)) for _ in range(10_000)]  # type: ignore[arg-type]
-        ledger = instruments_of(telemetry.meter_provider).ledger
-        for _ in range(1_000):
-            if len(ledger.active) == len(tasks):
-                break
-            await asyncio.sleep(0)
-        [point] = telemetry.points(http_metrics.HTTP_SERVER_ACTIVE_REQUESTS)
-        assert point.value == 10_000
-        for task in tasks:
-            task.cancel()
-        await asyncio.gather(*tasks, return_exceptions=True)
-
-    asyncio.run(ask())
-    ledger = instruments_of(telemetry.meter_provider).ledger
-    assert not ledger.active
-    assert sum(point.value for point in telemetry.points(http_metrics.HTTP_SERVER_ACTIVE_REQUESTS)) == 0

@@ -111,7 +111,7 @@ function showAlarms(alarms) {
     part(title, "span", "name", alarm.name);
     const where = alarm.level === "gateway" ? "the whole gateway" : alarm.level.replace(":", " ");
     part(item, "p", "about", `${alarm.name === alarm.when ? "" : `${alarm.when}; `}${where}`);
-    part(item, "p", "about", `${alarm.value == null ? "No data now" : `Now ${alarm.told}`}, so since ${clock(alarm.since)}`);
+    part(item, "p", "about", `${STATES[alarm.state]} since ${clock(alarm.since)}; ${alarm.value == null ? "no data now" : `now ${alarm.told}`}`);
     return item;
   }));
   const raised = alarms.filter((alarm) => alarm.state === "ALARM").map((alarm) => alarm.name);

@@ -11,8 +11,9 @@ from __future__ import annotations
 import json
 from collections import OrderedDict
 from collections.abc import Callable, Collection
-from functools import cache
+from functools import cache, lru_cache
 from hashlib import blake2b
+from ipaddress import ip_network
 from itertools import chain
 from math import ceil, floor
 from random import getrandbits
@@ -29,7 +30,7 @@ from gatekeep.clock import SYSTEM_CLOCK, Clock
 from .cases import ORDER_SCHEMA
 from .tokens import AUDIENCE, ISSUER, public_key
 
-__all__ = ["Buckets", "Caller", "Entry", "Floor", "Problem", "Rules", "read_order", "request_id"]
+__all__ = ["Buckets", "Caller", "Entry", "Floor", "Problem", "Rules", "network", "read_order", "request_id"]
 
 TTL = 30.0
 MOST_TOKENS, MOST_BUCKETS, MOST_QUERIES, MOST_FLIGHTS = 10_000, 100_000, 512, 10_000
@@ -178,6 +179,15 @@ class Buckets:
     def wait(self, left: float) -> int:
         """Whole seconds until there is enough."""
         return max(1, ceil(-left / self._rate - ROUNDING))
+
+
+@lru_cache(maxsize=1024)
+def network(address: str) -> str:
+    """The /64 of an IPv6 address: one caller has as many addresses in it as it likes."""
+    try:
+        return str(ip_network((address, 64), strict=False))
+    except ValueError:
+        return address
 
 
 def valid_query(sent: str) -> bool:

@@ -28,6 +28,7 @@ from .floor import (
     Floor,
     Problem,
     Refused,
+    network,
     read_order,
     request_id,
 )
@@ -87,7 +88,10 @@ class AsgiFloor(Floor):
         today = 0.0
         if daily is not None:
             client = scope.get("client")
-            today = daily.take(client[0] if client else None, now)
+            address = client[0] if client else None
+            if address is not None and ":" in address:
+                address = network(address)
+            today = daily.take(address, now)
             if today < 0.0:
                 number = request_id()
                 seconds = b"%d" % daily.wait(today)

@@ -30,6 +30,7 @@ from .floor import (
     Floor,
     Problem,
     Refused,
+    network,
     read_order,
     request_id,
 )
@@ -73,7 +74,10 @@ class WsgiFloor(Floor):
         now = self.monotonic()
         daily = self.daily
         if daily is not None:
-            today = daily.take(environ.get("REMOTE_ADDR"), now)
+            address = environ.get("REMOTE_ADDR")
+            if address is not None and ":" in address:
+                address = network(address)
+            today = daily.take(address, now)
             if today < 0.0:
                 seconds = str(daily.wait(today))
                 state = ("ratelimit", f'"daily";r=0;t={seconds}')

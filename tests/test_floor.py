@@ -115,6 +115,20 @@ def test_a_throttled_request_is_answered_as_gatekeep_does(protocol: str, known: 
             assert answers[1].status == status
 
 
+def test_addresses_of_one_network_share_a_limit_as_in_gatekeep(protocol: str, known: dict[str, str]) -> None:
+    ours, by_hand, _, _, _ = both(protocol, daily=True)
+    with ours, by_hand:
+        for address, status in (
+            ("2001:db8::1", 200),
+            ("2001:db8::2", 429),
+            ("2001:db8:1::1", 200),
+            ("192.0.2.1", 200),
+            ("192.0.2.2", 200),
+        ):
+            for client in (ours, by_hand):
+                assert client.get("/orders/42", headers=known, client=address).status == status, address
+
+
 def test_what_is_not_valid_or_special_is_decided_as_gatekeep_does(protocol: str, known: dict[str, str]) -> None:
     ours, by_hand, _, seen, seen_by_hand = both(protocol)
     twice = [*known.items(), *known.items()]

@@ -217,3 +217,33 @@ def test_the_fast_parser_is_an_extra(monkeypatch):
 def test_what_json_can_not_say_is_not_written(value):
     with pytest.raises((ValueError, TypeError)):
         dumps(value)
+
+
+@pytest.mark.parametrize("offset", range(12))
+@pytest.mark.parametrize("digits", [15, 16, 17, 40])
+def test_a_long_number_is_told_wherever_it_stands(offset, digits):
+    body = b'{"a":' + b" " * offset + b"1" * digits + b',"b":[2,3]}'
+    assert loads(body).plain is (digits < 16)
+
+
+@pytest.mark.parametrize(
+    ("body", "fits"),
+    [
+        (b'{"a":1,"b":2}', True),
+        (b'{"a":1,"a":2}', False),
+        (b'{"a":":","b":":"}', True),
+        (b'{"a":":","a":1}', False),
+        (b'{"a":1,"a":":"}', False),
+        (b'{"a":{"b":1,"b":2}}', False),
+        (b'{"a":{"b":1},"c":[{"d":1},{"d":2}]}', True),
+        (b'{"a":[{"d":1,"d":2}],"c":":"}', False),
+        (b'[{"a":1,"b":2},{"a":1,"a":2}]', False),
+    ],
+)
+def test_a_name_that_is_there_twice_is_told(body, fits):
+    for text in (body, body.replace(b",", b" , ").replace(b":", b" : ")):
+        if fits:
+            loads(text)
+        else:
+            with pytest.raises(Malformed, match="twice"):
+                loads(text)

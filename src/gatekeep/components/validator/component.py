@@ -13,7 +13,7 @@ from ...exchange import VALID, Exchange
 from ...message import Response
 from .answers import AnswerCheck
 from .aws import AwsRules
-from .body import NO_BODY
+from .body import NO_BODY, BodyCheck
 from .limits import limit
 from .rules import Rules
 from .schema import MAX_VIOLATIONS
@@ -73,6 +73,8 @@ class Validator(Component):
 def _check(rules: Rules, guard: Callable[[Exchange], None], max_body: int, *, with_body: bool) -> Check | None:
     parameters = tuple((field, part.check) for field, part in rules.parameters)
     body = rules.body if with_body else None  # a handshake has none
+    if body is not None and not parameters:
+        return _body_check(body, guard, max_body)
 
     def check(exchange: Exchange) -> Flow[Response | None] | None:
         guard(exchange)
@@ -104,6 +106,34 @@ def _check(rules: Rules, guard: Callable[[Exchange], None], max_body: int, *, wi
         return None
 
     return None if body is None and not parameters else check
+
+
+def _body_check(body: BodyCheck, guard: Callable[[Exchange], None], max_body: int) -> Check:
+    """What most come to."""
+    judge = body.check
+
+    def check(exchange: Exchange) -> Flow[Response | None] | None:
+        guard(exchange)
+        if exchange.request.body is None:
+            return receive(exchange)
+        found: list[Violation] = []
+        value = judge(exchange, found, max_body)
+        if found:
+            raise _invalid(found)
+        exchange.state[VALID] = {} if value is NO_BODY else {"body": value}
+        return None
+
+    def receive(exchange: Exchange) -> Flow[Response | None]:
+        request = exchange.request
+        yield request.read(body.admit(request, max_body))
+        found: list[Violation] = []
+        value = judge(exchange, found, max_body)
+        if found:
+            raise _invalid(found)
+        exchange.state[VALID] = {} if value is NO_BODY else {"body": value}
+        return None
+
+    return check
 
 
 def _invalid(found: list[Violation]) -> Invalid:

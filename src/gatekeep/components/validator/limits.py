@@ -17,20 +17,21 @@ def limit(protocol: Protocol, max_url: int, max_headers: int, max_header_bytes: 
     """A check that raises UriTooLong (characters of path and query), HeadersTooLarge (fields; bytes of names and values)."""
     too_large = f"There are more than {max_headers} header fields, or more than {max_header_bytes} bytes of them."
 
-    def check_url(exchange: Exchange) -> None:
-        request = exchange.request
-        if len(request.path) + len(request.root_path) + len(request.query_string) > max_url:
-            raise UriTooLong(f"The URL is longer than {max_url} characters.")
+    too_long = f"The URL is longer than {max_url} characters."
 
     def check_asgi(exchange: Exchange) -> None:
-        check_url(exchange)
-        fields = exchange.request.native["headers"]
+        request = exchange.request
+        if len(request.path) + len(request.root_path) + len(request.query_string) > max_url:
+            raise UriTooLong(too_long)
+        fields = request.native["headers"]
         if len(fields) > max_headers or len(b"".join(chain.from_iterable(fields))) > max_header_bytes:
             raise HeadersTooLarge(too_large)
 
     def check_wsgi(exchange: Exchange) -> None:
-        check_url(exchange)
-        native = exchange.request.native
+        request = exchange.request
+        if len(request.path) + len(request.root_path) + len(request.query_string) > max_url:
+            raise UriTooLong(too_long)
+        native = request.native
         keys = _sent_keys(tuple(native))
         size = len("".join(keys)) - 5 * len(keys) + len("".join(map(native.__getitem__, keys)))
         if len(keys) > max_headers or size > max_header_bytes:

@@ -50,6 +50,7 @@ class Reader(ABC):
 class JsonReader(Reader):
     def __init__(self, schema: Schema, bounds: Bounds, part: Part = "body") -> None:
         self._schema = schema
+        self._accepts = schema.quick
         self._depth, self._values = bounds.depth, bounds.values
         self._part = part
 
@@ -59,7 +60,7 @@ class JsonReader(Reader):
         except strict_json.Malformed as error:
             found.append(violation(self._part, "", "json", str(error)))
             return NO_BODY
-        if not plain or not self._schema.accepts(value):
+        if not plain or not self._accepts(value):
             found += self._schema.violations(value)
         return value
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import functools
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from math import inf
 from typing import Any, Final, NamedTuple
 
@@ -122,6 +122,11 @@ class Schema:
         except ValueError:  # a lone surrogate in a parameter: not text to the fast engine
             return False
 
+    @property
+    def quick(self) -> Callable[[Any], bool]:
+        """`accepts` for what a JSON text gave, which holds no lone surrogate."""
+        return self._fast if self._fast is not None else _never
+
     def violations(self, value: Any) -> list[Violation]:
         """The violations, in the schema's order: MAX_VIOLATIONS at most, and what is found at bounded cost. Empty: it is valid.
 
@@ -149,6 +154,10 @@ class Schema:
         finally:
             budget.references = budget.members = steps.left = inf
         return found[:MAX_VIOLATIONS]
+
+
+def _never(_: Any) -> bool:
+    return False
 
 
 def _check(base: Any, checked: set[int] | None, schema: Any) -> None:

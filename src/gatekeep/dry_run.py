@@ -2,26 +2,76 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+import asyncio
+from collections.abc import Callable, Mapping, Sequence
 from io import BytesIO
 from types import GeneratorType
 from typing import Any
 from urllib.parse import unquote, unquote_to_bytes
 
+from .component import caller
 from .components.metrics import Explanation
 from .components.metrics.explain import EXPLANATION
 from .components.metrics.explanation import explained
-from .effects import Flow, Protocol
+from .effects import Flow, Protocol, arun, run
 from .environ import environ_key
+from .errors import ConfigurationError
 from .exchange import Exchange
 from .front import Front
 from .message import Request
 from .requests import AsgiRequest, WsgiRequest
 
-__all__ = ["dry_run", "request_of"]
+__all__ = ["Explains", "dry_run", "request_of"]
 
 _TELLING = "gatekeep.components.metrics"
 """Components that only tell of requests, and are not to tell of this one."""
+
+
+class Explains:
+    """What a gateway has of it."""
+
+    _fronts: list[Front]
+    start: Callable[[], Flow[None]]
+
+    def explain(
+        self,
+        request: str | Request,
+        *,
+        headers: Mapping[str, str] | Sequence[tuple[str, str]] = (),
+        body: bytes = b"",
+        client: str | None = "127.0.0.1",
+    ) -> Explanation:
+        """What each component says to a request, "GET /orders/17" or a Request, without calling the app; limits count it.
+
+        For scripts, tests and consoles: it waits for what components wait for. On a running event loop: aexplain().
+        """
+        front = self._sole_front()
+        flow = self._explained(front, request, headers, body, client)
+        return run(flow) if front.protocol == "wsgi" else asyncio.run(arun(flow))
+
+    async def aexplain(
+        self,
+        request: str | Request,
+        *,
+        headers: Mapping[str, str] | Sequence[tuple[str, str]] = (),
+        body: bytes = b"",
+        client: str | None = "127.0.0.1",
+    ) -> Explanation:
+        """As explain(), on the running loop."""
+        return await arun(self._explained(self._sole_front(), request, headers, body, client))
+
+    def _sole_front(self) -> Front:
+        if len(self._fronts) != 1:
+            raise ConfigurationError(f"explain(): the gateway is in front of {len(self._fronts)} apps", origin=caller())
+        return self._fronts[0]
+
+    def _explained(
+        self, front: Front, request: str | Request, headers: Any, body: bytes, client: str | None
+    ) -> Flow[Explanation]:
+        yield from self.start()
+        if isinstance(request, str):
+            request = request_of(front.protocol, request, headers, body, client)
+        return (yield from dry_run(front, request))
 
 
 def request_of(

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 import logging
 import re
 import threading
@@ -15,13 +14,12 @@ from .component import Component, Mode, Services, Spec, caller
 from .components import STANDARD, AlarmKeeper, AlarmStatus, Stage, Throttler, Usage, UsagePlan
 from .components.cache import CacheHandle, CacheStorage, ResponseCache
 from .components.ip_rules import IPRules, ResourcePolicy
-from .components.metrics import Explanation
 from .components.metrics.dashboard import Dashboard
 from .components.metrics.monitor import Monitor
 from .components.metrics.page import PageMaker
 from .components.metrics.prometheus import Prometheus
 from .components.metrics.traffic import Traffic
-from .dry_run import dry_run, request_of
+from .dry_run import Explains
 from .effects import Flow, SingleFlight, arun, run
 from .effects import Protocol as Wire
 from .errors import ConfigurationError, Denied, GatekeepError, Origin
@@ -52,7 +50,7 @@ _log = logging.getLogger("gatekeep")
 _REQUEST_ID = re.compile(r"[\w.-]{1,128}", re.ASCII)
 
 
-class Gateway:
+class Gateway(Explains):
     """An API gateway around apps in this process.
 
     Positional: the default specs of every route. `store`: a URL ("memory://", "redis://…") or a store. `max_body` bounds, in
@@ -251,46 +249,6 @@ class Gateway:
     def alarms(self) -> list[AlarmStatus]:
         """How each Alarm stands in this process, those that are raised first."""
         return [status for component in self.components if isinstance(component, AlarmKeeper) for status in component.statuses()]
-
-    def explain(
-        self,
-        request: str | Request,
-        *,
-        headers: Mapping[str, str] | Sequence[tuple[str, str]] = (),
-        body: bytes = b"",
-        client: str | None = "127.0.0.1",
-    ) -> Explanation:
-        """What each component says to a request, "GET /orders/17" or a Request, without calling the app; limits count it.
-
-        For scripts, tests and consoles: it waits for what components wait for. On a running event loop: aexplain().
-        """
-        front = self._sole_front()
-        flow = self._explained(front, request, headers, body, client)
-        return run(flow) if front.protocol == "wsgi" else asyncio.run(arun(flow))
-
-    async def aexplain(
-        self,
-        request: str | Request,
-        *,
-        headers: Mapping[str, str] | Sequence[tuple[str, str]] = (),
-        body: bytes = b"",
-        client: str | None = "127.0.0.1",
-    ) -> Explanation:
-        """As explain(), on the running loop."""
-        return await arun(self._explained(self._sole_front(), request, headers, body, client))
-
-    def _sole_front(self) -> Front:
-        if len(self._fronts) != 1:
-            raise ConfigurationError(f"explain(): the gateway is in front of {len(self._fronts)} apps", origin=caller())
-        return self._fronts[0]
-
-    def _explained(
-        self, front: Front, request: str | Request, headers: Any, body: bytes, client: str | None
-    ) -> Flow[Explanation]:
-        yield from self.start()
-        if isinstance(request, str):
-            request = request_of(front.protocol, request, headers, body, client)
-        return (yield from dry_run(front, request))
 
     # Pages of the gateway's own.
 

@@ -2,15 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from typing import TYPE_CHECKING, NamedTuple
 
 from ...exchange import Exchange
 from ...message import Request
 from .entry import Entry
 from .flight import Flight, Flights, Outcome
-from .form import Pair
-from .head import UNTOLD
+from .head import UNTOLD, Kept
 from .key import Key
 from .policy import Forward, Header
 
@@ -56,6 +54,8 @@ class Fetch(Entry):
     body = b""
     _exchange: Exchange | None = None
     """Whose answer is being copied."""
+    _length: int
+    """Of the body in bytes, as told, or UNTOLD."""
     _chunks: list[bytes] | None = None
     """The whole body, where it comes in several."""
     _borrowed = 0
@@ -86,28 +86,25 @@ class Fetch(Entry):
         if self.outcome is None:
             # In this order, as Flight.end.
             self.outcome = outcome
-            if self._flights is not None:
-                self._flights.forget(self.key, outcome)
-            flight = self.flight
+            flights, flight = self._flights, self.flight
+            if flights is not None:
+                flights.flying.pop(self.key, None)
+                if outcome == "declined":
+                    flights.shun(self.key)
             if flight is not None:
                 self.flight = None
                 flight.end(outcome)
 
     # The copy.
 
-    def record(self, exchange: Exchange, pairs: Sequence[Pair], length: int, size: int, now: float, end: float) -> None:
-        """Copy the body of a 200 without validators, to be used from `now` to `end`.
-
-        `length`: of the body, as told, or UNTOLD; `size`: bytes that the rest of the entry takes.
-        """
+    def record(self, exchange: Exchange, head: Kept, now: float, end: float) -> None:
+        """Copy the body of an answer, to be used from `now` to `end`; a 200 without validators, unless more is said of it."""
         route = self.route
         self.form = route.form
-        self.pairs = pairs
-        self.size = size
+        self.pairs, self._length, self.size = head
         self.born = now
         self.expires = self.due = self.useless = end
         self._exchange = exchange
-        self._length = length
         self._left = route.free
         """Bytes that may come without another thought."""
 
@@ -168,7 +165,7 @@ class Fetch(Entry):
 
 def mind_body(request: Request, fetch: Fetch) -> None:
     """Look out for a body that the head says nothing of, as it need not from HTTP/2 on (RFC 9113 §8.1.1)."""
-    if request.http_version[:1] != "1":
+    if request.http_version >= "2":
         request.inspect(_Scales(fetch))
 
 

@@ -65,8 +65,11 @@ class Flight:
         if self.outcome is None:
             # In this order, and without a lock: who joins registers first and looks at the outcome then.
             self.outcome = outcome
-            if self._flights is not None:
-                self._flights.forget(self.key, outcome)
+            flights = self._flights
+            if flights is not None:
+                flights.flying.pop(self.key, None)
+                if outcome == "declined":
+                    flights.shun(self.key)
             if self._event is not None:
                 self._event.set()
             if self._futures is not None:
@@ -131,12 +134,10 @@ class Flights:
 
         return Io(wait, await_)
 
-    def forget(self, key: Hashable, outcome: Outcome) -> None:
-        """The flight for a key has ended."""
-        self.flying.pop(key, None)
-        if outcome == "declined":
-            with self._lock:
-                self._declined[key] = True
+    def shun(self, key: Hashable) -> None:
+        """Nobody shall queue for this key for a while: what came was none to store."""
+        with self._lock:
+            self._declined[key] = True
 
     def __len__(self) -> int:
         return len(self.flying)

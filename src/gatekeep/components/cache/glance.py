@@ -2,24 +2,19 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
-from operator import itemgetter
+from collections.abc import Callable, Iterable, Mapping
 from typing import Any
 
 from ...effects import Protocol
 
 __all__ = ["glance"]
 
-_name = itemgetter(0)
-
 _UNPREFIXED = {"content-length": "CONTENT_LENGTH", "content-type": "CONTENT_TYPE"}
 
 
-def glance(names: Iterable[str], protocol: Protocol) -> Callable[[Any], bool]:
-    """A function of the scope or environ: whether any of these fields (lower case) is there."""
+def glance(names: Iterable[str], protocol: Protocol) -> Callable[[Mapping[Any, Any]], bool]:
+    """A function of a request's `fields`: whether none of these (lower case) is there."""
     if protocol == "asgi":
-        raw = frozenset(name.encode("latin-1") for name in names)
-
-        return lambda scope: not raw.isdisjoint(map(_name, scope["headers"]))
+        return frozenset(name.encode("latin-1") for name in names).isdisjoint
     keys = frozenset(_UNPREFIXED.get(name) or f"HTTP_{name.upper().replace('-', '_')}" for name in names)
-    return lambda environ: not environ.keys().isdisjoint(keys)
+    return lambda environ: environ.keys().isdisjoint(keys)

@@ -2,15 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Sequence
 from functools import lru_cache
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, TypeAlias
 
-from ...effects import Protocol
 from .directives import NOTHING, Directives, read_control, read_targeted
-from .form import FORMS, Form, Pair, overhead
+from .form import Form, Pair, overhead
 
-__all__ = ["PLAIN", "UNTOLD", "Answered", "PlainHead"]
+__all__ = ["UNTOLD", "Answered", "Kept", "PlainReader", "plain_reader"]
 
 UNTOLD = -1
 """The length of an answer that says none."""
@@ -73,37 +72,40 @@ class Answered:
                 self.pairs = [pair for pair in self.pairs if pair[0].lower() not in hops]
 
 
-class PlainHead(NamedTuple):
-    """A head that says nothing to a cache but its type and length."""
+class Kept(NamedTuple):
+    """What an entry keeps of a head that says nothing to a cache but its type and length."""
 
-    pairs: tuple[Pair, ...]
+    pairs: Sequence[Pair]
     length: int
     """Of the body in bytes, or UNTOLD."""
     size: int
-    """Bytes that an entry takes beside its body and key, as estimated."""
+    """Bytes that the entry takes beside its body and key, as estimated."""
 
 
-def plain_heads(form: Form) -> Callable[[tuple[Pair, ...]], PlainHead | None]:
-    """Reads plain heads; None for all others, and of event streams. An app says the same few: what they meant is known."""
-    length_name, kind_name = form.content_length, form.content_type
+PlainReader: TypeAlias = Callable[[tuple[Pair, ...]], Kept | None]
+
+
+@lru_cache(maxsize=64)
+def plain_reader(form: Form, max_entry: int) -> PlainReader:
+    """Reads plain heads; None for all others, for event streams, and for bodies that are too large to be kept.
+
+    An app says the same few: what they meant is known.
+    """
 
     @lru_cache(maxsize=512)
-    def read(pairs: tuple[Pair, ...]) -> PlainHead | None:
+    def read(pairs: tuple[Pair, ...]) -> Kept | None:
         fields = {name.lower(): value for name, value in pairs}
         if len(fields) < len(pairs) or not form.telling.isdisjoint(fields):
             return None
-        kind, length = fields.get(kind_name), fields.get(length_name)
+        kind, length = fields.get(form.content_type), fields.get(form.content_length)
         if kind is not None and _streams(kind):
             return None
-        told = UNTOLD if length is None else _number(length)
-        return None if told == UNTOLD and length is not None else PlainHead(pairs, told, overhead(pairs))
+        if length is None:
+            return Kept(pairs, UNTOLD, overhead(pairs))
+        told = _number(length)
+        return Kept(pairs, told, overhead(pairs)) if 0 <= told <= max_entry else None
 
     return read
-
-
-PLAIN: Mapping[Protocol, Callable[[tuple[Pair, ...]], PlainHead | None]] = {
-    protocol: plain_heads(form) for protocol, form in FORMS.items()
-}
 
 
 def _sorted_out(pairs: list[Pair], form: Form) -> tuple[dict[str, Any], list[Pair]]:

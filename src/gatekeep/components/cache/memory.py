@@ -98,15 +98,22 @@ class Memory:
 
         What one answer varied by counts for every later one: an app that forgets its Vary once mixes up no variants.
         """
+        records = self._records
         with self._lock:
-            old = self._records.get(key)
-            if vary or (old is not None and old.names):
+            old = records.get(key)
+            if old is None and not vary:
+                # As mostly: one answer for all, and a new one.
+                entry.size = size = entry.size + _length(key)
+                records[key] = entry
+                self._probation.append(key)
+                self._room -= size
+                place = _NOWHERE
+            elif vary or (old is not None and old.names):
                 place = self._put_variant(key, vary, header, entry, old)
             else:
-                # As mostly: one answer for all.
-                place = _NOWHERE
                 entry.size += _length(key)
                 self._file(key, entry, old)
+                place = _NOWHERE
             if self._room < 0:
                 self._make_room()
         return place

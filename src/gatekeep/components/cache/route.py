@@ -40,7 +40,6 @@ class CachedRoute:
         "authorized",
         "bypassed",
         "cache",
-        "carries",
         "clock",
         "coalesce",
         "credentials",
@@ -54,6 +53,7 @@ class CachedRoute:
         "jitter",
         "key",
         "keyed",
+        "lacks",
         "look",
         "max_entry",
         "may_refresh",
@@ -61,7 +61,6 @@ class CachedRoute:
         "miss_field",
         "name",
         "plain_ttl",
-        "protocol",
         "purges",
         "refused",
         "runner",
@@ -86,7 +85,6 @@ class CachedRoute:
         self.clock = cache.services.clock
         self.runner = cache.services.runner
         self.name = cache.name
-        self.protocol = plan.protocol
         self.form = form = FORMS[plan.protocol]
         self.http = spec.http
         self.max_entry = spec.max_entry
@@ -124,7 +122,7 @@ class CachedRoute:
         self.credentials = spec.http and not self.keyed["authorization"] and (not plan.identified or spec.shared)
         asked = bypass_fields(http=spec.http, authorized=self.authorized, keyed=self.keyed)
         demands = _DEMANDS if spec.http or spec.refresh or spec.unauthorized_refresh != "ignore" else ()
-        self.carries = glance((*asked, *self.key.fields, *_CONDITIONS, *demands, "cookie"), plan.protocol)
+        self.lacks = glance((*asked, *self.key.fields, *_CONDITIONS, *demands, "cookie"), plan.protocol)
         self.add_key: Callable[[Request], Any] | None = None
         if spec.key is not None:
             self.add_key = lift(spec.key, plan.protocol, origin=spec.origin)

@@ -56,11 +56,11 @@ class WayIn:
         "_adopt",
         "_authorized",
         "_cache",
-        "_carries",
         "_flights",
         "_flying",
         "_hit",
         "_key",
+        "_lacks",
         "_look",
         "_miss",
         "_purges",
@@ -75,7 +75,7 @@ class WayIn:
         # What every request asks for, without the steps between.
         self._authorized = route.authorized
         self._cache = route.cache
-        self._carries = route.carries
+        self._lacks = route.lacks
         self._key = route.key.make
         self._look = route.look
         self._purges = route.purges
@@ -89,7 +89,7 @@ class WayIn:
     def _look_up(self, exchange: Exchange) -> Result:
         request = exchange.request
         method = request.method
-        header = request.header if self._carries(request.native) else None
+        header = None if self._lacks(request.fields) else request.header
         if (
             header is not None
             or method != "GET"

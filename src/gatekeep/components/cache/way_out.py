@@ -12,7 +12,7 @@ from .entry import Entry
 from .fetch import Case, Fetch
 from .form import Pair, overhead
 from .freshness import lifetime, live
-from .head import PLAIN, UNTOLD, Answered
+from .head import UNTOLD, Answered, Kept, plain_reader
 from .invalidation import invalidate
 from .policy import Bypass, Header, freshens, refusal, stands_in
 from .route import CachedRoute
@@ -26,16 +26,16 @@ _MOST_CARRIED = 100
 class WayOut:
     """One route's response and finish hooks."""
 
-    __slots__ = ("_cache", "_max_entry", "_now", "_pairs", "_plain", "_plain_ttl", "_route", "_stored")
+    __slots__ = ("_cache", "_miss_field", "_now", "_pairs", "_plain", "_plain_ttl", "_route", "_stored")
 
     def __init__(self, route: CachedRoute) -> None:
         self._route = route
         # What every answer asks for, without the steps between.
         self._cache = route.cache
-        self._pairs = route.form.pairs
-        self._plain = PLAIN[route.protocol]
-        self._max_entry = route.max_entry
+        self._miss_field = route.miss_field
         self._now = route.clock.monotonic
+        self._pairs = route.form.pairs
+        self._plain = plain_reader(route.form, route.max_entry)
         self._plain_ttl = route.plain_ttl
         self._stored = route.stored
 
@@ -47,13 +47,16 @@ class WayOut:
             self._tell(response, self._route.bypassed[fetch])
             return invalidate(self._route.storage, exchange, response) if fetch == "method" else None
         if fetch.case is None and response.status == 200 and self._plain_ttl:
-            head = self._plain(tuple(self._pairs(response.headers)))
-            if head is not None and head.length <= self._max_entry:
+            headers = response.headers
+            kept = self._plain(tuple(self._pairs(headers)))
+            if kept is not None:
                 # What most answers come to: refusal() and live() in short.
                 now = self._now()
-                fetch.record(exchange, head.pairs, head.length, head.size, now, now + self._plain_ttl)
+                fetch.record(exchange, kept, now, now + self._plain_ttl)
                 response.attach(fetch)
-                self._tell(response, self._stored[fetch.forward])
+                headers.append(self._stored[fetch.forward])
+                if self._miss_field is not None:
+                    headers.append(self._miss_field)
                 return None
         self._judge(exchange, response, fetch)
         return None
@@ -81,7 +84,7 @@ class WayOut:
             if terms.http:
                 self._share(fetch, life.expires, now)
             length = UNTOLD if head.length is None else head.length
-            fetch.record(exchange, head.pairs, length, overhead(head.pairs), now, life.expires)
+            fetch.record(exchange, Kept(head.pairs, length, overhead(head.pairs)), now, life.expires)
             fetch.vary = head.vary
             fetch.says(head.status, head.etag, head.modified)
             fetch.lives(*life)
@@ -103,8 +106,8 @@ class WayOut:
 
     def _tell(self, response: Response, status: Field) -> None:
         response.headers.append(status)
-        if self._route.miss_field is not None:
-            response.headers.append(self._route.miss_field)
+        if self._miss_field is not None:
+            response.headers.append(self._miss_field)
 
     def _narrow(self, response: Response, head: Answered, asked: Header) -> None:
         """Leave out the body of an answer that the client has already, while a copy of it is kept (RFC 9110 §15.4.5)."""

@@ -65,7 +65,8 @@ class Sender:
                 self._limit = exchange.site.max_body
                 self._buffer = []
                 return _nothing()
-            return self._respond()
+            flow = pipeline.after(exchange)
+            return self._send_answer() if flow is None else self._respond_waiting(flow)
         return self._rarely(kind, message)
 
     async def _pass(self, message: Message) -> None:
@@ -128,12 +129,11 @@ class Sender:
 
     def _send_answer(self) -> Awaitable[None]:
         exchange = self._exchange
-        response = exchange.response
-        assert response is not None
+        response: Response = exchange.response  # type: ignore[assignment]
         if response.body is not None:
             return self._send_whole()
         if not exchange.pipeline.plain:
-            response.headers.stamp("x-request-id", exchange.request_id)
+            response.headers.stamp("x-request-id", exchange._request_id or exchange.request_id)
         self.state = STREAMING
         head: Message = {"type": "http.response.start", "status": response.status, "headers": response.headers.raw()}
         if len(self._head) > len(head):

@@ -11,6 +11,8 @@ import time
 from collections.abc import Iterable, Iterator
 from functools import partial
 
+from gatekeep.otlp import Telemetry
+
 from .acceptance import Figures, acceptance
 from .apps import APPS
 from .cases import CASES
@@ -81,13 +83,13 @@ def _with_sdk() -> tuple[list[Row], float]:
         Row(app, None if name is None else _CASES[name], median, low, high, who)
         for app, name, median, low, high, who in told["rows"]
     ]
-    return rows, told["exporter"]
+    return rows, float(told["exporter"])
 
 
 def _traced(options: argparse.Namespace) -> None:
     from .sdk import switch_on
 
-    switch_on()
+    telemetry = switch_on()
     subjects = []
     for app in options.app or APPS:
         subjects.append(build(app, None))
@@ -95,19 +97,20 @@ def _traced(options: argparse.Namespace) -> None:
         if not options.alone:
             subjects += _stacks(app, options.case or "", traced=True)
     rows = measure(subjects, options.rounds, options.count)
-    exporter = _exporter(build("FastAPI", _CASES[_TRACED]), options.count)
+    exporter = _exporter(build("FastAPI", _CASES[_TRACED]), options.count, telemetry)
     told = [(row.app, row.case and row.case.name, row.median, row.low, row.high, row.who) for row in rows]
     print(json.dumps({"rows": told, "exporter": exporter}))
 
 
-def _exporter(subject: Subject, count: int) -> float:
-    """CPU microseconds a request that other threads take: they encode what is exported."""
-    others, served = time.process_time() - time.thread_time(), 0
+def _exporter(subject: Subject, count: int, telemetry: Telemetry) -> float:
+    """CPU microseconds that other threads take for each request whose span they export; they encode what is exported."""
+    others, lost, served = time.process_time() - time.thread_time(), sum(telemetry.dropped.values()), 0
     until = time.monotonic() + 12  # two of the exporter's rounds
     while time.monotonic() < until:
         subject.run(count)
         served += count
-    return (time.process_time() - time.thread_time() - others) / served * 1e6
+    lost = sum(telemetry.dropped.values()) - lost
+    return (time.process_time() - time.thread_time() - others) / (served - lost) * 1e6
 
 
 # What is told.
@@ -126,8 +129,8 @@ def _tables(rows: list[Row], traced: list[Row], exporter: float | None) -> Itera
         [[*_cells(row, plain), *_beside(row, plain, floors)] for row in rows if row.who in ("bare", "gatekeep")],
         notes,
     )
-    peers = [row for row in rows if row.app in STACKS and row.who not in ("floor", "bare")]
-    if any(row.who != "gatekeep" for row in peers):
+    peers = [row for row in rows if row.app in STACKS and row.who != "floor" and (row.case is None or row.case.name in _SHARED)]
+    if any(row.who not in ("bare", "gatekeep") for row in peers):
         yield Table("The stacks of today", _STACKS, list(_stack_rows(peers, plain)), notes)
     if traced:
         yield Table(
@@ -135,6 +138,7 @@ def _tables(rows: list[Row], traced: list[Row], exporter: float | None) -> Itera
         )
 
 
+_SHARED = {*JOBS, "everything, first-seen token"}
 _STACKS = ("app", "who", "case", "in all", "quartiles", "over bare", "times gatekeep")
 
 
@@ -159,9 +163,8 @@ def _beside(row: Row, figures: Figures, floors: dict[tuple[str, str], Row]) -> l
 
 def _stack_rows(rows: Iterable[Row], figures: Figures) -> Iterator[list[Cell]]:
     for row in rows:
-        if row.case is None or not row.case.name.startswith("everything"):
-            if row.case is None:
-                yield [row.app, row.who, "bare", f"{row.median:.1f}", spread(row.low, row.high), None, None]
+        if row.case is None:
+            yield [row.app, row.who, "bare", f"{row.median:.1f}", spread(row.low, row.high), None, None]
             continue
         name = row.case.name
         app, case, *cells = _cells(row, figures)

@@ -33,6 +33,6 @@ class _Metrics(MetricExporter):
         return True
 
 
-def switch_on(sampler: Sampler | None = None) -> None:
+def switch_on(sampler: Sampler | None = None) -> Telemetry:
     """Once a process: the providers are global."""
-    Telemetry(Resource.create(), {"traces": _Spans, "metrics": _Metrics}, sampler, None)
+    return Telemetry(Resource.create(), {"traces": _Spans, "metrics": _Metrics}, sampler, None)

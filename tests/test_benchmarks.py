@@ -43,14 +43,14 @@ def test_a_stack_is_compared_by_what_each_adds_to_its_own_bare_app() -> None:
         row("FastAPI", acceptance.KNOWN, 150.0, "tuned"),
     )
     text = "{}: the {} FastAPI stack adds, of what gatekeep adds"
-    assert found[text.format(acceptance.KNOWN, "documented")] == ("24.0×", "at least 24×", "met")
-    assert found[text.format(acceptance.KNOWN, "tuned")] == ("10.0×", "at least 12×", "missed")
+    assert found[text.format(acceptance.KNOWN, "documented")] == ("24.00×", "at least 24×", "met")
+    assert found[text.format(acceptance.KNOWN, "tuned")] == ("10.00×", "at least 12×", "missed")
 
 
 def test_what_runs_no_view_is_told_in_all() -> None:
     found = goals(row("FastAPI", None, 50.0, "bare"), row("FastAPI", acceptance.HIT, 10.0))
     assert found[f"{acceptance.HIT}: in front of FastAPI, in all"] == ("10.0 µs", "at most 10 µs", "met")
-    assert [cells[0] for cells in found.values()] == ["10.0 µs", "5.0×"]
+    assert [cells[0] for cells in found.values()] == ["10.0 µs", "5.00×"]
 
 
 @pytest.mark.parametrize(("goal", "measured", "said"), [(Goal(5), 5.1, "missed"), (Goal(5, "×", at_least=True), 5.1, "met")])

@@ -183,6 +183,8 @@ class Hooks(NamedTuple):
     """Runs when every component has let the request through, right before the app is called; it neither answers nor waits."""
     after_app: ResponseHook | None = None
     """Runs before any on_response, where the app itself has answered; it does not wait."""
+    makes_span: Callable[[], bool] | None = None
+    """Whether it would make a request's SERVER span now, so that a framework has not to."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -159,6 +159,10 @@ class Front:
         pipeline, endpoint, params = site.find(request)
         return Exchange(request, site, pipeline, endpoint, params, self.clock())
 
+    def makes_span(self, request: Request) -> bool:
+        """Whether this request's SERVER span will be made here, were it to come now."""
+        return any(makes() for makes in self.open(request).pipeline.makes_span)
+
     def resolve(self, stand_in: Any, app: Any) -> None:
         """Call the app itself from here on where a stand-in for it was called, as it was not built yet."""
         for site in {*self.sites, self._default}:

@@ -95,6 +95,7 @@ class Pipeline:
         "filters",
         "held",
         "key",
+        "makes_span",
         "needs",
         "plain",
         "unwind",
@@ -144,6 +145,7 @@ class Pipeline:
         self.needs: tuple[Need, ...] = tuple(
             hooks.needs_response_body for _, hooks, _ in bound if hooks.needs_response_body is not None
         )
+        self.makes_span = tuple(hooks.makes_span for _, hooks, _ in bound if hooks.makes_span is not None)
         self.filters = bool(self.needs) or any(hooks.filters_response_body for _, hooks, _ in bound)
         """Whether response bytes may have to pass through here; zero-copy extensions are then not offered to the app."""
 

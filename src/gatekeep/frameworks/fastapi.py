@@ -10,7 +10,7 @@ from __future__ import annotations
 import copy
 import functools
 from collections.abc import Awaitable, Callable, Iterator, Mapping
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import fastapi
 from fastapi import routing
@@ -18,6 +18,7 @@ from fastapi.routing import APIRoute, APIRouter, APIWebSocketRoute
 from starlette.routing import BaseRoute, Match
 from starlette.types import ASGIApp, Receive, Scope, Send
 
+from ..requests import AsgiRequest
 from . import Guard
 from .starlette import StarletteAdapter
 from .starlette_guard import (
@@ -36,6 +37,9 @@ from .starlette_guard import (
     unguarded,
 )
 from .starlette_proof import prove
+
+if TYPE_CHECKING:
+    from ..front import Front
 
 __all__ = ["APIPost", "FastAPIAdapter"]
 
@@ -75,6 +79,27 @@ class FastAPIAdapter(StarletteAdapter):
     def _check(self) -> None:
         super()._check()
         _check_dispatch()
+
+    def quieten(self, front: Front) -> None:
+        """FastAPI's own telemetry stands outside of the app's middleware: keep it from requests whose span the gateway makes.
+
+        Where this version has none, or another way to leave requests out, nothing is done: the gateway's span is then INTERNAL.
+        """
+        config = getattr(self.app, "_telemetry", None)
+        if not isinstance(config, dict) or "exclude" not in config:
+            return
+        excluded = config["exclude"]
+
+        def exclude(scope: Scope) -> bool:
+            if excluded is not None and excluded(scope):
+                return True
+            return scope["type"] in ("http", "websocket") and front.makes_span(AsgiRequest(scope, _nothing))
+
+        config["exclude"] = exclude
+
+
+async def _nothing() -> Any:
+    raise RuntimeError("nobody reads a body to find a route")
 
 
 class APIPost(Post):

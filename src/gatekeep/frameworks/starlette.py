@@ -22,6 +22,7 @@ from .starlette_reader import read
 from .starlette_table import Table
 
 if TYPE_CHECKING:
+    from ..front import Front
     from ..gateway import Gateway
 
 __all__ = ["GatekeepMiddleware", "StarletteAdapter"]
@@ -60,11 +61,16 @@ class StarletteAdapter:
     def _check(self) -> None:
         _check_dispatch()
 
+    def quieten(self, front: Front) -> None:
+        """Starlette's telemetry is a middleware, inside of the gateway: the scope tells it."""
+
     def install(self, wrap: Callable[[Any], Any]) -> None:
         """Make `wrap(the app's middleware stack)` the outermost layer of the stack, built already or not."""
         app = self.app
         stack = _Stack()
         layer: ASGIApp = wrap(stack)
+        if isinstance(layer, AsgiDriver):
+            self.quieten(layer.front)
         build = app.build_middleware_stack
 
         def resolve(built: ASGIApp) -> ASGIApp:
@@ -142,5 +148,8 @@ class GatekeepMiddleware:
                         "GatekeepMiddleware does not stand in the middleware stack of a Starlette or FastAPI app",
                         fix="app.add_middleware(GatekeepMiddleware, gateway=gateway), or gateway.wrap(app) for another app",
                     )
-                self._driver = self._gateway.front(self.app, app, "asgi", adapter_for(app))
+                adapter = adapter_for(app)
+                self._driver = driver = self._gateway.front(self.app, app, "asgi", adapter)
+                if isinstance(adapter, StarletteAdapter):
+                    adapter.quieten(driver.front)
             return self._driver

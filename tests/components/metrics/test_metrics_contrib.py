@@ -123,6 +123,26 @@ def fastapi_native_and_contrib(telemetry: Any) -> Any:
     return gateway(telemetry).wrap(app)
 
 
+def fastapi_native(telemetry: Any) -> Any:
+    return gateway(telemetry).init_app(fastapi_app(telemetry, native=True))
+
+
+def fastapi_native_and_contrib_first(telemetry: Any) -> Any:
+    app = fastapi_app(telemetry, native=True)
+    FastAPIInstrumentor.instrument_app(app, **telemetry.options)
+    return gateway(telemetry).init_app(app)
+
+
+def fastapi_native_and_contrib_last(telemetry: Any) -> Any:
+    app = gateway(telemetry).init_app(fastapi_app(telemetry, native=True))
+    FastAPIInstrumentor.instrument_app(app, **telemetry.options)
+    return app
+
+
+def native_below_contrib_asgi(telemetry: Any) -> Any:
+    return AsgiMiddleware(gateway(telemetry).init_app(fastapi_app(telemetry, native=True)), **telemetry.options)
+
+
 def flask_instrumented_first(telemetry: Any) -> Any:
     app = flask_app(telemetry)
     FlaskInstrumentor().instrument_app(app, **telemetry.options)
@@ -144,6 +164,10 @@ ARRANGEMENTS = [
     (fastapi_instrumented_last, None),
     (fastapi_wrapped, True),
     (fastapi_native_and_contrib, True),
+    (fastapi_native, True),
+    (fastapi_native_and_contrib_first, None),
+    (fastapi_native_and_contrib_last, None),
+    (native_below_contrib_asgi, False),
     (flask_instrumented_first, None),
     (flask_instrumented_last, None),
 ]

@@ -15,7 +15,9 @@ from starlette.responses import PlainTextResponse
 from starlette.routing import Route
 
 from gatekeep.components.metrics import Observe
+from gatekeep.frameworks.starlette import GatekeepMiddleware
 from gatekeep.gateway import Gateway
+from gatekeep.routing import Route as GatekeepRoute
 from gatekeep.testing import call_asgi
 
 
@@ -53,6 +55,26 @@ def starlette_app(telemetry: Any) -> Starlette:
     )
 
 
+def added(gateway: Gateway, app: Any) -> Any:
+    app.add_middleware(GatekeepMiddleware, gateway=gateway)
+
+    async def started() -> None:
+        messages = iter([{"type": "lifespan.startup"}, {"type": "lifespan.shutdown"}])
+
+        async def receive() -> Any:
+            return next(messages)
+
+        async def send(_: Any) -> None:
+            return None
+
+        await app({"type": "lifespan", "asgi": {"version": "3.0"}, "state": {}}, receive, send)
+
+    asyncio.run(started())
+    return app
+
+
+WAYS = [Gateway.init_app, Gateway.wrap, added]
+
 CALLER = {"traceparent": f"00-{'a' * 32}-{'b' * 16}-01"}
 
 
@@ -74,8 +96,14 @@ def test_around_the_app_ours_is_the_one_server_span(make: Any, way: Any, target:
 
 
 @pytest.mark.parametrize("target", ["/orders/1", "/sync/1"])
-def test_inside_fastapis_own_telemetry_ours_is_internal(target: str, telemetry: Any) -> None:
-    app = Gateway(Observe(**telemetry.options)).init_app(fastapi_app(telemetry))
+def test_where_fastapi_gives_no_say_ours_is_internal(target: str, telemetry: Any) -> None:
+    app = fastapi_app(telemetry)
+    config = app._telemetry
+    config.clear()  # as a version that knows nothing of leaving requests out
+    config.update(fastapi_app(telemetry)._telemetry)
+    del config["exclude"]
+    Gateway(Observe(**telemetry.options)).init_app(app)
+    config["exclude"] = None
     assert serve(app, target, headers=CALLER).status == 200
     spans = {span.name: span for span in telemetry.spans if span.name == "work" or span.kind is SpanKind.SERVER}
     [ours] = [span for span in telemetry.spans if span.instrumentation_scope.name == "gatekeep"]
@@ -86,6 +114,42 @@ def test_inside_fastapis_own_telemetry_ours_is_internal(target: str, telemetry: 
     assert ours.kind is SpanKind.INTERNAL
     assert ours.parent.span_id == server.context.span_id
     assert {f"{span.context.trace_id:032x}" for span in telemetry.spans} == {"a" * 32}
+
+
+@pytest.mark.parametrize("way", WAYS)
+def test_observe_the_apps_own_span(way: Any, telemetry: Any) -> None:
+    app = way(Gateway(Observe(span="app", **telemetry.options)), fastapi_app(telemetry))
+    assert serve(app, "/orders/1", headers=CALLER).status == 200
+    [server] = [span for span in telemetry.spans if span.kind is SpanKind.SERVER]
+    assert server.instrumentation_scope.name == "fastapi"
+    assert len(server.attributes["gatekeep.request_id"]) == 32
+    assert [span for span in telemetry.spans if span.instrumentation_scope.name == "gatekeep"] == []
+
+
+@pytest.mark.parametrize("way", [Gateway.init_app, Gateway.wrap])
+def test_only_requests_whose_span_is_ours_are_left_out(way: Any, telemetry: Any) -> None:
+    excluded: list[str] = []
+
+    def exclude(scope: Any) -> bool:
+        excluded.append(scope["path"])
+        return bool(scope["path"] == "/sync/2")
+
+    app = fastapi_app(telemetry)
+    app._telemetry["exclude"] = exclude
+    gateway = Gateway(Observe(**telemetry.options), routes=[GatekeepRoute("/sync/{order_id}", Observe.off())])
+    app = way(gateway, app)
+    for target in ("/orders/1", "/sync/1", "/sync/2"):
+        assert serve(app, target).status == 200
+    servers = [(span.instrumentation_scope.name, span.name) for span in telemetry.spans if span.kind is SpanKind.SERVER]
+    assert servers == [("gatekeep", "GET /orders/{order_id}"), ("fastapi", "GET /sync/{order_id}")]
+    assert "/sync/2" in excluded
+
+
+def test_without_an_sdk_of_ours_fastapis_span_stays(telemetry: Any) -> None:
+    app = Gateway(Observe()).init_app(fastapi_app(telemetry))
+    assert serve(app, "/orders/1").status == 200
+    [server] = [span for span in telemetry.spans if span.kind is SpanKind.SERVER]
+    assert server.instrumentation_scope.name == "fastapi"
 
 
 @pytest.mark.parametrize("make", [fastapi_app, starlette_app])

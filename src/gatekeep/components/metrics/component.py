@@ -61,6 +61,7 @@ class MetricsEmitter(Component):
             on_finish=route.on_finish,
             filters_response_body=spec.access_log is not None,
             before_app=route.before_app if spec.trace and spec.span == "own" else None,
+            makes_span=route.makes_span if spec.trace and spec.span == "own" else None,
         )
 
     def start(self) -> None:
@@ -118,6 +119,8 @@ class _ObservedRoute:
                 instruments.ledger.active.add(exchange)
                 exchange.watch = self
         if not self._trace:
+            if self._enriches:
+                self._tracing.meet(exchange)
             return
         try:
             tracer = self._tracer()
@@ -127,6 +130,9 @@ class _ObservedRoute:
         except Exception:
             # A sampler or propagator of the user's: what watches a request must not be what stops it.
             _log.exception("no span for a request to %s", self._route)
+
+    def makes_span(self) -> bool:
+        return self._tracer() is not None
 
     def before_app(self, exchange: Exchange) -> None:
         span: Span | None = exchange.state.get(self)

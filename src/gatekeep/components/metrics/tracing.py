@@ -30,7 +30,7 @@ _NATIVE_OFF = (("fastapi.telemetry", None), ("starlette.opentelemetry", True))
 """Scope keys by which FastAPI's and Starlette's own telemetry learn that somebody outside makes the span."""
 
 _BELOW = "below"
-"""The key in `Exchange.state` of a span that stands below somebody else's of the same request."""
+"""The key in `Exchange.state` of a span of the same request that stands outside, or whether there is one."""
 
 _PARENT = re.compile(r"00-(?!0{32})[0-9a-f]{32}-(?!0{16})[0-9a-f]{16}-[0-9a-f]{2}").fullmatch
 """What nearly every `traceparent` is (W3C Trace Context §3.2); the propagator decides about the others."""
@@ -312,9 +312,15 @@ class RouteTracing:
 
     # On the way out.
 
-    def enrich(self, exchange: Exchange) -> None:
-        """Tell the span of the app's own instrumentation, which is the current one, what the gateway knows."""
+    def meet(self, exchange: Exchange) -> None:
+        """Remember the span of an instrumentation that stands outside of the gateway."""
         span = trace.get_current_span()
+        if span.is_recording():
+            exchange.state[_BELOW] = span
+
+    def enrich(self, exchange: Exchange) -> None:
+        """Tell the span of the app's own instrumentation what the gateway knows: that outside, else the current one."""
+        span = exchange.state.get(_BELOW) or trace.get_current_span()
         if span.is_recording():
             attributes: dict[str, Any] = {"gatekeep.request_id": exchange.request_id}
             if exchange.stage is not None:

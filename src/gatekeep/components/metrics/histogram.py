@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from bisect import bisect_left
-from collections.abc import Callable, Hashable, Mapping
+from collections.abc import Callable, Hashable, Mapping, Sequence
 from math import inf
 from typing import Any
 
@@ -50,17 +50,20 @@ class Histogram:
         self.cells: dict[Hashable, Cell] = {}
         self.record: Callable[[float, Attributes], None] | None = None
 
-    def add(self, key: Hashable, value: float) -> None:
+    def add(self, key: Hashable, values: Sequence[float]) -> None:
         """Not thread-safe: the ledger adds."""
+        if not values:
+            return
         cell = self.cells.get(key) or self._open(key)
-        cell.buckets[bisect_left(self.bounds, value)] += 1
-        cell.total += value
-        if value < cell.lowest:
-            cell.lowest = value
-        if value > cell.highest:
-            cell.highest = value
+        buckets, bounds = cell.buckets, self.bounds
+        for value in values:
+            buckets[bisect_left(bounds, value)] += 1
+        cell.total += sum(values)
+        cell.lowest = min(cell.lowest, *values)
+        cell.highest = max(cell.highest, *values)
         if self.record is not None:
-            self.record(value, cell.attributes)
+            for value in values:
+                self.record(value, cell.attributes)
 
     def _open(self, key: Hashable) -> Cell:
         full = len(self.cells) >= MOST_SERIES

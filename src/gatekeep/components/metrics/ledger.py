@@ -10,7 +10,7 @@ import threading
 import time
 from collections import deque
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, TypeAlias
 
 from ...exchange import Exchange
 from ...forks import reset_after_fork
@@ -27,6 +27,10 @@ _CACHE = "response_cache"
 _SERVED = frozenset({"hit", "stale", "stale_if_error", "revalidated"})
 LATE = ("_OTHER", "_OTHER", "_OTHER")
 """The decisions that came when there were too many kinds of them."""
+
+
+RequestKey: TypeAlias = tuple[str, str, int | None, str, str, str | None]
+"""Route, method, status, scheme, version and error of a request."""
 
 
 class Finished(NamedTuple):
@@ -120,44 +124,66 @@ class Ledger:
             lock.release()
 
     def _add_up(self) -> None:
+        # What many requests have in common is looked up once: they are sorted by it first.
         pop, known = self.finished.popleft, self._known
-        duration, request_size, response_size = self.duration, self.request_size, self.response_size
+        requests: dict[RequestKey, tuple[list[float], list[float], list[float]]] = {}
+        integrations: dict[str, list[float]] = {}
+        decided: dict[tuple[Any, ...], list[Headers | None]] = {}
         for _ in range(len(self.finished)):
             (
                 route, method, status, scheme, version, error, seconds, received, body, headers, decisions, measured,
                 integration,
             ) = pop()  # fmt: skip
-            key = (route, method if method in known else OTHER, status, scheme, version, error)
             if seconds is not None:
-                duration.add(key, seconds)
+                key = (route, method if method in known else OTHER, status, scheme, version, error)
+                group = requests.get(key)
+                if group is None:
+                    group = requests[key] = ([], [], [])
+                group[0].append(seconds)
                 if received is not None and (size := _number(received)) is not None:
-                    request_size.add(key, size)
+                    group[1].append(size)
                 if body is None and headers is not None:
                     body = _number(headers.get("content-length"))
                 if body is not None:
-                    response_size.add(key, body)
+                    group[2].append(body)
             if integration is not None:
-                self.integration.add(route, integration)
+                if route in integrations:
+                    integrations[route].append(integration)
+                else:
+                    integrations[route] = [integration]
             if decisions:
-                self._decided(route, decisions, headers)
+                alike = (route, *decisions)
+                if alike in decided:
+                    decided[alike].append(headers)
+                else:
+                    decided[alike] = [headers]
             for measures, note in measured:
                 for name, what, value in measures(note):
                     self._keep_lowest((name, what, route), value)
+        for key, (seconds, received, sent) in requests.items():
+            self.duration.add(key, seconds)
+            if received:
+                self.request_size.add(key, received)
+            if sent:
+                self.response_size.add(key, sent)
+        for route, values in integrations.items():
+            self.integration.add(route, values)
+        for (route, *decisions), answers in decided.items():
+            self._decided(route, decisions, answers)
         for _ in range(len(self.waits)):
             component, route, seconds = self.waits.popleft()
-            self.wait.add((component, route), seconds)
+            self.wait.add((component, route), (seconds,))
 
-    def _decided(self, route: str, decisions: Sequence[tuple[str, str]], headers: Headers | None) -> None:
+    def _decided(self, route: str, decisions: Sequence[tuple[str, str]], answers: Sequence[Headers | None]) -> None:
         counts = self.decisions
         for component, outcome in decisions:
             cell = (component, outcome, route)
             if cell not in counts and len(counts) >= MOST_SERIES:
                 cell = LATE
-            counts[cell] = counts.get(cell, 0) + 1
-            if component == _CACHE and outcome in _SERVED and headers is not None:
-                age = _number(headers.get("age"))
-                if age is not None:
-                    self.cache_age.add(route, age)
+            counts[cell] = counts.get(cell, 0) + len(answers)
+            if component == _CACHE and outcome in _SERVED:
+                ages = [age for headers in answers if headers is not None and (age := _number(headers.get("age"))) is not None]
+                self.cache_age.add(route, ages)
 
     def _keep_lowest(self, cell: tuple[str, str, str], value: float) -> None:
         known = self.lowest.get(cell)
@@ -190,7 +216,7 @@ def _number(text: str | None) -> int | None:
     return int(text) if text is not None and text.isascii() and text.isdigit() and len(text) < 19 else None
 
 
-def request_attributes(key: tuple[str, str, int | None, str, str, str | None]) -> Mapping[str, str | int]:
+def request_attributes(key: RequestKey) -> Mapping[str, str | int]:
     """Of the metrics of requests, by the stable HTTP conventions."""
     route, method, status, scheme, version, error = key
     attributes: dict[str, str | int] = {

@@ -29,7 +29,7 @@ from gatekeep import (
 )
 from gatekeep.clock import SYSTEM_CLOCK
 from gatekeep.component import Placed, Plan, Services
-from gatekeep.components.authorizer import ApiKey, Authorize
+from gatekeep.components.authorizer import Authorize
 from gatekeep.components.cache import Cache
 from gatekeep.components.transformer import Transformer, by_field
 from gatekeep.testing import FakeClock
@@ -236,20 +236,39 @@ def test_objects(app_sees, template, body, wanted):
     assert got.body.decode() == wanted
 
 
-def test_the_authorizer__D(site):
-    seen = []
-    spec = Transform(
-        request=[map_body(vtl("$context.authorizer.principalId $context.authorizer.team $context.identity.apiKeyId"))]
+IDENTITIES = [
+    (
+        Principal("api_key", id="ann", client_id="key-7", claims={"team": "red"}),
+        "$context.authorizer.principalId $context.authorizer.team $context.identity.apiKeyId",
+        "ann red key-7",
+    ),
+    (
+        Principal("sigv4", id="ann", client_id="AKIA"),
+        "$context.identity.user $context.identity.caller $context.identity.accessKey [$context.identity.apiKeyId]",
+        "ann ann AKIA []",
+    ),
+    (
+        Principal("mtls", id="ann", claims={"subject": "CN=ann", "issuer": "CN=ca", "serial": "1f"}),
+        "$context.identity.clientCert.subjectDN $context.identity.clientCert.issuerDN $context.identity.clientCert.serialNumber",
+        "CN=ann CN=ca 1f",
+    ),
+    (
+        Principal("jwt", id="ann", claims={"sub": "ann", "level": 3, "groups": ["a", "b"]}),
+        "$context.authorizer.claims.sub $context.authorizer.claims.level $context.authorizer.groups [$context.identity.user]",
+        'ann 3 ["a","b"] []',
+    ),
+]
+
+
+@pytest.mark.parametrize(("who", "text", "wanted"), IDENTITIES, ids=[f"D-{row[0].kind}" for row in IDENTITIES])
+def test_the_caller(site, who, text, wanted):
+    authorizer = CustomAuthorizer(lambda request: who, identity=[header("authorization")])
+    client = site(
+        Authorize(authorizer),
+        Transform(request=[map_body(vtl(text))]),
+        view=lambda request: (200, [("content-type", "text/plain")], request.body),
     )
-
-    def view(request):
-        seen.append(request.body)
-        return 200, [], b""
-
-    client = site(Authorize(ApiKey({"k" * 32: "ann"})), spec, view=view)
-    assert client.get("/", headers={"x-api-key": "k" * 32}).status == 200
-    assert seen[0].startswith(b"ann ")
-    assert spec.reads_principal
+    assert client.get("/", headers={"authorization": "x"}).body.decode() == wanted
 
 
 def test_what_a_template_changes_of_the_claims_is_its_own(site):

@@ -166,9 +166,9 @@ def test_time_and_memory_are_bounded(text):
 def test_a_regular_expression_without_its_library_fails(monkeypatch):
     import sys
 
-    from gatekeep.components.transformer.vtl import methods
+    from gatekeep.components.transformer.vtl import patterns
 
-    methods._pattern.cache_clear()
+    patterns._pattern.cache_clear()
     monkeypatch.setitem(sys.modules, "regex", None)
     with pytest.raises(Failed, match="regex, which is not installed"):
         Template("$x.matches('a+')").render({"x": "a"})

@@ -6,11 +6,10 @@ What AWS does and Velocity does not: what is null or not there prints nothing, i
 
 from __future__ import annotations
 
-import math
-import operator
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any, Final, TypeAlias
 
+from .arithmetic import ARITHMETIC, ORDERS, is_number, number, total
 from .methods import call, get, put
 from .parser import parse
 from .syntax import (
@@ -37,7 +36,7 @@ from .syntax import (
     Text,
     walk,
 )
-from .values import Budget, Failed, Host, JavaList, TooMuch, as_text, equal
+from .values import Budget, Host, JavaList, TooMuch, as_text, equal
 
 __all__ = ["MAX_CHARACTERS", "MAX_ITEMS", "MAX_STEPS", "Template"]
 
@@ -51,7 +50,6 @@ MAX_SECONDS: Final = 0.1
 """For regular expressions, in all."""
 _MAX_CALLS: Final = 20
 """Blocks of #define within each other (Velocity's velocimacro.max.depth)."""
-_MAX_NUMBER: Final = 1 << 128
 
 
 class _Stopped(Exception):
@@ -393,71 +391,20 @@ def _binary(node: Binary) -> _Give:
     if sign in ("==", "!="):
         same = sign == "=="
         return lambda run: equal(left(run), right(run), run.budget) is same
-    if sign in _ORDERS:
-        holds = _ORDERS[sign]
+    if sign in ORDERS:
+        holds = ORDERS[sign]
 
         def compare(run: _Run) -> bool:
             one, other = left(run), right(run)
-            return _is_number(one) and _is_number(other) and holds(one, other)
+            return is_number(one) and is_number(other) and holds(one, other)
 
         return compare
     if sign == "+":
-        return lambda run: _sum(left(run), right(run), run.budget)
-    calculate = _ARITHMETIC[sign]
-    return lambda run: _number(calculate, left(run), right(run))
+        return lambda run: total(left(run), right(run), run.budget)
+    calculate = ARITHMETIC[sign]
+    return lambda run: number(calculate, left(run), right(run))
 
 
-def _is_number(value: Any) -> bool:
-    return type(value) is int or type(value) is float
-
-
-def _sum(left: Any, right: Any, budget: Budget) -> Any:
-    if _is_number(left) and _is_number(right):
-        return _number(operator.add, left, right)
-    text = as_text(left, budget) + as_text(right, budget)
-    budget.make(len(text))
-    return text
-
-
-def _number(calculate: Callable[[Any, Any], Any], left: Any, right: Any) -> Any:
-    """The result; null for what are no numbers, and for what is none."""
-    if not (_is_number(left) and _is_number(right)):
-        return None
-    try:
-        result = calculate(left, right)
-    except (OverflowError, ZeroDivisionError):
-        return None
-    if type(result) is float:
-        return result if math.isfinite(result) else None
-    if not -_MAX_NUMBER < result < _MAX_NUMBER:
-        raise Failed("a number is too large")
-    return result
-
-
-def _divided(left: float, right: float) -> float:
-    """Towards zero for integers, as in Java."""
-    if type(left) is float or type(right) is float:
-        return left / right
-    quotient = abs(left) // abs(right)
-    return quotient if (left < 0) == (right < 0) else -quotient
-
-
-def _remainder(left: float, right: float) -> float:
-    return math.fmod(left, right) if float in (type(left), type(right)) else left - right * _divided(left, right)
-
-
-_ORDERS: Mapping[str, Callable[[Any, Any], bool]] = {
-    "<": operator.lt,
-    "<=": operator.le,
-    ">": operator.gt,
-    ">=": operator.ge,
-}
-_ARITHMETIC: Mapping[str, Callable[[Any, Any], Any]] = {
-    "%": _remainder,
-    "*": operator.mul,
-    "-": operator.sub,
-    "/": _divided,
-}
 _EXPRESSIONS: Mapping[type, Callable[[Any], _Give]] = {
     Binary: _binary,
     Interpolated: _interpolated,

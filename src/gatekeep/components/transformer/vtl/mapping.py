@@ -13,7 +13,7 @@ from ..body import Unmappable
 from ..expression import Facts
 from . import binary as payloads
 from .engine import Template
-from .methods import is_plain
+from .patterns import is_plain
 from .reads import note_reads, regular_expressions
 
 __all__ = ["Templates", "Vtl", "vtl"]

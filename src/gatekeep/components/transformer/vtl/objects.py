@@ -13,7 +13,7 @@ from urllib.parse import quote_plus, unquote_plus
 
 from .... import strict_json
 from ....clock import Clock
-from ....exchange import Exchange
+from ....exchange import Exchange, Principal
 from ..expression import clf
 from ..json_path import TooMuchWork, json_path
 from .values import BadInput, Budget, Failed, HeaderMap, Host, Once, OnceHeaders, TooMuch, as_json, as_text, copied
@@ -227,11 +227,27 @@ def _identity(exchange: Exchange) -> dict[str, Any] | None:
     identity = {
         "sourceIp": exchange.client,
         "userAgent": exchange.request.header("user-agent"),
-        "apiKeyId": principal.id if principal.kind == "api_key" else None,
-        "user": principal.id if principal.kind == "sigv4" else None,
-        "caller": principal.id if principal.kind == "sigv4" else None,
+        **_PROOFS.get(principal.kind, _nothing)(principal),
     }
     return {name: value for name, value in identity.items() if value} or None
+
+
+def _nothing(_: Principal) -> dict[str, Any]:
+    return {}
+
+
+_PROOFS: Mapping[str, Callable[[Principal], dict[str, Any]]] = {
+    "api_key": lambda principal: {"apiKeyId": principal.client_id},
+    "mtls": lambda principal: {
+        "clientCert": {
+            "subjectDN": principal.claims.get("subject"),
+            "issuerDN": principal.claims.get("issuer"),
+            "serialNumber": principal.claims.get("serial"),
+        }
+    },
+    "sigv4": lambda principal: {"accessKey": principal.client_id, "caller": principal.id, "user": principal.id},
+}
+"""What is known of a caller by how it was proved."""
 
 
 _CONTEXT: Mapping[str, Callable[[_Context], Any]] = {

@@ -6,6 +6,8 @@ CPU microseconds a request or a body, the median of interleaved rounds.
 from __future__ import annotations
 
 import argparse
+import asyncio
+import contextlib
 import csv
 import io
 import json
@@ -15,7 +17,7 @@ from collections.abc import Callable
 from types import SimpleNamespace
 from typing import Any, cast
 
-from gatekeep import Transform, remove_header, set_header
+from gatekeep import Gateway, Throttle, Transform, remove_header, set_header
 from gatekeep.clock import SYSTEM_CLOCK
 from gatekeep.component import Placed, Plan, Services
 from gatekeep.components.transformer import Transformer
@@ -54,6 +56,64 @@ def _headers() -> list[Row]:
         exchange.response = Response.head(200, RawHeaders, _FIELDS)
 
     return [("an answer's head alone", head), ("the same, a header removed and one set", transformed)]
+
+
+def _pipelines() -> list[Row]:
+    """Whole requests, in-process, to a bare ASGI app behind a limit: without a Transform and with one."""
+    limit = Throttle("1000000/second", burst=1_000_000)
+    on_request = [remove_header("x-debug"), set_header("x-served-by", "gatekeep")]
+    on_response = [remove_header("server"), set_header("x-frame-options", "DENY")]
+    specs = {
+        "a request behind a limit": [limit],
+        "the same, an answer's headers changed": [limit, Transform(response=on_response)],
+        "the same, a request's headers changed": [limit, Transform(request=on_request)],
+        "the same, a value of the request's in a header of the answer": [
+            limit,
+            Transform(response=[set_header("x-agent", "for ${request.header.user-agent}")]),
+        ],
+    }
+    return [(name, _served(Gateway(*wanted).wrap(_bare))) for name, wanted in specs.items()]
+
+
+async def _bare(scope: Any, receive: Any, send: Any) -> None:
+    await send({"type": "http.response.start", "status": 200, "headers": list(_FIELDS)})
+    await send({"type": "http.response.body", "body": b"x" * 1000})
+
+
+def _served(app: Any) -> Callable[[], Any]:
+    """One request, without a loop: nothing in it waits, once the app has been started."""
+
+    async def receive() -> Any:
+        return {"type": "http.request", "body": b"", "more_body": False}
+
+    async def send(message: Any) -> None:
+        assert message.get("status", 200) == 200, message
+
+    asyncio.run(app(_scope(), receive, send))
+
+    def run() -> None:
+        with contextlib.suppress(StopIteration):
+            app(_scope(), receive, send).send(None)
+
+    return run
+
+
+def _scope() -> dict[str, Any]:
+    return {
+        "type": "http",
+        "asgi": {"version": "3.0", "spec_version": "2.4"},
+        "http_version": "1.1",
+        "method": "GET",
+        "scheme": "http",
+        "path": "/orders",
+        "raw_path": b"/orders",
+        "query_string": b"",
+        "root_path": "",
+        "headers": [(b"host", b"api.example.com"), (b"accept", b"*/*"), (b"user-agent", b"bench/1"), (b"x-debug", b"1")],
+        "client": ("203.0.113.7", 50_000),
+        "server": ("127.0.0.1", 8000),
+        "state": {},
+    }
 
 
 def _formats() -> list[Row]:
@@ -127,7 +187,7 @@ def main() -> None:
     parser.add_argument("--rounds", type=int, default=7)
     parser.add_argument("--seconds", type=float, default=0.02, help="CPU seconds of a row in a round")
     options = parser.parse_args()
-    rows = [*_headers(), *_formats(), *_templates()]
+    rows = [*_headers(), *_pipelines(), *_formats(), *_templates()]
     costs: dict[str, list[float]] = {name: [] for name, _ in rows}
     for _ in range(options.rounds):
         for name, call in rows:

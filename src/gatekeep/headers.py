@@ -86,11 +86,17 @@ class Patch:
 
     def of_raw(self, pairs: RawPairs) -> RawPairs:
         """ASGI's fields with the change made, in a list of its own."""
-        names = _names_in(pairs).replace("_", "-")
+        sent = _LF.join(map(_name_of, pairs)).decode("latin-1")
+        names = sent.lower().replace("_", "-")
         for name in self.names:
             if name in names:
                 wanted = self.raw_names
-                return [*[pair for pair in pairs if pair[0].lower().replace(b"_", b"-") not in wanted], *self.raw]
+                if names == sent:  # as ASGI asks for, and apps mostly do
+                    kept = [pair for pair in pairs if pair[0] not in wanted]
+                else:
+                    kept = [pair for pair in pairs if pair[0].lower().replace(b"_", b"-") not in wanted]
+                kept += self.raw
+                return kept
         return [*pairs, *self.raw]
 
     def to_environ(self, environ: Environ) -> None:

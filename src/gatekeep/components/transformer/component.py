@@ -189,8 +189,8 @@ class _WayOut:
     """The response side of one route. `varies` are the request headers that went into the request or the answer."""
 
     __slots__ = (
-        *("_choose", "_chooses", "_edits", "_edits_by_status", "_lines", "_maps", "_reads_body", "_route", "_vary"),
-        *("hook", "need"),
+        *("_choose", "_chooses", "_edits", "_edits_by_status", "_lines", "_maps", "_reads_body", "_route"),
+        *("_vary", "_vary_alone", "hook", "need"),
     )
 
     def __init__(self, route: str, side: Side, varies: set[str], choose: Chooser | None) -> None:
@@ -203,6 +203,7 @@ class _WayOut:
         self._lines = side.lines_by_status
         self._reads_body = "response" in side.facts.reads_bodies
         self._vary = ("*",) if side.facts.single_use or "*" in varies else tuple(sorted(varies))
+        self._vary_alone = ", ".join(self._vary)
         self.need: Need | None = None
         self.hook: ResponseHook | None = None
         if side.maps_by_status or self._reads_body or choose is not None:
@@ -225,7 +226,10 @@ class _WayOut:
         except BadValue as error:
             raise BadRequest(str(error), code="invalid_request") from None
         if self._vary:
-            _add_vary(response.headers, self._vary)
+            if response.headers.get("vary") is None:
+                response.headers.put("vary", self._vary_alone)
+            else:
+                _add_vary(response.headers, self._vary)
 
     def _offer(self, exchange: Exchange, response: Response) -> Offer:
         """What the answer is to be in."""

@@ -75,6 +75,9 @@ def text_template(template: str, facts: Facts) -> str | Text:
         assert not isinstance(only, str)
         return lambda exchange, body: as_text(only(exchange, body))
 
+    if sum(not isinstance(part, str) for part in parts) == 1:
+        return _around(parts)
+
     def fill(exchange: Exchange, body: Any) -> str | None:
         texts = []
         for part in parts:
@@ -83,6 +86,20 @@ def text_template(template: str, facts: Facts) -> str | Text:
                 return None
             texts.append(text)
         return "".join(texts)
+
+    return fill
+
+
+def _around(parts: list[str | Source]) -> Text:
+    """One expression with text around it, as most are."""
+    place = next(index for index, part in enumerate(parts) if not isinstance(part, str))
+    before, after = "".join(parts[:place]), "".join(parts[place + 1 :])  # type: ignore[arg-type]  # texts all
+    read: Any = parts[place]
+
+    def fill(exchange: Exchange, body: Any) -> str | None:
+        value = read(exchange, body)
+        text = value if type(value) is str else as_text(value)
+        return None if text is None else f"{before}{text}{after}"
 
     return fill
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from functools import lru_cache
 
 from .dates import read_date
 from .policy import Header
@@ -18,10 +19,15 @@ def matches(if_none_match: str | None, etag: str | None) -> bool:
         return False
     if if_none_match.strip() == "*":
         return True
-    if etag is None:
-        return False
+    own = _opaque(etag) if etag is not None else None
+    return own is not None and (if_none_match == etag or own in _ENTITY_TAG.findall(if_none_match))
+
+
+@lru_cache(maxsize=256)
+def _opaque(etag: str) -> str | None:
+    """What an entity tag of our side is compared by; None for what is none."""
     own = _ENTITY_TAG.fullmatch(etag)
-    return own is not None and own[1] in _ENTITY_TAG.findall(if_none_match)
+    return None if own is None else own[1]
 
 
 def not_modified(header: Header, etag: str | None, modified: str | None) -> bool:

@@ -40,6 +40,9 @@ class Entry:
     until = -inf
     """When a look at the entry is due: its Age changes, or it is no longer fresh. At once, before there is anything ready."""
 
+    _brief: tuple[list[Pair], list[Pair]] = ([], [])
+    """What was `ready`, and what a 304 tells of it."""
+
     # As what is filed under a key (see Memory): where nothing varies an entry is all there is.
     names: tuple[str, ...] = ()
     size: int
@@ -134,6 +137,21 @@ class Entry:
         """Its fields with Age and another Cache-Status than a hit's."""
         return [*self.pairs, *extra, self.form.age(int(now - self.born) if now > self.born else 0), status]
 
+    def hit(self, method: str, header: Header) -> Response:
+        """The answer to a GET or HEAD before `until`, whose `header` has conditions (RFC 9110 §13.2.2) and no Range."""
+        form, ready = self.form, self.ready
+        if self.status == 200:
+            modified = self.modified
+            if modified is None and header("if-none-match") is None:
+                modified = self.field("date")
+            if not_modified(header, self.tag, modified):
+                was, brief = self._brief
+                if was is not ready:
+                    brief = _untold(ready, form)
+                    self._brief = (ready, brief)
+                return Response(304, form.headers.adopt(brief.copy()), b"")
+        return Response(self.status, form.headers.adopt(ready.copy()), self.body if method == "GET" else b"")
+
     def answer(self, method: str, header: Header | None, pairs: list[Pair]) -> Response:
         """The answer to a GET or HEAD with these fields, which it takes over; see narrowed."""
         status, body = self.status, self.body
@@ -150,7 +168,7 @@ def narrowed(
 ) -> tuple[int, list[Pair], bytes]:
     """A 200 as the client's conditions leave it (RFC 9110 §13.2.2): 304, 206, 416, or as it is; to HEAD without its body."""
     if not_modified(header, etag, modified):
-        return 304, [pair for pair in pairs if pair[0].lower() not in form.untold], b""
+        return 304, _untold(pairs, form), b""
     if method != "GET":
         return 200, pairs, b""
     wanted = header("range")
@@ -159,6 +177,11 @@ def narrowed(
         if parts is not None:
             return partial(pairs, body, parts, form)
     return 200, pairs, body
+
+
+def _untold(pairs: list[Pair], form: Form) -> list[Pair]:
+    """The fields without those that a 304 leaves with the client."""
+    return [pair for pair in pairs if pair[0].lower() not in form.untold]
 
 
 def _text(value: Any) -> str:

@@ -26,7 +26,8 @@ if TYPE_CHECKING:
 
 __all__ = ["CachedRoute"]
 
-_CONDITIONS = ("if-none-match", "if-modified-since", "if-range", "range")
+_CONDITIONS = ("if-none-match", "if-modified-since")
+_RANGES = ("if-range", "range")
 _DEMANDS = ("cache-control", "pragma")
 _OWN_TTL = 300.0
 """Seconds: AWS' default."""
@@ -54,6 +55,7 @@ class CachedRoute:
         "key",
         "keyed",
         "lacks",
+        "lacks_all_else",
         "look",
         "max_entry",
         "may_refresh",
@@ -122,7 +124,11 @@ class CachedRoute:
         self.credentials = spec.http and not self.keyed["authorization"] and (not plan.identified or spec.shared)
         asked = bypass_fields(http=spec.http, authorized=self.authorized, keyed=self.keyed)
         demands = _DEMANDS if spec.http or spec.refresh or spec.unauthorized_refresh != "ignore" else ()
-        self.lacks = glance((*asked, *self.key.fields, *_CONDITIONS, *demands, "cookie"), plan.protocol)
+        telling = (*asked, *self.key.fields, *_RANGES, *demands, "cookie")
+        self.lacks = glance((*telling, *_CONDITIONS), plan.protocol)
+        """Whether a request's fields have none that the cache asks for by name."""
+        self.lacks_all_else = glance(telling, plan.protocol)
+        """Whether they have none but conditions."""
         self.add_key: Callable[[Request], Any] | None = None
         if spec.key is not None:
             self.add_key = lift(spec.key, plan.protocol, origin=spec.origin)

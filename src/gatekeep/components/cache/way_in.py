@@ -61,6 +61,7 @@ class WayIn:
         "_hit",
         "_key",
         "_lacks",
+        "_lacks_all_else",
         "_look",
         "_miss",
         "_purges",
@@ -76,6 +77,7 @@ class WayIn:
         self._authorized = route.authorized
         self._cache = route.cache
         self._lacks = route.lacks
+        self._lacks_all_else = route.lacks_all_else
         self._key = route.key.make
         self._look = route.look
         self._purges = route.purges
@@ -89,7 +91,12 @@ class WayIn:
     def _look_up(self, exchange: Exchange) -> Result:
         request = exchange.request
         method = request.method
-        header = None if self._lacks(request.fields) else request.header
+        fields = request.fields
+        asked = header = None
+        if not self._lacks(fields):
+            asked = request.header
+            if not self._lacks_all_else(fields):
+                header = asked
         if (
             header is not None
             or method != "GET"
@@ -110,17 +117,19 @@ class WayIn:
                 if now < filed.until:
                     filed.used = True
                     exchange.decisions.append(self._hit)
+                    if asked is not None:
+                        return filed.hit(method, asked)
                     return Response(filed.status, self._adopt(filed.ready.copy()), filed.body if method == "GET" else b"")
                 if now >= filed.useless:
                     forward = "stale"
-            if forward is not None and self._simple and method == "GET":
+            if forward is not None and self._simple and method == "GET" and asked is None:
                 fetch = Fetch(self._route, key, forward, self._flights)
                 if self._flying.setdefault(key, fetch) is fetch:
                     exchange.state[self._cache] = fetch
                     exchange.decisions.append(self._miss)
                     mind_body(request, fetch)
                     return None
-        return self._serve(exchange, key, header, self._route.find(request, key))
+        return self._serve(exchange, key, asked, self._route.find(request, key))
 
     def _look_up_keyed(self, exchange: Exchange) -> Result:
         """The same, with what the user's function adds to the key."""

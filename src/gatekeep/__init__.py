@@ -25,7 +25,7 @@ from .components.cache import Cache, CacheStorage
 from .components.compression import Compress
 from .components.cors import Cors
 from .components.ip_rules import IPRules, ResourcePolicy
-from .components.metrics import Alarm, Explain, Explanation, Observe
+from .components.metrics import Alarm, Explain, Explanation, Observe, TraceIds
 from .components.stages import Stage
 from .components.throttler import Concurrency, LoadShed, Priority, Quota, Throttle, UsagePlan, UsagePlans, claim
 from .components.transformer import (
@@ -114,16 +114,17 @@ __all__ = [
     "Spec",
     "Stage",
     "Throttle",
+    "TraceIds",
     "Transform",
     "UsagePlan",
     "UsagePlans",
     "Validate",
     "add_header",
     "add_query",
-    "by_field",
     "all_of",
     "any_of",
     "blocking",
+    "by_field",
     "by_status",
     "claim",
     "cookie",

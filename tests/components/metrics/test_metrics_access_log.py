@@ -13,8 +13,9 @@ from typing import Any
 import pytest
 from opentelemetry.trace import get_current_span
 
+from gatekeep import Authorize, CustomAuthorizer, blocking, header
 from gatekeep.component import Component, Hooks, Plan, Spec
-from gatekeep.components.metrics import MetricsEmitter, Observe
+from gatekeep.components.metrics import IntegrationTimer, MetricsEmitter, Observe
 from gatekeep.components.metrics.access_log_forms import VARIABLES
 from gatekeep.components.metrics.access_log_queue import LOGGER, QUEUE, Queue
 from gatekeep.components.stages import Stage
@@ -47,7 +48,7 @@ class Knower(Component):
         return Hooks(on_request=on_request)
 
 
-ORDER = [MetricsEmitter, Knower]
+ORDER = [MetricsEmitter, Knower, IntegrationTimer]
 
 
 class Lines(logging.Handler):
@@ -115,6 +116,8 @@ def test_json(site: Any, log: Lines, telemetry: Any) -> None:
         "bytes": 2,
         "duration_ms": 12.5,
         "head_ms": 12.5,
+        "app_ms": 12.5,
+        "waits_ms": {},
         "outcome": "completed",
         "error": None,
         "decisions": ["knower:known"],
@@ -284,6 +287,8 @@ def test_template_of_context_variables(site: Any, log: Lines) -> None:
         zip(names, log.line.replace("14/Nov/2023:22:13:20 +0000", "DATE").replace("GET /o", "GET_/o").split(" "), strict=True)
     )
     assert values == {
+        "authorizer.integrationLatency": "-",
+        "authorizer.latency": "-",
         "authorizer.principalId": "ann",
         "decisions": "knower:known",
         "domainName": "api.example",
@@ -295,6 +300,8 @@ def test_template_of_context_variables(site: Any, log: Lines) -> None:
         "identity.sourceIp": "127.0.0.1",
         "identity.user": "ann",
         "identity.userAgent": "curl",
+        "integration.latency": "0",
+        "integrationLatency": "0",
         "outcome": "completed",
         "path": "/orders/1",
         "protocol": "HTTP/1.1",
@@ -311,6 +318,32 @@ def test_template_of_context_variables(site: Any, log: Lines) -> None:
         "traceId": "-",
         "xrayTraceId": "-",
     }
+
+
+def test_latencies(site: Any, log: Lines) -> None:
+    """Of the app, and of an authorizer that waits; none of an app that was not called."""
+    clock = FakeClock()
+
+    def ask(request: Any) -> Principal | None:
+        clock.advance(0.25)
+        token = request.header("x-token")
+        return Principal("custom", "https://id", token) if token == "ann" else None
+
+    def view(request: Any) -> Any:
+        clock.advance(0.5)
+        return 200, [], b"ok"
+
+    template = "$context.requestId $context.integrationLatency $context.authorizer.latency $context.responseLatency"
+    custom = CustomAuthorizer(blocking(ask), identity=[header("x-token")], ttl=0)
+    for form in (template, "json"):
+        client = site(Observe(access_log=form), Authorize(custom), view=view, clock=clock)
+        client.get("/a", headers={"x-token": "ann"})
+        client.get("/a", headers={"x-token": "eve"})
+    passed, refused, first, second = log.lines
+    assert passed.split(" ")[1:] == ["500", "250", "750"]
+    assert refused.split(" ")[1:] == ["-", "250", "250"]
+    assert (json.loads(first)["app_ms"], json.loads(first)["waits_ms"]) == (500.0, {"authorizer": 250.0})
+    assert (json.loads(second)["app_ms"], json.loads(second)["waits_ms"]) == (None, {"authorizer": 250.0})
 
 
 def test_a_template_of_json_stays_json(site: Any, log: Lines, telemetry: Any) -> None:

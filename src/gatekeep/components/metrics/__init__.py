@@ -6,6 +6,7 @@ from .explain import Explain, Explainer
 from .explanation import Explanation
 from .integration_timer import IntegrationTimer
 from .spec import Observe
+from .trace_ids import TraceIds
 
 __all__ = [
     "Alarm",
@@ -17,4 +18,5 @@ __all__ = [
     "IntegrationTimer",
     "MetricsEmitter",
     "Observe",
+    "TraceIds",
 ]

@@ -6,6 +6,7 @@ The request only puts values aside; text is made of them later (access_log_forms
 from __future__ import annotations
 
 import logging
+from collections.abc import Sequence
 from typing import Any, NamedTuple
 
 from opentelemetry.trace import Span, SpanContext
@@ -17,6 +18,7 @@ from ...exchange import Exchange, Principal
 from ...message import Response
 from .access_log_forms import form_of
 from .access_log_queue import LOGGER, QUEUE
+from .integration import WAITS, integration_seconds
 from .redact import SECRET_PARAMETERS
 from .semantics import error_type
 from .spec import Observe
@@ -51,6 +53,10 @@ class Entry(NamedTuple):
     decisions: list[tuple[str, str]]
     user_agent: str | None
     referer: str | None
+    integration: float | None
+    """Seconds from the call of the app to the head of its answer; None where it was not called."""
+    waits: Sequence[tuple[str, float]]
+    """Component and seconds, of those whose request hooks had to wait."""
 
 
 class _Counter:
@@ -103,7 +109,8 @@ class AccessLog:
         request, response, error = exchange.request, exchange.response, exchange.error
         counter: _Counter | None = exchange.state.get(_Counter)
         began = exchange.monotonic
-        duration = self._monotonic() - began
+        now = self._monotonic()
+        duration = now - began
         path = request.root_path + request.path
         if self._secret_params:
             path = self._without_secrets(path, exchange.path_params)
@@ -131,6 +138,8 @@ class AccessLog:
                 exchange.decisions,
                 header("user-agent"),
                 header("referer"),
+                integration_seconds(exchange.state, now),
+                exchange.state.get(WAITS, ()),
             ),
         )
 

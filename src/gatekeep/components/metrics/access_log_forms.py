@@ -60,7 +60,9 @@ def _json(entry: Entry) -> str:
         "status": entry.status,
         "bytes": entry.sent,
         "duration_ms": round(entry.duration * 1000, 3),
-        "head_ms": round(entry.head * 1000, 3) if entry.head is not None else None,
+        "head_ms": _milliseconds(entry.head),
+        "app_ms": _milliseconds(entry.integration),
+        "waits_ms": {name: _milliseconds(_waited(entry, name)) for name, _ in entry.waits},
         "outcome": entry.outcome,
         "error": entry.error,
         "decisions": [f"{component}:{outcome}" for component, outcome in entry.decisions],
@@ -69,6 +71,16 @@ def _json(entry: Entry) -> str:
     if entry.span is not None:
         record["trace_id"], record["span_id"] = _trace_id(entry), _span_id(entry)
     return _encode(record)
+
+
+def _milliseconds(seconds: float | None) -> float | None:
+    return round(seconds * 1000, 3) if seconds is not None else None
+
+
+def _waited(entry: Entry, component: str) -> float | None:
+    """The seconds that a component had to wait, in all; None where it did not."""
+    waits = [seconds for name, seconds in entry.waits if name == component]
+    return sum(waits) if waits else None
 
 
 # Common Log Format: host ident authuser [date] "request" status bytes. Combined: "referer" "user agent" after it.
@@ -142,8 +154,14 @@ def _route_key(entry: Entry) -> str:
     return f"{entry.method} {entry.route}" if entry.route is not None else "$default"
 
 
+def _whole(seconds: float | None) -> int | None:
+    return round(seconds * 1000) if seconds is not None else None
+
+
 VARIABLES: Mapping[str, Callable[[Entry], object]] = {
     # AWS'
+    "authorizer.integrationLatency": lambda entry: _whole(_waited(entry, "authorizer")),
+    "authorizer.latency": lambda entry: _whole(_waited(entry, "authorizer")),
     "authorizer.principalId": _who,
     "domainName": lambda entry: entry.host.rpartition(":")[0] or entry.host,
     "error.responseType": lambda entry: entry.error,
@@ -154,6 +172,8 @@ VARIABLES: Mapping[str, Callable[[Entry], object]] = {
     "identity.sourceIp": lambda entry: entry.client,
     "identity.user": _who,
     "identity.userAgent": lambda entry: entry.user_agent,
+    "integration.latency": lambda entry: _whole(entry.integration),
+    "integrationLatency": lambda entry: _whole(entry.integration),
     "path": lambda entry: entry.path,
     "protocol": lambda entry: f"HTTP/{entry.version}",
     "requestId": lambda entry: entry.request_id,

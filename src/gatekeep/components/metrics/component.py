@@ -56,7 +56,7 @@ class MetricsEmitter(Component):
             self.services.runner.every(INTERVAL, QUEUE.tick, name="access log")
         route = _ObservedRoute(self, spec, plan)
         return Hooks(
-            on_request=route.on_request if spec.trace or spec.metrics else None,
+            on_request=route.on_request,
             on_response=route.on_response(),
             on_finish=route.on_finish,
             filters_response_body=spec.access_log is not None,
@@ -118,6 +118,8 @@ class _ObservedRoute:
             if instruments is not None:
                 instruments.ledger.active.add(exchange)
                 exchange.watch = self
+        if self.access_log is not None:
+            exchange.watch = self
         if not self._trace:
             if self._enriches:
                 self._tracing.meet(exchange)

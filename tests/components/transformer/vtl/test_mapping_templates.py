@@ -236,6 +236,44 @@ def test_objects(app_sees, template, body, wanted):
     assert got.body.decode() == wanted
 
 
+WHOLE_REQUEST = """
+## everything there is of a request, as the console's own template makes it
+#set($all = $input.params())
+{
+  "body": $input.json('$'),
+  "params": {
+  #foreach($place in $all.keySet())
+    #set($params = $all.get($place))
+    "$place": {
+      #foreach($name in $params.keySet())
+      "$name": "$util.escapeJavaScript($params.get($name)).replaceAll("\\\\'", "'")"#if($foreach.hasNext),#end
+      #end
+    }#if($foreach.hasNext),#end
+  #end
+  },
+  "variables": {
+    #foreach($name in $stageVariables.keySet())"$name": "$stageVariables.get($name)"#if($foreach.hasNext),#end#end
+  },
+  "context": {"account": "$context.identity.accountId", "stage": "$context.stage", "agent": "$context.identity.userAgent"}
+}"""
+
+
+def test_everything_of_a_request__D(app_sees):
+    got = app_sees(
+        WHOLE_REQUEST,
+        b'{"a": [1, 2.5, null]}',
+        target="/v1/orders/it's?q=a%22b&empty=",
+        stages=[Stage("prod", path="/v1", variables={"color": "red"})],
+        headers={**JSON, "x-a": "\\ '"},
+    )
+    event = json.loads(got.body)
+    assert event["body"] == {"a": [1, 2.5, None]}
+    assert event["params"]["path"] == {"id": "it's"}
+    assert event["params"]["querystring"] == {"q": 'a"b', "empty": ""}
+    assert event["params"]["header"]["x-a"] == "\\ '"
+    assert (event["variables"], event["context"]) == ({"color": "red"}, {"account": "", "stage": "prod", "agent": ""})
+
+
 IDENTITIES = [
     (
         Principal("api_key", id="ann", client_id="key-7", claims={"team": "red"}),

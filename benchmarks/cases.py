@@ -70,6 +70,11 @@ def everything(ttl: float = 30) -> list[Any]:
     ]
 
 
+def everything_posted() -> list[Any]:
+    """The same for a body instead of a query; no cache keeps the answer to a POST."""
+    return [authorize(), throttle(), Validate(body=ORDER_SCHEMA), Cache(ttl=30), transform(), Observe()]
+
+
 @dataclass(frozen=True)
 class Case:
     """`headers` is called for each request, outside of the timed part; `status` and `runs_view` are checked before timing."""
@@ -140,6 +145,15 @@ CASES: tuple[Case, ...] = (
         headers=lambda: [("authorization", f"Bearer {token()}")],
         fresh=True,
         vary_path=True,
+    ),
+    Case(
+        "everything, POST of 1 KB validated",
+        everything_posted,
+        staged=True,
+        method="POST",
+        path="/orders",
+        body=order_body(),
+        headers=lambda: [*KNOWN, ("content-type", "application/json")],
     ),
     Case(
         "everything, cache hit",

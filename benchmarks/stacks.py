@@ -13,6 +13,7 @@ __all__ = ["JOBS", "STACKS", "assemble_bare", "assemble_stack", "installed"]
 
 JOBS: dict[str, dict[str, Any]] = {
     "everything, token seen before": {"ttl": -1},
+    "everything, POST of 1 KB validated": {},
     "everything, cache hit": {},
     "everything, throttled": {"limit": "1/day"},
     "everything, no token": {},

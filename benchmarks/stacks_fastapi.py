@@ -19,7 +19,7 @@ from fastapi_cache import FastAPICache
 from fastapi_cache.backends.inmemory import InMemoryBackend
 from fastapi_cache.coder import Coder
 from fastapi_cache.decorator import cache
-from pydantic import BaseModel
+from pydantic import BaseModel, Field
 from slowapi import Limiter, _rate_limit_exceeded_handler
 from slowapi.errors import RateLimitExceeded
 from slowapi.util import get_remote_address
@@ -50,6 +50,17 @@ class Caller(BaseModel):
 class Order(BaseModel):
     id: int
     total: float
+
+
+class Item(BaseModel):
+    sku: Annotated[str, Field(max_length=40)]
+    quantity: Annotated[int, Field(ge=1)]
+    note: str = ""
+
+
+class NewOrder(BaseModel):
+    customer: Annotated[str, Field(max_length=100)]
+    items: Annotated[list[Item], Field(max_length=50)]
 
 
 def _app() -> FastAPI:
@@ -121,6 +132,12 @@ def documented(views: Views, job: Job) -> FastAPI:
         views.runs += 1
         return Order(id=42, total=12.5)
 
+    @app.post("/orders")
+    @limiter.limit(job.limit)
+    async def create(request: Request, response: Response, order: NewOrder, who: Annotated[Caller, Depends(caller)]) -> Order:
+        views.runs += 1
+        return Order(id=42, total=12.5)
+
     if job.traced:
         from opentelemetry.instrumentation.fastapi import FastAPIInstrumentor
 
@@ -185,6 +202,12 @@ def tuned(views: Views, job: Job) -> FastAPI:
         who: Annotated[Caller, Depends(caller)],
         page: Annotated[int, Query(ge=1)] = 1,
     ) -> Response:
+        views.runs += 1
+        return Response(ORDER, media_type="application/json")
+
+    @app.post("/orders")
+    @limiter.limit(job.limit)
+    async def create(request: Request, order: NewOrder, who: Annotated[Caller, Depends(caller)]) -> Response:
         views.runs += 1
         return Response(ORDER, media_type="application/json")
 

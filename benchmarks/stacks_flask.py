@@ -22,6 +22,7 @@ from openapi_core import OpenAPI
 from openapi_core.contrib.flask.decorators import FlaskOpenAPIViewDecorator
 
 from .apps import ORDER, Views
+from .cases import ORDER_SCHEMA
 from .stacks_fastapi import Job
 from .tokens import AUDIENCE, ISSUER, public_key
 
@@ -40,7 +41,13 @@ _DOCUMENT = {
                 ],
                 "responses": {"200": {"description": "The order.", "content": {"application/json": {}}}},
             }
-        }
+        },
+        "/orders": {
+            "post": {
+                "requestBody": {"required": True, "content": {"application/json": {"schema": ORDER_SCHEMA}}},
+                "responses": {"200": {"description": "The order.", "content": {"application/json": {}}}},
+            }
+        },
     },
 }
 Decorator = Callable[[Any], Any]
@@ -59,11 +66,14 @@ def documented(views: Views, job: Job) -> Flask:
 
 def tuned(views: Views, job: Job) -> Flask:
     accepts = Draft202012Validator({"type": "object", "properties": {"page": _PAGE}}).is_valid
+    takes = Draft202012Validator(ORDER_SCHEMA).is_valid
 
     def validated(view: Any) -> Any:
         def judged(**params: Any) -> Any:
             page = request.args.get("page")
             if page is not None and not accepts({"page": int(page) if page.isdigit() else page}):
+                abort(400)
+            if request.method == "POST" and not takes(request.get_json()):
                 abort(400)
             return view(**params)
 
@@ -104,8 +114,18 @@ def _stack(views: Views, job: Job, public: Any, validated: Decorator, key: Calla
         return Response(ORDER, mimetype="application/json")
 
     cached = cache.cached(timeout=job.ttl, make_cache_key=lambda *args, **kwargs: key())
-    view = jwt_required()(scoped(validated(cached(read))))
-    app.add_url_rule("/orders/<order_id>", "read", limiter.limit(job.limit)(view), methods=["GET"])
+
+    def create() -> Response:
+        views.runs += 1
+        return Response(ORDER, mimetype="application/json")
+
+    def view(name: str, run: Any) -> Any:
+        checked = jwt_required()(scoped(validated(run)))
+        checked.__name__ = name  # flask-limiter tells views apart by it
+        return limiter.limit(job.limit)(checked)
+
+    app.add_url_rule("/orders/<order_id>", "read", view("read", cached(read)), methods=["GET"])
+    app.add_url_rule("/orders", "create", view("create", create), methods=["POST"])
 
     @app.before_request
     def in_front() -> None:

@@ -163,16 +163,16 @@ def as_json(value: Any, budget: Budget) -> str:
     left = [(value, 0)]
     while left:  # told beforehand how much it is, however often a part stands in it
         each, depth = left.pop()
-        budget.spend(1)
-        if depth > MAX_DEPTH:
-            raise TooMuch("a value is nested too deeply to be printed")
-        if isinstance(each, dict):
-            budget.make(sum(map(len, each)))
-            left += [(member, depth + 1) for member in each.values()]
-        elif isinstance(each, list):
-            left += [(item, depth + 1) for item in each]
-        elif isinstance(each, str):
+        if isinstance(each, str):
             budget.make(len(each))
+        elif isinstance(each, (dict, list)):
+            if depth > MAX_DEPTH:
+                raise TooMuch("a value is nested too deeply to be printed")
+            budget.spend(1 + len(each) // 4)
+            budget.make(len(each))
+            if isinstance(each, dict):
+                budget.make(sum(map(len, each)))
+            left += [(member, depth + 1) for member in (each.values() if isinstance(each, dict) else each)]
     try:
         return strict_json.dumps(value).decode()
     except (TypeError, ValueError):

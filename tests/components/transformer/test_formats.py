@@ -167,6 +167,22 @@ def test_hostile_bodies(name, body):
     assert time.process_time() - began < 1
 
 
+def test_rows_with_names_of_their_own_can_not_make_a_table_of_any_size():
+    with pytest.raises(Unwritable, match="too many cells"):
+        FORMATS["csv"].dumps([{str(number): 1} for number in range(3_000)])
+
+
+@pytest.mark.parametrize("name", ALL)
+def test_what_is_deep_is_written_or_said_not_to_be(name):
+    value = 1
+    for _ in range(190):
+        value = {"a": value}
+    try:
+        FORMATS[name].dumps(value)
+    except Unwritable:
+        pass
+
+
 def test_a_hostile_body_is_a_refusal(send):
     answer = send("application/xml", _LAUGHS)
     assert (answer.status, answer.json()["code"]) == (400, "invalid_request")

@@ -73,6 +73,13 @@ def answered(site):
 # Headers of requests.
 
 
+@pytest.mark.parametrize(("size", "status"), [(8192, 200), (8193, 400)])
+def test_what_an_expression_puts_into_a_header_is_bounded(seen, size, status):
+    spec = Transform(request=[set_header("x-name", "${request.body.name}")])
+    got = seen(spec, method="POST", headers=JSON, body=json.dumps({"name": "x" * size}).encode())
+    assert (len(got.headers.get("x-name")) if status == 200 else got.status) == (size if status == 200 else 400)
+
+
 def test_headers_of_a_request(seen):
     spec = Transform(
         request=[

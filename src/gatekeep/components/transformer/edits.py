@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import copy
 import json
 import logging
 import re
@@ -251,7 +250,7 @@ def _log_body(operation: Operation, facts: Facts) -> Edit:
         if value is MISSING:
             return
         if redaction is not None:
-            value = redaction(copy.deepcopy(value))
+            value = redaction(json.loads(json.dumps(value)))  # a copy
         # ASCII: no line break and no control of a terminal's gets into a log.
         text = json.dumps(value, separators=(",", ":")).replace("\x7f", "\\u007f")
         shown = text if len(text) <= _LONGEST else f"{text[:_LONGEST]}… ({len(text)} characters)"

@@ -10,7 +10,7 @@ import functools
 import io
 import math
 import re
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from typing import Any, NamedTuple
 from urllib.parse import parse_qsl, urlencode
 
@@ -41,6 +41,12 @@ class Format(NamedTuple):
 
 def _sound(value: Any) -> Any:
     """The value, if it is one of JSON's within the bounds that JSON bodies have. Raises Unreadable."""
+    _count(value, strict_json.MAX_VALUES)
+    return value
+
+
+def _count(value: Any, most: int) -> int:
+    """How many values there are in one, and it is `most` at most. Raises Unreadable."""
     left, seen = [(value, 1)], 0
     while left:
         each, depth = left.pop()
@@ -54,12 +60,20 @@ def _sound(value: Any) -> Any:
             left += [(item, depth + 1) for item in each]
         elif not (each is None or kind in (str, bool, int) or (kind is float and math.isfinite(each))):
             raise Unreadable("holds a value that JSON does not have")
-        if depth > strict_json.MAX_DEPTH or seen + len(left) > strict_json.MAX_VALUES:
-            raise Unreadable("is nested too deeply or holds too many values")
-    return value
+        if depth > strict_json.MAX_DEPTH or seen + len(left) > most:
+            raise Unreadable(_TOO_MUCH)
+    return seen
 
 
-def _text(body: bytes) -> str:
+_TOO_MUCH = "is nested too deeply or holds too many values"
+_MAX_SIZE = 4_000_000
+_MAX_FORM = 1_000_000
+"""Bytes: what its parser makes of one."""
+
+
+def _text(body: bytes, most: int = _MAX_SIZE) -> str:
+    if len(body) > most:
+        raise Unreadable(f"is larger than {most} bytes")
     try:
         return body.decode()
     except UnicodeDecodeError:
@@ -77,7 +91,14 @@ def _json_loads(body: bytes) -> Any:
 
 
 def _lines_loads(body: bytes) -> list[Any]:
-    return _sound([_json_loads(line) for line in body.split(b"\n") if line.strip()])  # type: ignore[no-any-return]
+    items, left = [], strict_json.MAX_VALUES
+    if body.count(b"\n") > strict_json.MAX_VALUES:
+        raise Unreadable(_TOO_MUCH)
+    for line in body.split(b"\n"):
+        if line.strip():
+            items.append(_json_loads(line))
+            left -= _count(items[-1], left)
+    return items
 
 
 def _lines_dumps(value: Any) -> bytes:
@@ -95,7 +116,11 @@ def _as_text(value: Any) -> str:
 def _form_loads(body: bytes) -> dict[str, Any]:
     try:
         pairs = parse_qsl(
-            _text(body), keep_blank_values=True, strict_parsing=bool(body), errors="strict", max_num_fields=strict_json.MAX_VALUES
+            _text(body, _MAX_FORM),
+            keep_blank_values=True,
+            strict_parsing=bool(body),
+            errors="strict",
+            max_num_fields=strict_json.MAX_VALUES,
         )
     except ValueError:
         raise Unreadable("is not a form") from None
@@ -120,23 +145,41 @@ def _form_dumps(value: Any) -> bytes:
 
 
 def _csv_loads(body: bytes) -> list[dict[str, str]]:
-    text = _text(body)
-    if "\0" in text:
+    if len(body) > _MAX_SIZE:
+        raise Unreadable(f"is larger than {_MAX_SIZE} bytes")
+    if b"\0" in body:
         raise Unreadable("holds a NUL")
+    found: list[dict[str, str]] = []
+    names: list[str] | None = None
+    left = strict_json.MAX_VALUES - 1
     try:
-        rows = [row for row in csv.reader(io.StringIO(text, newline=""), strict=True) if row]
+        for row in csv.reader(_csv_lines(body), strict=True):
+            if names is None:
+                names = row or None
+                if len(set(row)) != len(row):
+                    raise Unreadable("has two columns of one name")
+            elif row:
+                if len(row) != len(names):
+                    raise Unreadable("has a row of another length than its first")
+                left -= 1 + len(row)
+                if left < 0:
+                    raise Unreadable(_TOO_MUCH)
+                found.append(dict(zip(names, row, strict=True)))
     except csv.Error:
         raise Unreadable("is not CSV") from None
-    if not rows:
-        return []
-    names = rows[0]
-    if len(set(names)) != len(names):
-        raise Unreadable("has two columns of one name")
-    if any(len(row) != len(names) for row in rows):
-        raise Unreadable("has a row of another length than its first")
-    if 1 + (len(rows) - 1) * (1 + len(names)) > strict_json.MAX_VALUES:  # told before any of them is made
-        raise Unreadable("is nested too deeply or holds too many values")
-    return [dict(zip(names, row, strict=True)) for row in rows[1:]]
+    except UnicodeDecodeError:
+        raise Unreadable("is not UTF-8") from None
+    return found
+
+
+def _csv_lines(body: bytes) -> Iterator[str]:
+    for number, line in enumerate(io.TextIOWrapper(io.BytesIO(body), "utf-8", newline="")):
+        if number > strict_json.MAX_VALUES or line.count(",") > strict_json.MAX_VALUES:
+            raise Unreadable(_TOO_MUCH)
+        yield line
+
+
+_MAX_CELLS = 5_000_000
 
 
 def _csv_dumps(value: Any) -> bytes:
@@ -144,6 +187,8 @@ def _csv_dumps(value: Any) -> bytes:
     if not all(isinstance(row, dict) for row in rows):
         raise Unwritable("CSV is a list of objects")
     names = list(dict.fromkeys(name for row in rows for name in row))
+    if len(rows) * len(names) > _MAX_CELLS:  # each row may have names of its own
+        raise Unwritable("there are too many cells")
     out = io.StringIO(newline="")
     writer = csv.writer(out, lineterminator="\r\n")  # RFC 4180 §2
     if names:
@@ -224,13 +269,15 @@ def _unique(pairs: Iterable[tuple[Any, Any]]) -> dict[Any, Any]:
 def _msgpack_loads(body: bytes) -> Any:
     import msgpack
 
+    if len(body) > _MAX_SIZE:
+        raise Unreadable(f"is larger than {_MAX_SIZE} bytes")
     left = strict_json.MAX_VALUES
 
     def counted(items: list[Any]) -> list[Any]:
         nonlocal left
         left -= len(items)
         if left < 0:  # told as soon as it is so: a value may take one byte, and its place in a list eight
-            raise Unreadable("is nested too deeply or holds too many values")
+            raise Unreadable(_TOO_MUCH)
         return items
 
     most = {"max_array_len": strict_json.MAX_VALUES, "max_map_len": strict_json.MAX_VALUES}
@@ -286,9 +333,7 @@ def _add_core(kind: Any) -> None:
 def _yaml_loads(body: bytes) -> Any:
     import yaml
 
-    if len(body) > _MAX_YAML:
-        raise Unreadable(f"is larger than {_MAX_YAML} bytes")
-    text, loader, depth = _text(body), _yaml_loader(), 0
+    text, loader, depth = _text(body, _MAX_YAML), _yaml_loader(), 0
     try:
         for event in yaml.parse(text, Loader=loader):
             if isinstance(event, yaml.AliasEvent):

@@ -16,20 +16,22 @@ _LONGEST = 1_000_000
 class _Lines:
     """A body filter that sees whole lines. One that is no JSON breaks the answer off: what follows could not be told from it."""
 
-    __slots__ = ("_rest",)
+    __slots__ = ("_held", "_rest")
 
     def __init__(self) -> None:
         self._rest: list[bytes] = []
+        self._held = 0
 
     def feed(self, chunk: bytes) -> bytes:
         first, *others = chunk.split(b"\n")
         self._rest.append(first)
-        if sum(map(len, self._rest)) > _LONGEST:
+        self._held += len(first)
+        if self._held > _LONGEST:
             raise ValueError(f"a line of the answer is longer than {_LONGEST} bytes")
         if not others:
             return b""
         lines = [b"".join(self._rest), *others[:-1]]
-        self._rest = [others[-1]]
+        self._rest, self._held = [others[-1]], len(others[-1])
         return b"".join(map(self._line, lines))
 
     def _line(self, line: bytes) -> bytes:

@@ -29,6 +29,9 @@ Edit: TypeAlias = Callable[[Exchange, Any], None]
 
 _FIELD_VALUE = re.compile(r"[\t\x20-\x7e\x80-\xff]*")  # RFC 9110 §5.5, in latin-1
 
+_LONGEST = 8192
+"""Characters of a value that an expression gives: what servers take of one field."""
+
 _FRAMING = {
     **dict.fromkeys(("content-length", "transfer-encoding", "trailer"), "it says where the message ends"),
     **dict.fromkeys(("connection", "keep-alive", "proxy-connection", "te", "upgrade", "expect"), "it is about one connection"),
@@ -67,7 +70,7 @@ def field_value(value: Any, facts: Facts) -> str | Text:
         filled = text(exchange, body)
         if filled is None:
             return None
-        if not _FIELD_VALUE.fullmatch(filled):
+        if len(filled) > _LONGEST or not _FIELD_VALUE.fullmatch(filled):
             raise BadValue("A value of this request can't stand in a header.")
         return filled
 

@@ -15,6 +15,7 @@ from .components import STANDARD, AlarmKeeper, AlarmStatus, Stage, Throttler, Us
 from .components.cache import CacheHandle, CacheStorage, ResponseCache
 from .components.ip_rules import IPRules, ResourcePolicy
 from .components.metrics.dashboard import Dashboard
+from .components.metrics.integration_timer import IntegrationTimer
 from .components.metrics.monitor import Monitor
 from .components.metrics.page import PageMaker
 from .components.metrics.prometheus import Prometheus
@@ -258,7 +259,7 @@ class Gateway(Explains):
         Behind `specs` of its own (an Authorize, IPRules), or `public=True`. Needs the extra `prometheus`. Raises
         ConfigurationError.
         """
-        self._mount("prometheus", path, specs, public, lambda traffic: Prometheus(traffic).answer)
+        self._mount("prometheus", path, specs, public, self._prometheus)
 
     def dashboard(self, path: str = "/_gatekeep", *specs: Spec, public: bool = False) -> None:
         """Serve a page at this path that shows alarms and the traffic of the last five minutes, live; before the first request.
@@ -284,6 +285,16 @@ class Gateway(Explains):
         inner = Gateway(stages=[Stage(f"_{name}{len(self.mounts)}", *specs)], store=self.store, clock=self.clock)
         inner._proxies, inner.client_address = self._proxies, self.client_address
         self.mounts = (*self.mounts, Mount(path, inner, make(self._monitor().traffic)))
+
+    def _prometheus(self, traffic: Traffic) -> PageMaker:
+        for component in self.components:
+            if isinstance(component, IntegrationTimer):
+                component.everywhere = True
+        for front in self._fronts:
+            front.expire()
+        page = Prometheus(traffic, lambda: self.alarms, self.store)
+        self.runner.every(1.0, page.look, name="prometheus")
+        return page.answer
 
     def _monitor(self) -> Monitor:
         for component in self.components:

@@ -20,6 +20,7 @@ from prometheus_client.parser import text_string_to_metric_families
 from gatekeep import Alarm, Cache, Gateway, IPRules, Route, Stage, Throttle
 from gatekeep.components.metrics.traffic import MOST_ROWS, OTHER, SPAN, Finished, Slot, Traffic
 from gatekeep.errors import ConfigurationError
+from gatekeep.stores import Health, MemoryStore
 from gatekeep.testing import Client, FakeClock
 from servers import free_port, serving
 
@@ -169,15 +170,56 @@ def test_prometheus(site: Any) -> None:
     assert client.get("/metrics/more").status == 404
 
 
+class SickStore(MemoryStore):
+    errors = 0
+
+    def health(self) -> list[Health]:
+        return [Health("the store at nowhere:1", self.errors > 2, self.errors)]
+
+
+def test_alarms_stores_and_the_apps_own_time(site: Any) -> None:
+    clock = FakeClock()
+
+    def slow(request: Any) -> Any:
+        clock.advance(0.2)
+        return view(request)
+
+    store = SickStore()
+    client = site(
+        Alarm("5xx count > 0 for 10 s", name="bad"), view=slow, routes=[Route("/orders/{id}")], store=store, clock=clock
+    )
+    client.gateway.dashboard("/_gatekeep", LOCAL)
+    client.gateway.prometheus("/metrics", LOCAL)
+    client.get("/orders/1")
+    client.get("/broken")
+    clock.advance(10)
+    next(component for component in client.gateway.components if type(component).__name__ == "AlarmKeeper").tick()
+
+    def now() -> dict[Any, float]:
+        return samples(client.get("/metrics").body.decode())
+
+    alarm = {"gatekeep_alarm": "bad", "gatekeep_level": "gateway"}
+    for errors, away in ((0, 0.0), (2, 0.0), (5, 1.0)):
+        store.errors = errors
+        found = now()
+        assert found["gatekeep_store_errors_total", frozenset({("gatekeep_store", "nowhere:1")})] == errors
+        assert found["gatekeep_store_away", frozenset({("gatekeep_store", "nowhere:1")})] == away
+    assert found["gatekeep_alarm_state", frozenset({**alarm, "gatekeep_alarm_state": "ALARM"}.items())] == 1.0
+    assert found["gatekeep_alarm_state", frozenset({**alarm, "gatekeep_alarm_state": "OK"}.items())] == 0.0
+    assert found["gatekeep_integration_duration_seconds_sum", frozenset({("http_route", "/orders/{id}")})] == pytest.approx(0.2)
+
+
 def test_the_number_of_series_is_bounded(site: Any) -> None:
     client = site(routes=[Route("/orders/{id}")])
     client.gateway.prometheus("/metrics", LOCAL)
     before = len(client.get("/metrics").body.splitlines())
     traffic = client.gateway.components[0].traffic
     for number in range(5000):
-        traffic.put((0.0, f"/{number}", None, "GET", 200, 0.001, [("component", f"outcome-{number}")]))
-    found = counts(client.get("/metrics").body.decode())
+        traffic.put((0.0, f"/{number}", None, "GET", 200, 0.001, [("component", f"outcome-{number}")], False, 0.001))
+    text = client.get("/metrics").body.decode()
+    found = counts(text)
     assert before < 200
+    assert sum(name.endswith("integration_duration_seconds_count") for name, _ in samples(text)) == 2001
     assert len(found) == 2001
     assert found["_OTHER", "_OTHER", "", ""] == 3000.0
 

@@ -12,15 +12,17 @@ __all__ = ["IntegrationTimer"]
 
 
 class IntegrationTimer(Component):
-    """Stands innermost; bound where metrics are emitted or an access log written, or an alarm asks. It reads the clock twice."""
+    """Stands innermost; bound where metrics are emitted, or an alarm asks. It reads the clock twice."""
 
     spec = Observe
     also = (Alarm,)
     repeats = False
+    everywhere = False
+    """Whether it stands on every route, as somebody tells of all of them."""
 
     def bind(self, plan: Plan) -> Hooks | None:
         observes = [placed.spec for placed in plan.specs if isinstance(placed.spec, Observe)]
-        asked = any(placed.spec.times_integration for placed in plan.specs if isinstance(placed.spec, Alarm))
+        asked = self.everywhere or any(placed.spec.times_integration for placed in plan.specs if isinstance(placed.spec, Alarm))
         if plan.handshake or not (asked or (observes and (observes[-1].metrics or observes[-1].access_log))):
             return None
         monotonic = self.services.clock.monotonic

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from ...component import Component, Hooks, Plan, Services
 from ...exchange import Exchange
+from .integration import integration_seconds
 from .semantics import OTHER, UNMATCHED, known_methods
 from .spec import Observe
 from .traffic import Traffic
@@ -44,6 +45,7 @@ class Monitor(Component):
                     now - exchange.monotonic,
                     exchange.decisions,
                     exchange.outcome == "failed",
+                    integration_seconds(exchange.state, now),
                 )
             )
             if traffic.crowded:

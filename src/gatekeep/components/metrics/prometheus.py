@@ -6,10 +6,12 @@ Where PROMETHEUS_MULTIPROC_DIR is set, the client keeps the values in files ther
 from __future__ import annotations
 
 import os
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 
 from ...errors import ConfigurationError
+from ...stores import Store, health_of
 from .access_log_queue import QUEUE
+from .alarms import AlarmStatus
 from .page import Page
 from .traffic import Finished, Traffic
 
@@ -20,10 +22,13 @@ _MOST_SERIES = 2000
 _LATE = "_OTHER"
 
 
-class Prometheus:
-    """The page; it is told of each request."""
+_STATES = ("OK", "ALARM", "INSUFFICIENT_DATA")
 
-    def __init__(self, traffic: Traffic) -> None:
+
+class Prometheus:
+    """The page; it is told of each request, and looks at alarms and the store when it is told to `look`."""
+
+    def __init__(self, traffic: Traffic, alarms: Callable[[], Sequence[AlarmStatus]], store: Store) -> None:
         try:
             from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, exposition, multiprocess
         except ImportError:
@@ -45,10 +50,30 @@ class Prometheus:
             ["gatekeep_component", "gatekeep_outcome", "http_route"],
             registry=own,
         )
-        dropped = Gauge(
-            "gatekeep_access_log_dropped", "Records of the access log lost.", registry=own, multiprocess_mode="livesum"
+        self._integration = Histogram(
+            "gatekeep_integration_duration_seconds",
+            "Time that the app took to begin its answer.",
+            ["http_route"],
+            registry=own,
+            buckets=_BUCKETS,
         )
-        self._tell_dropped: Callable[[], None] = lambda: dropped.set(QUEUE.dropped)
+
+        def gauge(name: str, description: str, *names: str) -> Gauge:
+            return Gauge(name, description, names, registry=own, multiprocess_mode="livesum")
+
+        self._dropped = gauge("gatekeep_access_log_dropped", "Records of the access log lost.")
+        self._alarm_state = gauge(
+            "gatekeep_alarm_state",
+            "Processes in which an alarm is in this state.",
+            "gatekeep_alarm",
+            "gatekeep_level",
+            "gatekeep_alarm_state",
+        )
+        self._store_away = gauge("gatekeep_store_away", "Processes for which a server of the store is away.", "gatekeep_store")
+        self._store_errors = Counter("gatekeep_store_errors", "Calls of the store that failed.", ["gatekeep_store"], registry=own)
+        self._told_errors: dict[str, int] = {}
+        self._alarms, self._store = alarms, store
+        self._integrations: dict[str, Histogram] = {}
         self._requests: dict[tuple[str, str, int, str | None], Histogram] = {}
         self._outcomes: dict[tuple[str, str, str], Counter] = {}
         traffic.listeners.append(self._add)
@@ -63,6 +88,14 @@ class Prometheus:
                 labels = (request.method, request.route, str(request.status or ""), request.stage or "")
                 duration = self._requests[key] = self._duration.labels(*labels)
         duration.observe(request.seconds)
+        if request.integration is not None:
+            integration = self._integrations.get(request.route)
+            if integration is None:
+                if len(self._integrations) >= _MOST_SERIES:
+                    integration = self._integration.labels(_LATE)
+                else:
+                    integration = self._integrations[request.route] = self._integration.labels(request.route)
+            integration.observe(request.integration)
         for component, outcome in request.decisions:
             cell = (component, outcome, request.route)
             counter = self._outcomes.get(cell)
@@ -73,11 +106,23 @@ class Prometheus:
                     counter = self._outcomes[cell] = self._decisions.labels(*cell)
             counter.inc()
 
+    def look(self) -> None:
+        """Tell how things stand in this process; once a second, so that other processes' pages are right, too."""
+        self._dropped.set(QUEUE.dropped)
+        for alarm in self._alarms():
+            for state in _STATES:
+                self._alarm_state.labels(alarm.name, alarm.level, state).set(alarm.state == state)
+        for server in health_of(self._store):
+            name = server.what.removeprefix("the store at ")
+            self._store_away.labels(name).set(server.away)
+            self._store_errors.labels(name).inc(max(0, server.errors - self._told_errors.get(name, 0)))
+            self._told_errors[name] = server.errors
+
     def answer(self, path: str, accept: str, root: str) -> Page | None:
         """The page, in the form that the client accepts: Prometheus' text, or OpenMetrics."""
         if path not in ("", "/"):
             return None
         self._traffic.settle()
-        self._tell_dropped()
+        self.look()
         encode, content_type = self._choose(accept)
         return Page(content_type, encode(self._registry))

@@ -44,6 +44,8 @@ class Finished(NamedTuple):
     decisions: Sequence[tuple[str, str]]
     failed: bool = False
     """Whether an exception of the app ended it, be it after the head."""
+    integration: float | None = None
+    """Seconds that the app took; None where it was not called, or nobody asks."""
 
 
 class Slot:

@@ -76,7 +76,6 @@ ROUTES: dict[str, Callable[[int], Subject]] = {
     "Route entries, one path": partial(_make, _opaque, "one"),
     "Route entries, new paths of one route": partial(_make, _opaque, "new"),
     "Route entries, new paths of all": partial(_make, _opaque, "all"),
-    "FastAPI's routes, one path": partial(_make, _fastapi, "one"),
     "FastAPI's routes, new paths of one route": partial(_make, _fastapi, "new"),
     "FastAPI's routes, new paths of all": partial(_make, _fastapi, "all"),
 }

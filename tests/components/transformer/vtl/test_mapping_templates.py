@@ -404,10 +404,10 @@ def test_an_override_fills_the_path_that_requests_are_sent_to__D(site):
         return 200, [], b""
 
     text = "#set($context.requestOverride.path.id = $input.params('id').toUpperCase())"
-    spec = Transform(request=[map_body(vtl(text)), rewrite_path("/v2/{id}/{rest}")])
+    spec = Transform(request=[map_body(vtl(text)), rewrite_path("/v2/${request.method}/{id}/{rest}")])
     client = site(routes=[Route("/v1/{id}/{rest:path}", spec), Route("/v2/{rest:path}")], view=view)
     assert client.get("/v1/ann/a/b").status == 200
-    assert seen == ["/v2/ANN/a/b"]
+    assert seen == ["/v2/GET/ANN/a/b"]
 
 
 @pytest.mark.parametrize(

@@ -13,7 +13,8 @@ from hypothesis import strategies as st
 from gatekeep.components.transformer.vtl.engine import MAX_ITEMS, Template
 from gatekeep.components.transformer.vtl.methods import call, get, put
 from gatekeep.components.transformer.vtl.objects import Overrides, variables
-from gatekeep.components.transformer.vtl.values import Budget, Entry, Failed, HeaderMap, JavaList, Once, TooMuch
+from gatekeep.components.transformer.vtl.values import BadInput, Budget, Entry, Failed, HeaderMap, JavaList, Once, TooMuch
+from gatekeep.components.transformer.vtl.ways import Place
 from gatekeep.testing import FakeClock
 
 
@@ -181,3 +182,29 @@ def test_a_rendering_takes_what_it_was_lent():
         Template("123456").render({}, budget)
     with pytest.raises(TooMuch, match="too many steps"):
         Template("#foreach($i in [1..9])$i$i#end").render({}, Budget(10, 1_000, 0.1))
+
+
+def test_half_of_a_surrogate_pair_does_not_get_through():
+    given = _host()
+    for text in ("$util.urlEncode($half)", "$util.parseJson($half)", "$util.base64Encode($half)"):
+        with pytest.raises(BadInput):
+            Template(text).render({**given, "half": "\ud800"})
+    assert Template("$util.escapeJavaScript($half)").render({**given, "half": "\ud800"}) == "\\uD800"
+    place = Place("GET /", {}, FakeClock(), None)
+    exchange = SimpleNamespace(state={}, path_params={"id": "\ud800"})
+    with pytest.raises(Failed, match="half of a surrogate pair"):
+        place.render(Template("$input.params('id')"), exchange, "")
+
+
+def test_a_stack_that_is_nearly_used_up():
+    template = Template("#if(true)" * 60 + "x" + "#end" * 60)
+
+    def deeper():
+        try:
+            return deeper()
+        except RecursionError:
+            return template.render({})
+
+    with pytest.raises(TooMuch, match="nested too deeply"):
+        deeper()
+    assert template.render({}) == "x"

@@ -121,9 +121,7 @@ class TemplatesIn:
 
         def fill(match: re.Match[str]) -> str:
             name = match[1]
-            if name not in params:
-                raise BadValue("This request lacks a part of the path that it leads to.")
-            text = str(params[name])
+            text = str(params[name])  # there: else `inner` had refused the request
             if name in overridden and ("/" in text or any(mark in text for mark in "?#{}")):
                 raise BadValue("A value of this request can't stand in a path.")
             return text
@@ -133,7 +131,7 @@ class TemplatesIn:
         return rewrite_path(_PARAMETER.sub(fill, self._place.target))
 
 
-_PARAMETER = re.compile(r"\{([A-Za-z_]\w*)(?::[^{}]*)?\}")
+_PARAMETER = re.compile(r"(?<!\$)\{([A-Za-z_]\w*)(?::[^{}]*)?\}")
 
 
 class TemplatesOut:

@@ -220,6 +220,8 @@ class Component(ABC):
     """Whether it answers every CORS preflight of a route it is bound on, so that none gets through to the endpoint."""
     repeats: ClassVar[bool] = True
     """Whether it runs again for the target of a path that was rewritten after it ran."""
+    gates: ClassVar[bool] = True
+    """Whether it may decide who gets an answer, so that a cache inside of it must not hand one to whom it was not asked about."""
 
     def __init__(self, services: Services) -> None:
         self.services = services

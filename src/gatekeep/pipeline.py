@@ -11,7 +11,7 @@ from collections.abc import Callable, Iterator, Sequence
 from types import GeneratorType
 from typing import TYPE_CHECKING, Any, NamedTuple, cast
 
-from .component import Component, Hooks, Need, Placed, RequestHook, ResponseHook
+from .component import Component, Hooks, Need, Placed, RequestHook, ResponseHook, Spec
 from .effects import Flow
 from .errors import Denied, DependencyError, GatekeepError, InternalError, Unavailable
 from .message import Answer, Decision, Forwarded, HookResult, Request, Response
@@ -356,6 +356,10 @@ class Pipeline:
     def components(self) -> Sequence[Component]:
         """Those that are bound here, from the outside in."""
         return [component for component, _, _ in self._bound]
+
+    def specs(self, component: object) -> list[Spec]:
+        """What a component's hooks here were made of, weak to strong; nothing where it has no part."""
+        return [placed.spec for owner, _, specs in self._bound if owner is component for placed in specs]
 
     def position(self, component: object) -> int:
         """Where a component stands. Raises KeyError for one that has no part in this pipeline."""

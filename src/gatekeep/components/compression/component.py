@@ -18,6 +18,7 @@ class Compressor(Component):
     """Outside of the cache: an entry is kept once, plain, and encoded for each client as that client takes it."""
 
     spec = Compress
+    gates = False
 
     def bind(self, plan: Plan) -> Hooks | None:
         if not plan.specs:

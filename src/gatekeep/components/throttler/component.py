@@ -38,6 +38,7 @@ class _PhaseThrottler(Component):
     spec = Throttle
     also: ClassVar[tuple[type[Spec], ...]] = (Quota, Concurrency)
     handshakes = True
+    gates = False
     late: ClassVar[bool]
 
     def __init__(self, services: Services) -> None:

@@ -1,0 +1,116 @@
+"""A cache in front of a rewritten path: its hits go no further, so it keeps nothing that the target's policy was asked about."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+
+import opaque
+from gatekeep import (
+    ApiKey,
+    Authorize,
+    Cache,
+    IPRules,
+    Route,
+    Throttle,
+    Transform,
+    current,
+    rewrite_path,
+    set_header,
+)
+from gatekeep.testing import FakeClock
+
+ANN, BOB = "0f3b1c9d7e5a4c2b8d6e", "9a8b7c6d5e4f3a2b1c0d"
+KEYS = ApiKey({ANN: "ann", BOB: "bob"})
+TO_TARGET = Transform(request=[rewrite_path("/target")])
+
+
+def told(request: opaque.Seen) -> tuple[int, list[tuple[str, str]], bytes]:
+    vary = [("vary", "x-who")] if request.headers.get("x-who") else []
+    return 200, vary, f"{current().principal.id} {request.headers.get('x-who')}".encode()
+
+
+def targeted(response: Any) -> bool:
+    return (response.headers.get("cache-status") or "").endswith("detail=target")
+
+
+@pytest.mark.parametrize("options", [{}, {"shared": True}, {"http": True}])
+def test_who_is_authorized_by_the_target_alone(site: Any, options: dict[str, Any]) -> None:
+    client = site(
+        view=told,
+        clock=FakeClock(),
+        routes=[Route("/front", Cache(ttl=60, **options), TO_TARGET), Route("/target", Authorize(KEYS))],
+    )
+    ann, nobody, bob = (client.get("/front", headers=fields) for fields in ({"x-api-key": ANN}, {}, {"x-api-key": BOB}))
+    assert targeted(ann)
+    assert (ann.body, nobody.status, bob.body) == (b"ann None", 401, b"bob None")
+
+
+def test_who_must_have_more_for_the_target(site: Any) -> None:
+    def is_ann(_: Any, principal: Any) -> bool:
+        return bool(principal.id == "ann")
+
+    client = site(
+        Authorize(KEYS),
+        view=told,
+        clock=FakeClock(),
+        routes=[
+            Route("/front", Cache(ttl=60, shared=True), TO_TARGET),
+            Route("/target", Authorize(when=is_ann)),
+        ],
+    )
+    assert client.get("/front", headers={"x-api-key": ANN}).status == 200
+    assert client.get("/front", headers={"x-api-key": BOB}).status == 403
+
+
+def test_who_comes_from_elsewhere(site: Any) -> None:
+    client = site(
+        view=told,
+        clock=FakeClock(),
+        trusted_proxies=["127.0.0.1"],
+        routes=[Route("/front", Cache(ttl=60), TO_TARGET), Route("/target", IPRules(allow=["192.0.2.0/24"]))],
+    )
+    statuses = [client.get("/front", headers={"x-forwarded-for": address}).status for address in ("192.0.2.1", "198.51.100.1")]
+    assert statuses == [200, 403]
+
+
+def test_what_the_target_says_of_its_caller_is_not_shared(site: Any) -> None:
+    client = site(
+        Authorize(KEYS),
+        view=told,
+        clock=FakeClock(),
+        routes=[
+            Route("/front", Cache(ttl=60, shared=True), TO_TARGET),
+            Route("/target", Transform(request=[set_header("x-name", "${principal.id}")])),
+        ],
+    )
+    assert [client.get("/front", headers={"x-api-key": key}).body for key in (ANN, BOB)] == [b"ann None", b"bob None"]
+
+
+def test_what_varies_by_a_field_that_the_target_sets(site: Any) -> None:
+    client = site(
+        view=told,
+        clock=FakeClock(),
+        trusted_proxies=["127.0.0.1"],
+        routes=[
+            Route("/front", Cache(ttl=60), TO_TARGET),
+            Route("/target", Transform(request=[set_header("x-who", "${client}")])),
+        ],
+    )
+    bodies = [client.get("/front", headers={"x-forwarded-for": address}).body for address in ("192.0.2.1", "198.51.100.1")]
+    assert bodies == [b" 192.0.2.1", b" 198.51.100.1"]
+
+
+@pytest.mark.parametrize("target", [[], [Throttle("100/s")], [Cache(ttl=60)]])
+def test_what_both_ask_alike_is_kept(site: Any, target: list[Any]) -> None:
+    client = site(
+        Authorize(KEYS),
+        IPRules(deny=["192.0.2.7"]),
+        view=told,
+        clock=FakeClock(),
+        routes=[Route("/front", Cache(ttl=60), TO_TARGET), Route("/target", *target)],
+    )
+    answers = [client.get("/front", headers={"x-api-key": key}) for key in (ANN, BOB, ANN)]
+    assert [answer.body for answer in answers] == [b"ann None", b"bob None", b"ann None"]
+    assert "hit" in answers[2].headers.get_all("cache-status")[-1]

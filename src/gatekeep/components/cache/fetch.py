@@ -134,23 +134,31 @@ class Fetch(Entry):
         return True
 
     def end(self) -> bytes:
-        exchange, self._exchange = self._exchange, None
-        if exchange is not None:
-            if self._chunks is not None:
-                self.body, self._chunks = b"".join(self._chunks), None
-            length, size = self._length, len(self.body)
-            # An app that breaks off without an error leaves a body shorter than it said.
-            if length in (size, UNTOLD) and not self.fat:
-                route = self.route
-                if length == UNTOLD and self.status not in (204, 304):  # RFC 9110 §8.6: never on these
-                    self.pairs = [*self.pairs, route.form.length(size)]
-                self.size += size
-                self.tags = route.tags(exchange)
-                route.storage.put(self.key, self.vary, exchange.request.header, self, self)
-            self.case = None
-            if self._borrowed:
-                self._give_back()
+        exchange = self._exchange
+        if exchange is None:
+            return b""
+        self._exchange = None
+        if self._chunks is not None:
+            self.body, self._chunks = b"".join(self._chunks), None
+        size = len(self.body)
+        # An app that breaks off without an error leaves a body shorter than it said.
+        if (size == self._length or self._is_untold(size)) and not self.fat:
+            route = self.route
+            self.size += size
+            self.tags = route.tags(exchange)
+            route.put(self.key, self.vary, exchange.request.header, self, self)
+        self.case = None
+        if self._borrowed:
+            self._give_back()
         return b""
+
+    def _is_untold(self, size: int) -> bool:
+        """Whether the answer did not say how long it would be; the entry does."""
+        if self._length != UNTOLD:
+            return False
+        if self.status not in (204, 304):  # RFC 9110 §8.6: never on these
+            self.pairs = [*self.pairs, self.form.length(size)]
+        return True
 
     def abort(self) -> None:
         self._exchange = self._chunks = None

@@ -91,7 +91,9 @@ class Memory:
             filed.used = True
         return filed
 
-    peek = get
+    def peek(self, key: Key) -> Filed | None:
+        """The same, whether it is to be believed or not."""
+        return self._records.get(key)
 
     def put(self, key: Key, vary: tuple[str, ...], header: Callable[[str], str | None], entry: Entry) -> Place:
         """Store an entry, where answers vary as the variant that `header` tells; says where it went.
@@ -101,18 +103,17 @@ class Memory:
         records = self._records
         with self._lock:
             old = records.get(key)
-            if old is None and not vary:
-                # As mostly: one answer for all, and a new one.
-                entry.size = size = entry.size + _length(key)
-                records[key] = entry
-                self._probation.append(key)
-                self._room -= size
-                place = _NOWHERE
-            elif vary or (old is not None and old.names):
+            if vary or (old is not None and old.names):
                 place = self._put_variant(key, vary, header, entry, old)
             else:
-                entry.size += _length(key)
-                self._file(key, entry, old)
+                # As mostly: one answer for all.
+                entry.size = size = entry.size + _length(key)
+                if old is None:
+                    self._probation.append(key)
+                else:
+                    self._follow(old, entry)
+                records[key] = entry
+                self._room -= size
                 place = _NOWHERE
             if self._room < 0:
                 self._make_room()
@@ -127,7 +128,12 @@ class Memory:
             # Variants that were told apart by less must go.
             record = Variants(vary if old is None else tuple(dict.fromkeys((*old.names, *vary))), entry.made)
             record.size = _length(key) + _PER_RECORD
-            self._file(key, record, old)
+            if old is None:
+                self._probation.append(key)
+            else:
+                self._follow(old, record)
+            self._records[key] = record
+            self._room -= record.size
         values = tuple([header(name) for name in record.names])
         before = record.size
         record.put(values, entry, self.max_record)
@@ -141,17 +147,12 @@ class Memory:
         """Whether what is there is no longer to be believed."""
         return False
 
-    def _file(self, key: Key, filed: Filed, old: Filed | None) -> None:
-        if old is None:
-            self._probation.append(key)
-        else:
-            filed.used = True  # or nobody would have made it anew
-            self._room += old.size
-            if old.kept:
-                filed.kept = True
-                self._kept_size += filed.size - old.size
-        self._records[key] = filed
-        self._room -= filed.size
+    def _follow(self, old: Filed, new: Filed) -> None:
+        new.used = True  # or nobody would have made it anew
+        self._room += old.size
+        if old.kept:
+            new.kept = True
+            self._kept_size += new.size - old.size
 
     def _make_room(self) -> None:
         """Take the turns of as many as need be: who was asked for since its last one stays, the others go."""

@@ -61,7 +61,6 @@ Refusal: TypeAlias = Literal[
     "no-lifetime",
     "too-large",
     "length",
-    "target",
 ]
 """Why an answer is not stored."""
 

@@ -64,6 +64,7 @@ class CachedRoute:
         "name",
         "plain_ttl",
         "purges",
+        "put",
         "refused",
         "runner",
         "simple",
@@ -82,6 +83,7 @@ class CachedRoute:
         self.flights = cache.storage.flights
         self.purges = cache.storage.purges
         self.look = cache.storage.memory.look
+        self.put = cache.storage.put
         self.simple = spec.coalesce and not cache.storage.shared
         """Whether a request for what is not stored goes to the app unless another one has."""
         self.clock = cache.services.clock

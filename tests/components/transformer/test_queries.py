@@ -314,5 +314,9 @@ def test_the_body_that_the_validator_has_decoded_is_mapped(site):
 
 
 def test_rest_parameter_mapping_takes_json_paths():
-    operations = parameter_mapping({"integration.request.header.x-a": "method.request.body.items[*].sku"})
-    assert operations == (set_header("x-a", "${request.body$.items[*].sku}"),)
+    for path in ("items[*].sku", ".sku", "items[?(@.qty > 1)].sku", "items[-1]"):
+        operations = parameter_mapping({"integration.request.header.x-a": f"method.request.body.{path}"})
+        assert operations == (set_header("x-a", f"${{request.body$.{path}}}"),)
+        assert Transform(request=operations)
+    with pytest.raises(ConfigurationError, match="not a JSONPath"):
+        Transform(request=parameter_mapping({"integration.request.header.x-a": "method.request.body.a[?("}))

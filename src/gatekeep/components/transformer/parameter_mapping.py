@@ -170,6 +170,7 @@ _NAMED_SOURCES: Mapping[str, str] = {
 # Of several values of a parameter a REST API takes the last one, an HTTP API all with commas between them.
 _REST_SOURCES = {**_NAMED_SOURCES, "request.querystring.": "request.query."}
 _CONTEXT_NAME = re.compile(r"[\w.]+", re.ASCII)
+_NAMES_AND_INDEXES = re.compile(r"[\w-]+(?:\.[\w-]+|\[\d+\])*", re.ASCII)
 _INDEX = re.compile(r"\[(\d+)\]", re.ASCII)
 
 
@@ -186,8 +187,8 @@ def _expression(source: str) -> str:
     for prefix, ours in named.items():
         name = source.removeprefix(prefix)
         if name != source and name:
-            if (".body." in prefix and rest and any(mark in name for mark in "*?:,'\"")) or (rest and ".." in name):
-                return f"${{{ours.removesuffix('.')}$.{name}}}"  # a JSONPath that is more than names and indexes
+            if ".body." in prefix and rest and not _NAMES_AND_INDEXES.fullmatch(name):
+                return f"${{{ours.removesuffix('.')}$.{name}}}"  # a JSONPath
             return f"${{{ours}{_body_path(name) if '.body.' in prefix else name}}}"
     raise ValueError(f"{source!r} is no source that there is here")
 

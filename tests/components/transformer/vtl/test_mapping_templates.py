@@ -404,10 +404,14 @@ def test_an_override_fills_the_path_that_requests_are_sent_to__D(site):
         return 200, [], b""
 
     text = "#set($context.requestOverride.path.id = $input.params('id').toUpperCase())"
-    spec = Transform(request=[map_body(vtl(text)), rewrite_path("/v2/${request.method}/{id}/{rest}")])
-    client = site(routes=[Route("/v1/{id}/{rest:path}", spec), Route("/v2/{rest:path}")], view=view)
+    spec = Transform(request=[map_body(vtl(text)), rewrite_path("/${stage.variables.to}/${request.method}/{id}/{rest}")])
+    routes = [Route("/v1/{id}/{rest:path}", spec), Route("/v2/{rest:path}")]
+    client = site(routes=routes, stages=[Stage("prod", variables={"to": "v2"})], view=view)
     assert client.get("/v1/ann/a/b").status == 200
-    assert seen == ["/v2/GET/ANN/a/b"]
+    # What the client sends is no template.
+    assert client.get("/v1/$/$%7Bprincipal.kind%7D/%7Bid%7D").status == 400
+    assert client.get("/v1/ann/$%7Bprincipal.kind%7D/%7Bid%7D").status == 200
+    assert seen == ["/v2/GET/ANN/a/b", "/v2/GET/ANN/${principal.kind}/{id}"]
 
 
 @pytest.mark.parametrize(
@@ -420,6 +424,7 @@ def test_an_override_fills_the_path_that_requests_are_sent_to__D(site):
         ("#set($context.requestOverride.header.x = $input.body)", 400),
         ("#set($context.requestOverride.path.id = 'a/b')", 400),
         ("#set($context.requestOverride.path.id = '..')", 400),
+        ("#set($context.requestOverride.path.id = '{id}')", 400),
         ("#set($context.requestOverride.path.id = '?a')", 400),
     ],
 )

@@ -208,3 +208,30 @@ def test_a_stack_that_is_nearly_used_up():
     with pytest.raises(TooMuch, match="nested too deeply"):
         deeper()
     assert template.render({}) == "x"
+
+
+def test_a_text_is_looked_for_from_its_end_in_linear_time():
+    began = time.thread_time()
+    given = {"text": "a" * 400_000, "part": "ab" + "a" * 200_000}
+    assert Template("$text.lastIndexOf($part)").render(given) == "-1"
+    assert time.thread_time() - began < 1
+    found = [Template(f"$text.lastIndexOf('{part}')").render({"text": "abcabc"}) for part in ("bc", "a", "", "abcabc", "cc")]
+    assert found == ["4", "3", "6", "0", "-1"]
+
+
+def test_long_texts_that_are_nearly_equal_cost_more():
+    given = {"one": "a" * 1_000_000, "other": "a" * 999_999 + "b"}
+    for test in ("$one == $other", "$one.equals($other)"):
+        with pytest.raises(TooMuch, match="too many steps"):
+            Template(f"#foreach($i in [1..1000])#if({test})#end#end").render(given)
+    assert Template("#foreach($i in [1..100])#if($one == $other)x#end#end").render(given) == ""
+
+
+@pytest.mark.parametrize("method", ["intValue", "longValue"])
+def test_numbers_that_no_number_of_java_holds(method):
+    for number in (float("inf"), float("nan")):
+        with pytest.raises(Failed, match="too large"):
+            Template(f"$x.{method}()").render({"x": number})
+    with pytest.raises(Failed, match="too large"):
+        Template("$x.doubleValue()").render({"x": 10**400})
+    assert Template("$x.intValue() $x.doubleValue()").render({"x": 2.5}) == "2 2.5"

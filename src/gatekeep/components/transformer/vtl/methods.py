@@ -112,6 +112,12 @@ def _index_of(budget: Budget, value: str, part: Any, start: Any = 0) -> int:
     return found
 
 
+def _last_index_of(value: str, part: str) -> int:
+    # From the other end: str.find takes linear time in CPython, str.rfind the product of both lengths.
+    found = value[::-1].find(part[::-1])
+    return found if found < 0 else len(value) - found - len(part)
+
+
 def _compared(left: Any, right: Any) -> int:
     return int(left > right) - int(left < right)
 
@@ -205,6 +211,16 @@ def _removed(budget: Budget, value: dict[str, Any], name: Any) -> Any:
 # Numbers.
 
 
+def _as(kind: type[int | float]) -> Callable[..., Any]:
+    def convert(_: Budget, value: float) -> Any:
+        try:
+            return kind(value)
+        except (OverflowError, ValueError):  # infinity, what is no number, what no double holds
+            raise Failed("a number is too large") from None
+
+    return convert
+
+
 def _parse(kind: type[int | float]) -> Callable[..., Any]:
     def parse(budget: Budget, _: Any, text: Any) -> Any:
         text = as_text(text, budget)
@@ -235,7 +251,7 @@ _OF_TEXTS: Mapping[str, Method] = {
     "equalsIgnoreCase": Method(1, 1, _text(lambda value, other: value.casefold() == other.casefold())),
     "indexOf": Method(1, 2, _index_of),
     "isEmpty": Method(0, 0, lambda _, value: not value),
-    "lastIndexOf": Method(1, 1, _text(str.rfind)),
+    "lastIndexOf": Method(1, 1, _text(_last_index_of)),
     "length": Method(0, 0, lambda _, value: len(value)),
     "matches": Method(1, 1, matches),
     "replace": Method(2, 2, lambda budget, value, old, new: replaced(budget, value, as_text(old, budget), as_text(new, budget))),
@@ -282,9 +298,9 @@ _OF_ENTRIES: Mapping[str, Method] = {
 _OF_NUMBERS: Mapping[str, Method] = {
     **_OF_ALL,
     "compareTo": Method(1, 1, lambda _, value, other: _compared(value, other) if isinstance(other, (int, float)) else None),
-    "doubleValue": Method(0, 0, lambda _, value: float(value)),
-    "intValue": Method(0, 0, lambda _, value: int(value)),
-    "longValue": Method(0, 0, lambda _, value: int(value)),
+    "doubleValue": Method(0, 0, _as(float)),
+    "intValue": Method(0, 0, _as(int)),
+    "longValue": Method(0, 0, _as(int)),
     "parseDouble": Method(1, 1, _parse(float)),
     "parseInt": Method(1, 1, _parse(int)),
     "parseLong": Method(1, 1, _parse(int)),

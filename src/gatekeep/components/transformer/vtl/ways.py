@@ -112,26 +112,32 @@ class TemplatesIn:
             *(set_query(name, _literal(as_text(value, budget))) for name, value in requested["querystring"].items()),
         ]
         if requested["path"]:
-            edits.append(self._rewritten(exchange, requested["path"], budget))
+            if self._place.target is None:
+                raise Failed("no path is known here whose parameters could be overridden")
+            values = {name: as_text(value, budget) for name, value in requested["path"].items()}
+            edits.append(rewrite_path(_filled(self._place.target, values)))
         if edits:
-            _carry_out(edits, "request", exchange, exchange.forward())
-
-    def _rewritten(self, exchange: Exchange, overridden: Mapping[str, Any], budget: Budget) -> Operation:
-        params = {**exchange.path_params, **{name: as_text(value, budget) for name, value in overridden.items()}}
-
-        def fill(match: re.Match[str]) -> str:
-            name = match[1]
-            text = str(params[name])  # there: else `inner` had refused the request
-            if name in overridden and ("/" in text or any(mark in text for mark in "?#{}")):
-                raise BadValue("A value of this request can't stand in a path.")
-            return text
-
-        if self._place.target is None:
-            raise Failed("no path is known here whose parameters could be overridden")
-        return rewrite_path(_PARAMETER.sub(fill, self._place.target))
+            _carry_out(
+                edits, Facts("request", variables=self._place.stage, clock=self._place.clock), exchange, exchange.forward()
+            )
 
 
 _PARAMETER = re.compile(r"(?<!\$)\{([A-Za-z_]\w*)(?::[^{}]*)?\}")
+_NOT_IN_PATH = re.compile(r"[/?#{}]|\$\Z")
+
+
+def _filled(template: str, values: Mapping[str, str]) -> str:
+    """The template of a path with values in place of some parameters; the others are left to rewrite_path()."""
+
+    def fill(match: re.Match[str]) -> str:
+        value = values.get(match[1])
+        if value is None:
+            return f"{{{match[1]}}}"
+        if _NOT_IN_PATH.search(value):  # where it would be read as more than a value
+            raise BadValue("A value of this request can't stand in a path.")
+        return value
+
+    return _PARAMETER.sub(fill, template)
 
 
 class TemplatesOut:
@@ -228,7 +234,8 @@ class TemplatesOut:
         budget = Budget(MAX_STEPS, MAX_CHARACTERS, MAX_SECONDS)
         named = overrides.response["header"].items()
         if named:
-            _carry_out([_header(name, as_text(value, budget)) for name, value in named], "response", exchange, response)
+            edits = [_header(name, as_text(value, budget)) for name, value in named]
+            _carry_out(edits, Facts("response"), exchange, response)
         status = _status(overrides.response.get("status"))
         if status is not None:
             response.status = status
@@ -264,9 +271,8 @@ def _header(name: str, text: str) -> Operation:
     return set_header(name, _literal(text)) if text else remove_header(name)
 
 
-def _carry_out(operations: list[Operation], side: str, exchange: Exchange, target: Any) -> None:
+def _carry_out(operations: list[Operation], facts: Facts, exchange: Exchange, target: Any) -> None:
     """Raises Failed for a header that can't be changed, BadValue for a value that can't stand there."""
-    facts = Facts(side)
     for operation in operations:
         if operation.kind.endswith("header"):
             try:

@@ -15,6 +15,7 @@ from typing import Any, Generic, TypeVar
 from opentelemetry.context import _SUPPRESS_INSTRUMENTATION_KEY, attach, detach, set_value
 
 from ...forks import reset_after_fork
+from .courtesy import COURTESY
 
 __all__ = ["Outbox", "Ticker", "quietly"]
 
@@ -70,7 +71,8 @@ class Ticker:
             wake.wait(self._seconds)
             wake.clear()
             if not self._ended:
-                self._job()
+                with COURTESY:
+                    self._job()
 
 
 class Outbox(Generic[T]):

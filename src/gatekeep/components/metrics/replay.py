@@ -9,7 +9,6 @@ from __future__ import annotations
 import logging
 import os
 import threading
-import time
 from collections.abc import Iterable, Iterator
 from typing import Any
 
@@ -35,9 +34,6 @@ from .outbox import Outbox
 __all__ = ["LightProvider", "readable"]
 
 _log = logging.getLogger("gatekeep.otlp")
-
-_AT_ONCE = 8
-"""Spans that are made without a pause in which a request may run."""
 
 
 class _Replayed(threading.local):
@@ -112,19 +108,15 @@ class LightProvider(TracerProvider):
 
 
 def readable(items: Iterable[ReadableSpan | LightSpan]) -> list[ReadableSpan]:
-    """What is to be exported: light spans made and ended, with pauses, as requests wait for the interpreter meanwhile."""
+    """What is to be exported: light spans made and ended."""
     return list(_readable(items))
 
 
 def _readable(items: Iterable[ReadableSpan | LightSpan]) -> Iterator[ReadableSpan]:
-    made = 0
     for item in items:
         if not isinstance(item, LightSpan):
             yield item
             continue
-        made += 1
-        if not made % _AT_ONCE:
-            time.sleep(0)
         try:
             yield from _replay(item)
         except Exception:

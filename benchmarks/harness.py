@@ -28,6 +28,8 @@ class Subject(NamedTuple):
     """Who stands in front of the app."""
 
 
+ORDERS = 1000
+"""So many orders a case with `vary_path` goes round."""
 INSTANCES = 4
 """Builds of each subject: where the objects of one happen to lie in memory is worth a microsecond or two."""
 
@@ -55,7 +57,10 @@ def _prepared(app_name: str, case: Case | None, make: Callable[[Views], Any]) ->
     if case is None:
         return timer(app_name, app, Case("bare", list))
     check(app, case, views)
-    return timer(app_name, app, case)
+    timed = timer(app_name, app, case)
+    if case.vary_path:
+        timed(3 * ORDERS)  # orders are asked for again and again: what is measured is not their first time
+    return timed
 
 
 def assemble(app_name: str, case: Case | None, views: Views) -> Any:
@@ -126,7 +131,7 @@ def _requests(case: Case, count: int) -> list[tuple[str, str, list[tuple[str, st
     path, _, query = case.path.partition("?")
     return [
         (
-            path.replace("42", str(1000 + next(_order) % 1000)) if case.vary_path else path,
+            path.replace("42", str(1000 + next(_order) % ORDERS)) if case.vary_path else path,
             query,
             case.headers() if case.fresh else headers,
         )

@@ -3,12 +3,23 @@
 from __future__ import annotations
 
 import logging
+from pathlib import Path
+from typing import Any
 
 import pytest
 
-from gatekeep.stores import StoreChange
+from gatekeep.effects import Io, run
+from gatekeep.errors import DependencyError
+from gatekeep.stores import Bucket, Health, MemoryStore, StoreChange, health_of
 from gatekeep.stores.circuit import Circuit
+from gatekeep.stores.host import HostStore
+from gatekeep.stores.limits_library import LimitsStore
+from gatekeep.stores.redis import RedisStore
 from gatekeep.testing import FakeClock
+
+
+def run_io(io: Io[Any]) -> Any:
+    return io.run()
 
 
 def nobody(change: StoreChange) -> None:
@@ -83,3 +94,36 @@ def test_each_change_is_logged_and_told_once(caplog: pytest.LogCaptureFixture) -
         StoreChange("the store at host:1", True, "OSError: refused"),
         StoreChange("the store at host:1", False, ""),
     ]
+
+
+def test_its_health() -> None:
+    clock = FakeClock()
+    circuit = Circuit("the store", clock.monotonic, nobody)
+    assert circuit.health == Health("the store", False, 0)
+    since = clock.monotonic()
+    clock.advance(1)
+    for _ in range(5):
+        circuit.failed(OSError(), since)  # together: one failure for the circuit, five errors nevertheless
+    assert circuit.health == Health("the store", False, 5)
+    fail(circuit, clock, 2)
+    assert circuit.health == Health("the store", True, 7)
+    circuit.succeeded()
+    assert circuit.health == Health("the store", False, 7)
+
+
+def test_the_health_of_stores(tmp_path: Path) -> None:
+    nowhere = tmp_path / "none" / "of" / "it"
+    redis = RedisStore("redis://127.0.0.1:1", timeout=0.2)
+    cluster = RedisStore("redis+cluster://127.0.0.1:1,127.0.0.1:2")
+    host = HostStore(f"host://{nowhere}")
+    for _ in range(3):
+        for store in (redis, host):
+            with pytest.raises(DependencyError):
+                run_io(store.take([Bucket("a:b", 1.0, 1.0)]))
+    assert [(server.what, server.away, server.errors) for server in health_of(redis)] == [("the store at 127.0.0.1:1", True, 3)]
+    assert [(server.away, server.errors) for server in health_of(host)] == [(True, 3)]
+    assert [server.away for server in health_of(cluster)] == [False, False]
+    assert health_of(MemoryStore()) == []
+    assert health_of(LimitsStore("memory://")) == [Health("the store at memory", False, 0)]
+    for store in (redis, cluster):
+        run(store.close())

@@ -8,9 +8,14 @@ import hashlib
 import hmac
 import json
 import logging
+import os
 import threading
+import time
+import urllib.error
+import urllib.request
 from collections.abc import Iterator
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from pathlib import Path
 from typing import Any
 
 import boto3
@@ -23,6 +28,7 @@ from gatekeep.alarms import SNS, AlarmChange, Webhook
 from gatekeep.components.metrics.alarms.courier import TIMEOUT, Courier
 from gatekeep.testing import FakeClock
 from opaque import wsgi_app
+from servers import free_port, serving
 
 CHANGE = AlarmChange(
     name="checkout",
@@ -136,8 +142,7 @@ def test_an_async_function_that_fails_hangs_or_is_cancelled(site: Any, monkeypat
 
     monkeypatch.setattr("gatekeep.components.metrics.alarms.courier.TIMEOUT", 60)
     other = raise_alarm(site, hang)
-    other.run(other.gateway.aclose())
-    other.run(asyncio.sleep(0.01))
+    other.run(other.gateway.runner.aclose(0.01))
     assert counts(other)["dropped"] == 1
 
 
@@ -325,6 +330,38 @@ def test_a_retry_after_is_waited_for_up_to_a_minute(receivers: Any) -> None:
 
     Webhook(receiver.url).send(CHANGE, Clock())
     assert pauses == [60.0]
+
+
+SHOP = """
+from gatekeep import Alarm, Gateway
+from gatekeep.alarms import Webhook
+
+def app(environ, start_response):
+    start_response("500 Internal Server Error", [("Content-Type", "text/plain")])
+    return [b"out of order"]
+
+gateway = Gateway(Alarm("5xx rate > 50% for 1 s", name="shop", notify=Webhook("{url}")))
+app = gateway.wrap(app)
+"""
+
+
+def test_each_worker_of_a_real_server_tells_for_itself(receivers: Any, tmp_path: Path) -> None:
+    """Loaded before the fork: the runner, the periods and the couriers are each worker's own."""
+    receiver = receivers(204)
+    (tmp_path / "shop.py").write_text(SHOP.replace("{url}", receiver.url))
+    port = free_port()
+    command = ("gunicorn", "--preload", "-w", "2", "--threads", "1", "-b", f"127.0.0.1:{port}", "shop:app")
+    with serving(*command, port=port, cwd=tmp_path):
+        deadline = time.monotonic() + 30
+        while len({json.loads(body)["data"]["process"] for _, body in receiver.got}) < 2:
+            with pytest.raises(urllib.error.HTTPError) as failed:
+                urllib.request.urlopen(f"http://127.0.0.1:{port}/")
+            failed.value.close()
+            assert time.monotonic() < deadline, receiver.got
+            time.sleep(0.02)
+    told = [json.loads(body)["data"] for _, body in receiver.got]
+    assert {(each["name"], each["state"], each["value"]) for each in told if each["state"] == "ALARM"} == {("shop", "ALARM", 1.0)}
+    assert all(each["process"] != os.getpid() for each in told)
 
 
 # An SNS topic.

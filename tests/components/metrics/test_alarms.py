@@ -454,6 +454,37 @@ def test_a_client_that_leaves_is_nobodys_error() -> None:
     ]
 
 
+def test_web_sockets_are_not_counted() -> None:
+    clock = FakeClock()
+    gateway = Gateway(Alarm("request count > 0 for 10 s"), clock=clock)
+
+    async def app(scope: Any, receive: Any, send: Any) -> None:
+        await receive()
+        await send({"type": "websocket.close", "code": 1000})
+
+    async def connect() -> None:
+        scope = {
+            "type": "websocket", "path": "/", "query_string": b"", "headers": [], "scheme": "ws", "http_version": "1.1",
+            "client": ("127.0.0.1", 1), "server": ("a", 80), "root_path": "", "subprotocols": [],
+        }  # fmt: skip
+        sent: list[Any] = []
+
+        async def receive() -> Any:
+            return {"type": "websocket.connect"}
+
+        async def send(message: Any) -> None:
+            sent.append(message["type"])
+
+        await gateway.asgi(app)(scope, receive, send)
+        assert sent == ["websocket.close"]
+        clock.advance(10)
+        gateway.runner.run_due()
+        await gateway.aclose()
+
+    asyncio.run(connect())
+    assert gateway.alarms[0].value == 0.0
+
+
 # As metrics.
 
 

@@ -12,7 +12,7 @@ __all__ = ["IntegrationTimer"]
 
 
 class IntegrationTimer(Component):
-    """Stands innermost; bound where metrics are emitted, or an alarm asks. It reads the clock twice."""
+    """Stands innermost; bound where metrics are emitted or an access log written, or an alarm asks. It reads the clock twice."""
 
     spec = Observe
     also = (Alarm,)

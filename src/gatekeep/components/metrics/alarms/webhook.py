@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import base64
 import binascii
+import functools
 import hashlib
 import hmac
 import json
+import ssl
 import uuid
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
@@ -26,6 +28,11 @@ _AGAIN = frozenset({408, 425, 429, 500, 502, 503, 504})
 """Answers after which to try again."""
 _LONGEST_PAUSE = 60.0
 _PREFIX = "whsec_"
+
+
+@functools.cache
+def _tls() -> ssl.SSLContext:
+    return httpx2.create_ssl_context()  # reads the certificate store: once per process
 
 
 @dataclass(frozen=True)
@@ -86,7 +93,7 @@ class Webhook:
         body = json.dumps(message, separators=(",", ":")).encode()
         message_id = f"msg_{uuid.uuid4().hex}"  # the same in every try: so a receiver knows a second one
         here = httpx2.URL(self.url).host in ("localhost", "127.0.0.1", "::1")
-        with httpx2.Client(timeout=self.timeout, follow_redirects=False, trust_env=not here) as client:
+        with httpx2.Client(timeout=self.timeout, follow_redirects=False, verify=_tls(), trust_env=not here) as client:
             for pause in (*self.pauses, None):
                 failure = self._try(client, message_id, body)
                 if failure is None:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from functools import lru_cache
 from typing import Any, TypeAlias
 
-__all__ = ["OWN_KEYS", "Environ", "environ_key", "escaped", "field_keys", "field_name", "separator"]
+__all__ = ["OWN_KEYS", "SHADOWS", "Environ", "environ_key", "escaped", "field_keys", "field_name", "separator"]
 
 Environ: TypeAlias = dict[str, Any]
 
@@ -17,6 +17,8 @@ def escaped(environ: Environ) -> bool:
 
 OWN_KEYS = ("CONTENT_TYPE", "CONTENT_LENGTH")
 """The fields that are no HTTP_ variables."""
+SHADOWS = tuple(f"HTTP_{key}" for key in OWN_KEYS)
+"""What servers make of a client's `Content_Type` and `Content_Length`: no fields, though some apps take them for these."""
 
 # Clients choose names: what is remembered of them is bounded.
 
@@ -31,10 +33,10 @@ def environ_key(name: str) -> str:
 def field_name(key: str) -> str | None:
     """The field that an environ's variable stands for, in lower case; None for one that is no field.
 
-    HTTP_CONTENT_LENGTH and its like are none: servers make them of a client's `Content_Length`.
+    SHADOWS are none.
     """
     if key.startswith("HTTP_"):
-        return None if key in ("HTTP_CONTENT_TYPE", "HTTP_CONTENT_LENGTH") else key[5:].replace("_", "-").lower()
+        return None if key in SHADOWS else key[5:].replace("_", "-").lower()
     return key.replace("_", "-").lower() if key in OWN_KEYS else None
 
 

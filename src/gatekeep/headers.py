@@ -8,7 +8,7 @@ from functools import lru_cache
 from operator import itemgetter
 from typing import Any
 
-from .environ import Environ, environ_key, separator
+from .environ import OWN_KEYS, Environ, environ_key, separator
 
 __all__ = ["Field", "Headers", "Patch", "RawHeaders", "RawPairs", "TextPairs"]
 
@@ -71,8 +71,9 @@ class Patch:
         self.lengths = frozenset(map(len, self.names))
         self.text = [field.text for field in fields]
         self.raw = [field.raw for field in fields]
-        self.keys = tuple(environ_key(name) for name in self.names)
-        """The names as a WSGI environ has them."""
+        keys = [environ_key(name) for name in self.names]
+        self.keys = (*keys, *(f"HTTP_{key}" for key in keys if key in OWN_KEYS))
+        """The names as a WSGI environ has them, and what else an app may take for them."""
         self.variables = tuple((environ_key(name), value) for name, value in self.text)
 
     def valued(self, value: str) -> Patch:

@@ -10,7 +10,7 @@ from urllib.parse import quote, unquote_to_bytes
 
 from .bodies import InspectedInput, declared_length, gone, read_fully
 from .effects import Io
-from .environ import OWN_KEYS, Environ, environ_key, escaped, field_keys, field_name, separator
+from .environ import OWN_KEYS, SHADOWS, Environ, environ_key, escaped, field_keys, field_name, separator
 from .errors import BadRequest, PayloadTooLarge
 from .message import BodyInspector, Forwarded, Headers, Request
 from .paths import SAFE
@@ -202,6 +202,8 @@ class WsgiRequest(Request):
         for key in self._variables():
             if key not in fields:
                 del environ[key]
+        for key in SHADOWS:
+            environ.pop(key, None)
         environ.update(fields)
 
     def rebuild(self, forwarded: Forwarded) -> WsgiRequest:

@@ -5,7 +5,10 @@ from __future__ import annotations
 import asyncio
 import time
 import tracemalloc
+from io import BytesIO
 from typing import Any
+
+import pytest
 
 from gatekeep import Gateway, Route, Transform, set_header
 from gatekeep.requests import AsgiRequest
@@ -25,6 +28,28 @@ def test_content_length_and_type_have_one_variable_each() -> None:
     call_wsgi(gateway.wrap(app), "POST", "/x", body=b"12345", environ=forged)
     assert seen["HTTP_X_A"] == "b"
     assert (seen["CONTENT_LENGTH"], seen.get("CONTENT_TYPE", "")) == ("5", "")
+
+
+@pytest.mark.parametrize(
+    "operations",
+    [
+        [set_header("content-type", "text/plain")],  # a patch
+        [set_header("content-type", "text/plain"), set_header("x-path", "${request.path}")],  # fields made anew
+    ],
+)
+def test_a_content_type_that_is_set_has_no_other_beside_it(operations: list[Any]) -> None:
+    seen: dict[str, Any] = {}
+
+    def app(environ: dict[str, Any], start_response: Any) -> list[bytes]:
+        seen.update(environ)
+        start_response("200 OK", [])
+        return [b""]
+
+    forged = {"HTTP_CONTENT_LENGTH": "50", "HTTP_CONTENT_TYPE": "application/json", "CONTENT_TYPE": "text/html"}
+    environ: dict[str, Any] = {"REQUEST_METHOD": "GET", "PATH_INFO": "/", "wsgi.input": BytesIO(), **forged}
+    list(Gateway(Transform(request=operations)).wrap(app)(environ, lambda *_: None))
+    assert seen["CONTENT_TYPE"] == "text/plain"
+    assert "HTTP_CONTENT_TYPE" not in seen
 
 
 def test_fields_that_are_repeated_over_and_over_are_joined_in_little_time() -> None:

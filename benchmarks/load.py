@@ -11,6 +11,7 @@ import socket
 import time
 from collections import Counter, deque
 from collections.abc import Iterator, Sequence
+from contextlib import closing
 from itertools import cycle
 from typing import NamedTuple
 
@@ -53,12 +54,14 @@ def http_request(method: str, target: str, headers: Sequence[tuple[str, str]], b
 
 def flat_out(port: int, requests: Sequence[bytes], seconds: float, connections: int = CONNECTIONS) -> Load:
     """Every connection sends its next request when it has its answer."""
-    return _Run(port, requests, connections).flat_out(seconds)
+    with closing(_Run(port, requests, connections)) as run:
+        return run.flat_out(seconds)
 
 
 def at_rate(port: int, requests: Sequence[bytes], seconds: float, rate: float, connections: int = CONNECTIONS) -> Load:
     """So many requests a second, evenly spaced; one that finds no connection free waits for one."""
-    return _Run(port, requests, connections).at_rate(seconds, rate)
+    with closing(_Run(port, requests, connections)) as run:
+        return run.at_rate(seconds, rate)
 
 
 class _Run:
@@ -76,6 +79,10 @@ class _Run:
         """By connection: when its request was sent, or was due."""
         self._parts: dict[int, bytes] = {}
         """By connection: an answer that has not come whole."""
+
+    def close(self) -> None:
+        for each in self._sockets:
+            each.close()
 
     def flat_out(self, seconds: float) -> Load:
         began, cpu = time.perf_counter(), time.process_time()
@@ -105,8 +112,6 @@ class _Run:
 
     def _done(self, seconds: float, cpu: float) -> Load:
         own = (time.process_time() - cpu) / max(len(self._latencies), 1) * 1e6
-        for each in self._sockets:
-            each.close()
         return Load(seconds, self._statuses, sorted(self._latencies), own)
 
     def _send(self, number: int, since: float) -> None:

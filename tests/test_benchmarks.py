@@ -1,84 +1,113 @@
-"""The benchmarks' own arithmetic and what they write; and that a short run of them goes through."""
+"""The benchmarks' own tools: the load generator tells what came, and tables are kept as they were printed."""
 
 from __future__ import annotations
 
-import os
-import subprocess
-import sys
-from pathlib import Path
+import socket
+import threading
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
 
 import pytest
-from benchmarks import acceptance, report
-from benchmarks.apps import APPS
-from benchmarks.cases import CASES
-from benchmarks.goals import Goal
-from benchmarks.harness import Row
+from benchmarks.goals import verdict
+from benchmarks.load import at_rate, flat_out, http_request
+from benchmarks.report import write
+from benchmarks.results import Table, load, save
+from benchmarks.scale_routes import ROUTES
 
-ROOT = Path(__file__).parent.parent
-_CASES = {case.name: case for case in CASES}
-
-
-def row(app: str, name: str | None, median: float, who: str = "gatekeep") -> Row:
-    return Row(app, None if name is None else _CASES[name], median, median, median, who)
-
-
-def goals(*rows: Row) -> dict[str, tuple[object, ...]]:
-    table = acceptance.acceptance(acceptance.Figures(rows), acceptance.Figures(()), None)
-    return {str(what): tuple(cells) for what, *cells in table.rows}
+ANSWERS = {
+    b"/ok": b"HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nok",
+    b"/no": b"HTTP/1.1 429 Too Many Requests\r\ncontent-length: 0\r\n\r\n",
+    b"/long": b"HTTP/1.1 200 OK\r\nContent-Length: 200000\r\n\r\n" + b"x" * 200_000,
+    b"/none": b"HTTP/1.1 200 OK\r\n\r\n",
+}
 
 
-def test_what_is_added_is_told_over_the_bare_app() -> None:
-    found = goals(row("ASGI", None, 1.0, "bare"), row("ASGI", acceptance.KNOWN, 13.0))
-    assert found == {f"{acceptance.KNOWN}: over bare ASGI": ("12.0 µs", "at most 12 µs", "met")}
-    found = goals(row("ASGI", None, 1.0, "bare"), row("ASGI", acceptance.KNOWN, 13.2))
-    assert found[f"{acceptance.KNOWN}: over bare ASGI"] == ("12.2 µs", "at most 12 µs", "missed")
+@contextmanager
+def answering() -> Iterator[int]:
+    """A server that answers by path, and hangs up when asked for anything else."""
+
+    def serve(connection: socket.socket) -> None:
+        with connection, suppress(ConnectionError):  # a run that is over hangs up
+            while data := connection.recv(65536):
+                answer = ANSWERS.get(data.split(b" ")[1])
+                if answer is None:
+                    return
+                connection.sendall(answer)
+
+    def accept() -> None:
+        while True:
+            try:
+                connection, _ = listener.accept()
+            except OSError:
+                return
+            threading.Thread(target=serve, args=(connection,), daemon=True).start()
+
+    with socket.create_server(("127.0.0.1", 0)) as listener:
+        thread = threading.Thread(target=accept, daemon=True)
+        thread.start()
+        yield listener.getsockname()[1]
+        listener.shutdown(socket.SHUT_RDWR)
+    thread.join(10)
 
 
-def test_a_stack_is_compared_by_what_each_adds_to_its_own_bare_app() -> None:
-    found = goals(
-        row("FastAPI", None, 50.0, "bare"),
-        row("FastAPI", None, 60.0, "bare, under documented"),
-        row("FastAPI", acceptance.KNOWN, 60.0),
-        row("FastAPI", acceptance.KNOWN, 300.0, "documented"),
-        row("FastAPI", acceptance.KNOWN, 150.0, "tuned"),
-    )
-    text = "{}: the {} FastAPI stack adds, of what gatekeep adds"
-    assert found[text.format(acceptance.KNOWN, "documented")] == ("24.00×", "at least 24×", "met")
-    assert found[text.format(acceptance.KNOWN, "tuned")] == ("10.00×", "at least 12×", "missed")
+def test_flat_out_counts_what_came():
+    with answering() as port:
+        run = flat_out(port, [http_request("GET", path, []) for path in ("/ok", "/no", "/long")], 0.2, connections=3)
+    assert set(run.statuses) == {200, 429}
+    assert run.count == len(run.latencies) > 10
+    assert run.rate == pytest.approx(run.count / run.seconds)
+    assert 0 < run.percentile(0.5) <= run.percentile(0.99) <= run.latencies[-1]
+    assert run.own > 0
 
 
-def test_what_runs_no_view_is_told_in_all() -> None:
-    found = goals(row("FastAPI", None, 50.0, "bare"), row("FastAPI", acceptance.HIT, 10.0))
-    assert found[f"{acceptance.HIT}: in front of FastAPI, in all"] == ("10.0 µs", "at most 10 µs", "met")
-    assert [cells[0] for cells in found.values()] == ["10.0 µs", "5.00×"]
+def test_at_a_rate_no_more_are_sent_than_are_due():
+    with answering() as port:
+        run = at_rate(port, [http_request("GET", "/ok", [("x-a", "b")])], 0.3, 200, connections=2)
+    assert run.statuses == {200: 60}
 
 
-@pytest.mark.parametrize(("goal", "measured", "said"), [(Goal(5), 5.1, "missed"), (Goal(5, "×", at_least=True), 5.1, "met")])
-def test_a_goal_is_met_or_missed(goal: Goal, measured: float, said: str) -> None:
-    assert goal.verdict(measured) == said
+@pytest.mark.parametrize(("path", "error"), [("/none", ValueError), ("/hang-up", ConnectionError)])
+def test_what_is_no_answer_is_an_error(path, error):
+    with answering() as port, pytest.raises(error):
+        flat_out(port, [http_request("GET", path, [])], 0.2, connections=1)
 
 
-def test_a_block_of_a_page_is_replaced(tmp_path: Path) -> None:
+def test_tables_are_kept_and_others_stay(tmp_path):
+    one = Table("One", ["who", "µs", "goal"], [["a", 1.25, "met"], ["b", 12345.6, ""], ["c", None, ""]], ["A note."])
+    save("x", [one, Table("Two", ["n"], [["1"]])], tmp_path)
+    save("x", [Table("Two", ["n"], [["2"]])], tmp_path)
+    kept = load("x", tmp_path)
+    assert [table.title for table in kept] == ["One", "Two"]
+    assert kept[0].markdown() == one.markdown()
+    assert kept[1].rows == [["2"]]
+    assert one.markdown().splitlines()[2:7] == [
+        "| who | µs | goal |",
+        "|---|---:|---|",
+        "| a | 1.2 | met |",
+        "| b | 12,346 |  |",
+        "| c |  |  |",
+    ]
+    assert load("y", tmp_path) == []
+
+
+def test_a_block_of_a_page_is_replaced(tmp_path):
     page = tmp_path / "page.md"
-    page.write_text("before\n<!-- begin: a -->\nold\n<!-- end: a -->\nafter\n")
-    for text in ("new", "newer\n"):
-        report.write(page, "a", text)
-    assert page.read_text() == "before\n<!-- begin: a -->\n\nnewer\n\n<!-- end: a -->\nafter\n"
-    with pytest.raises(ValueError, match="no block b"):
-        report.write(page, "b", "new")
+    page.write_text("a\n<!-- begin: x -->\nold\n<!-- end: x -->\nb\n")
+    write(page, "x", "new")
+    assert "old" not in page.read_text()
+    assert "new" in page.read_text()
+    assert page.read_text().startswith("a\n")
+    with pytest.raises(ValueError, match="y"):
+        write(page, "y", "new")
 
 
-def test_the_pages_blocks_are_there() -> None:
-    page = (ROOT / "docs" / "performance.md").read_text()
-    for name in ("in-process", "wire", "proxies", "scale"):
-        assert f"<!-- begin: {name} -->\n" in page
-        assert f"<!-- end: {name} -->\n" in page
+def test_a_verdict_in_both_directions():
+    assert [verdict(1, 2), verdict(2, 1), verdict(2, 1, at_least=True), verdict(1, 2, at_least=True)] == ["met", "missed"] * 2
 
 
-def test_a_short_run_prints_goals_and_tables() -> None:
-    command = [sys.executable, "-m", "benchmarks", "--rounds", "1", "--count", "4", "--case", "cache hit", "--alone", "--no-sdk"]
-    environment = {name: value for name, value in os.environ.items() if not name.startswith("COV")}
-    done = subprocess.run(command, capture_output=True, text=True, check=False, cwd=ROOT, env=environment)
-    assert done.returncode == 0, done.stderr
-    for text in ("**Goals**", "**gatekeep, and the floor**", *(f"| {app} | {acceptance.HIT} |" for app in APPS)):
-        assert text in done.stdout
+@pytest.mark.parametrize("name", [name for name in ROUTES if name.startswith("Route entries")])
+def test_scale_rows_ask_for_routes_that_are_there(name):
+    subject = ROUTES[name](20)
+    paths = [next(subject.scopes)["path"] for _ in range(50)]
+    assert all(path.startswith("/area") for path in paths)
+    assert len(set(paths)) == (1 if name.endswith("one path") else 50)

@@ -3,17 +3,20 @@
 from __future__ import annotations
 
 import asyncio
+import re
 from collections.abc import Callable
 from io import BytesIO
+from pathlib import Path
 from typing import Any
 
 import pytest
+from opentelemetry.metrics import NoOpHistogram, NoOpMeter, NoOpMeterProvider
 from opentelemetry.semconv._incubating.metrics import http_metrics
 from opentelemetry.semconv.metrics.http_metrics import HTTP_SERVER_REQUEST_DURATION
 
 from gatekeep import Alarm, Cache, Concurrency, Gateway, IPRules, Observe, Route, Throttle, header
 from gatekeep.components.metrics.histogram import MOST_SERIES
-from gatekeep.components.metrics.instruments import instruments_of
+from gatekeep.components.metrics.instruments import Instruments, instruments_of
 from gatekeep.components.metrics.ledger import Finished
 from gatekeep.testing import call_asgi, call_wsgi
 
@@ -115,6 +118,39 @@ async def _page(gateway: Gateway, path: str) -> Any:
 def _groups(gateway: Gateway) -> list[Any]:
     [keeper] = [component for component in gateway.components if type(component).__name__ == "AlarmKeeper"]
     return list(keeper._groups.values())
+
+
+class Catalogue(NoOpMeterProvider):
+    """Writes down what instruments are made."""
+
+    def __init__(self) -> None:
+        self.made: dict[str, tuple[str, str]] = {}
+
+    def get_meter(self, *names: Any, **options: Any) -> Any:
+        catalogue = self
+
+        class Listing(NoOpMeter):
+            def __getattribute__(self, create: str) -> Any:
+                def make(name: str, *, unit: str, **options: Any) -> Any:
+                    catalogue.made[name] = (create.removeprefix("create_").removeprefix("observable_").replace("_", "-"), unit)
+                    return NoOpHistogram(name)
+
+                return make
+
+        return Listing(*names[:1])
+
+
+def test_the_guide_lists_every_metric_with_its_kind_and_unit() -> None:
+    catalogue = Catalogue()
+    Instruments(catalogue)
+    guide = (Path(__file__).parents[3] / "docs" / "metrics.md").read_text("utf-8")
+    listed = {
+        name: (kind.replace(" ", "-"), unit)
+        for names, kind, unit in re.findall(r"^\| (`(?:http|gatekeep)\.[^|]+) \| ([a-z -]+), ([^|]+) \|", guide, re.MULTILINE)
+        for name in re.findall(r"`([^`]+)`", names)
+    }
+    del listed["gatekeep.telemetry.dropped"]  # the exporter's
+    assert listed == catalogue.made
 
 
 def test_series_are_bounded_whatever_an_app_does(telemetry: Any) -> None:

@@ -72,13 +72,14 @@ def _plain(claim: Any) -> str:
 class KeyMaker:
     """A route's key: method class, stage and route, address, path, query, the caller, and what the spec adds to these."""
 
-    __slots__ = ("_authorized", "_cookies", "_query", "_route", "_shared", "fields")
+    __slots__ = ("_authorized", "_cookies", "_query", "_route", "fields", "shared")
 
     def __init__(self, spec: Cache, plan: Plan) -> None:
         # One route, one protocol: the two keep headers in different forms. GET and HEAD read the same entry.
         self._route = f"{plan.protocol} {plan.stage or ''} {plan.id}"
         self._authorized = plan.identified
-        self._shared = spec.shared and not plan.personal
+        self.shared = spec.shared and not plan.personal
+        """Whether all callers share one entry."""
         self._query = _QUERIES[spec.query] if isinstance(spec.query, str) else partial(_chosen, tuple(sorted(set(spec.query))))
         self._cookies = tuple(sorted(set(spec.cookies)))
         self.fields = tuple(sorted({*(name.lower() for name in spec.headers), *_ADDRESS}))
@@ -99,7 +100,7 @@ class KeyMaker:
             query = _with_escapes(query, request.raw_path)
         principal = exchange.principal
         caller: Hashable
-        if self._shared:
+        if self.shared:
             caller = ""
         elif principal.proof == "authorization" or not self._authorized:
             caller = identity(principal) or ""

@@ -61,6 +61,7 @@ Refusal: TypeAlias = Literal[
     "no-lifetime",
     "too-large",
     "length",
+    "target",
 ]
 """Why an answer is not stored."""
 

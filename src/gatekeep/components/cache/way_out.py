@@ -46,7 +46,7 @@ class WayOut:
         if not isinstance(fetch, Fetch):
             self._tell(response, self._route.bypassed[fetch])
             return invalidate(self._route.storage, exchange, response) if fetch == "method" else None
-        if fetch.case is None and response.status == 200 and self._plain_ttl:
+        if fetch.case is None and response.status == 200 and self._plain_ttl and exchange.outer is None:
             headers = response.headers
             kept = self._plain(tuple(self._pairs(headers)))
             if kept is not None:
@@ -78,6 +78,8 @@ class WayOut:
             refused = refusal(method, head, terms, seconds, credentials=case.credentials, no_store=case.no_store)
         if refused is None and head.vary and not _seen_by_app(exchange, head.vary):
             refused = "vary"
+        if refused is None and not self._asked_alike(exchange):
+            refused = "target"
         if refused is None:
             jitter = route.jitter() if terms.early_refresh else 0.0
             life = live(head, terms, seconds or 0.0, now, wall, now - exchange.monotonic, jitter)
@@ -98,6 +100,20 @@ class WayOut:
             self._tell(response, route.refused[fetch.forward, refused])
         if case is not None and case.asked is not None and response.status == 200:
             self._narrow(response, head, case.asked)
+
+    def _asked_alike(self, exchange: Exchange) -> bool:
+        """Whether who gets a hit here is asked what the route was that the path was rewritten to: a hit goes no further."""
+        target = exchange.outer
+        if target is None or not target.inner:
+            return True
+        mine, theirs = exchange.pipeline, target.pipeline
+        for component in exchange.site.gateway.components:
+            if component is self._cache:
+                break
+            if component.gates and (asked := theirs.specs(component)) and asked != mine.specs(component):
+                return False
+        personal = any(spec.reads_principal for component in theirs.components for spec in theirs.specs(component))
+        return not (personal and self._route.key.shared)
 
     def _share(self, fetch: Fetch, expires: float, now: float) -> None:
         """An answer that may not be reused unasked is for nobody who waits for it (RFC 9111 §4)."""
@@ -228,12 +244,14 @@ def _seen_by_app(exchange: Exchange, names: tuple[str, ...]) -> bool:
 
     Unless it set it to what follows from the client's own.
     """
-    request = exchange.request
+    request, forwarded, state = exchange.request, exchange.forwarded, exchange.state
     target = exchange.outer
     if target is not None and target.inner:
-        return all(target.request.header(name) == request.header(name) for name in names)
-    forwarded = exchange.forwarded
-    negotiated = exchange.state.get(NEGOTIATED, ())
+        # Seen from outside: what the path's rewriting made of the request, and the target's own changes of that.
+        state = target.state
+        if not all(target.request.header(name) == request.header(name) for name in names):
+            return False
+    negotiated = state.get(NEGOTIATED, ())
     return forwarded is None or all(
         name in negotiated or forwarded.headers.get_all(name) == request.header_lines(name) for name in names
     )

@@ -9,9 +9,11 @@ import pytest
 
 from gatekeep import Validate
 from gatekeep.components.transformer import Transform, log_body, map_body, map_items, redact
+from gatekeep.components.transformer.component import _pass_through
 from gatekeep.components.transformer.items import MappedLines
 from gatekeep.effects import blocking
 from gatekeep.errors import ConfigurationError
+from gatekeep.message import Response
 
 JSON = [("content-type", "application/json")]
 LINES = [("content-type", "application/x-ndjson; charset=utf-8"), ("etag", '"1"')]
@@ -74,7 +76,14 @@ def test_compressed_lines_do_not_leave_unredacted(site):
     assert answer.status == 500
 
 
-def test_lines_that_somebody_has_asked_for_as_a_whole(site):
+def test_lines_that_somebody_has_asked_for_as_a_whole():
+    response = Response(200, [("content-type", "application/x-ndjson"), ("etag", "x")], b'{"a":1}\n2\n')
+    _pass_through(response, MappedLines(lambda value: [value]))
+    assert response.body == b'[{"a":1}]\n[2]\n'
+    assert (response.headers.get("content-length"), response.headers.get("etag")) == ("14", None)
+
+
+def test_lines_beside_a_check_of_answers(site):
     spec = Transform(response=[redact("**.card")], offers=["json", "ndjson"])
     checked = Validate(response={"type": "object"}, answers="report")
     client = site(checked, spec, view=lambda request: (200, LINES, b'{"card":1,"id":2}\n'))

@@ -141,6 +141,18 @@ def test_headers_by_queries(site):
     assert (got[0].get("x-count"), got[0].get("x-first"), answer.headers.get("x-total")) == ("2", "pen", "4")
 
 
+def test_a_body_that_is_no_json_is_missing_to_a_query(site):
+    got = []
+
+    def view(request):
+        got.append(request.headers.get("x-a"))
+        return 200, [], b"ok"
+
+    client = site(Transform(request=[set_header("x-a", "${request.body$.x}")]), view=view)
+    assert client.post("/", headers={"content-type": "text/plain", "x-a": "forged"}, body=b'{"x": 1}').status == 200
+    assert got == [None]
+
+
 def test_what_a_query_reads_is_known():
     facts = Facts("response")
     jmespath = '${{a: request.header."x-tenant" || request.cookie.c, b: request.host}}'
@@ -183,6 +195,7 @@ def test_answers_vary_by_what_a_query_reads(site):
         ("${response.body$.x}", "no response yet"),
         ("${other$.x}", "no expression"),
         ("${" + "!" * 2000 + "body.x}", "nested too deeply"),
+        ("${" + "!" * 150 + "body.x}", "nested too deeply"),
         ("${body." + "a" * 5000 + "[0]}", "at most 4096"),
         ("${body.x['}", "does not close"),
     ],
@@ -214,6 +227,7 @@ def test_without_jmespath_installed(monkeypatch):
         ("${sum(body.n)}", {"n": [1, "x"]}),
         ("${sum(body.n)}", {"n": [1e308, 1e308]}),
         ("${sort(body.n)}", {"n": [1, "x"]}),
+        ("${$..*..*..*}", {"n": [[[[1] * 20] * 20] * 20]}),
     ],
 )
 def test_a_value_that_does_not_fit_is_the_clients_mistake(mapped, template, body):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from abc import ABC, abstractmethod
 from collections.abc import Callable
 from typing import Any
 
@@ -13,7 +14,7 @@ _LONGEST = 1_000_000
 """Bytes of one line; more would be held for an end that may not come."""
 
 
-class _Lines:
+class _Lines(ABC):
     """A body filter that sees whole lines. One that is no JSON breaks the answer off: what follows could not be told from it."""
 
     __slots__ = ("_held", "_rest")
@@ -38,8 +39,9 @@ class _Lines:
         line = line.strip()
         return self.item(line) if line else b""
 
+    @abstractmethod
     def item(self, line: bytes) -> bytes:
-        raise NotImplementedError
+        """What is made of one line, which is not blank."""
 
     def end(self) -> bytes:
         return self._line(b"".join(self._rest))

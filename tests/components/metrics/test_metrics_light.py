@@ -241,15 +241,19 @@ def test_the_sdks_own_metrics_are_counted_by_the_sdk(export: Any, monkeypatch: p
     assert export().provider.light is None
 
 
-def test_limits_are_the_sdks(site: Any, export: Any, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture) -> None:
-    monkeypatch.setenv("OTEL_SPAN_ATTRIBUTE_COUNT_LIMIT", "3")
-    monkeypatch.setenv("OTEL_ATTRIBUTE_VALUE_LENGTH_LIMIT", "4")
+@pytest.mark.parametrize(("count", "length"), [("3", "4"), ("0", ""), ("", "4"), ("3", ""), ("", "")])
+def test_limits_are_the_sdks(
+    site: Any, export: Any, count: str, length: str, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    monkeypatch.setenv("OTEL_SPAN_ATTRIBUTE_COUNT_LIMIT", count)
+    monkeypatch.setenv("OTEL_ATTRIBUTE_VALUE_LENGTH_LIMIT", length)
     light, plain = export(), export().without_light()
     for made in (light, plain):
         site(Observe(tracer_provider=made.provider)).get("/a/long/path", headers={"user-agent": "longer than that"})
     assert encoded(light.take()) == encoded(plain.take())
-    assert len(light.spans[0].attributes) == 3
-    assert light.spans[0].dropped_attributes > 3
+    if count:
+        assert len(light.spans[0].attributes) == int(count)
+        assert light.spans[0].dropped_attributes == plain.spans[0].dropped_attributes > 3
 
 
 def test_below_another_span_it_is_internal(site: Any, export: Any) -> None:

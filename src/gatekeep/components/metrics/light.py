@@ -28,7 +28,7 @@ from opentelemetry.trace import (
 
 from ...forks import reset_after_fork
 
-__all__ = ["LightSpan", "LightTracer", "Parent", "Teller", "UnsampledSpan", "remote"]
+__all__ = ["LightSpan", "LightTracer", "Parent", "Teller", "UnsampledSpan", "parent_of", "remote"]
 
 _log = logging.getLogger("gatekeep.metrics")
 
@@ -52,6 +52,16 @@ def remote(traceparent: str) -> SpanContext:
     return SpanContext(int(traceparent[3:35], 16), int(traceparent[36:52], 16), True, flags)
 
 
+def parent_of(parent: Parent) -> SpanContext | None:
+    """The parent itself; None for the first span of a trace."""
+    if parent is None:
+        return None
+    if isinstance(parent, str):
+        return remote(parent)
+    identity = get_current_span(parent).get_span_context()
+    return identity if identity.is_valid else None
+
+
 def _identity(traceparent: str, parent: Parent) -> SpanContext:
     state = get_current_span(parent).get_span_context().trace_state if isinstance(parent, Context) else None
     flags = TraceFlags(int(traceparent[53:], 16))
@@ -68,6 +78,7 @@ class LightTracer(Tracer):
         decide: Callable[[int, Context], bool],
         make: Callable[[LightSpan, Context], Span],
         put: Callable[[LightSpan], None],
+        read: Callable[[LightSpan], Any] | None = None,
     ) -> None:
         self._tracer = tracer
         self.decisions = decisions
@@ -78,6 +89,8 @@ class LightTracer(Tracer):
         """The SDK's span for a light one, begun when that was."""
         self.put = put
         """Hand over one that has ended."""
+        self.read = read
+        """What is exported of one that has ended and that nobody has changed, made at once; None where limits might cut it."""
         self.on = True
         """Whether nobody else wants to hear of spans while they are made."""
         self.after_fork()
@@ -107,8 +120,8 @@ class LightSpan(Span):
     def __init__(
         self, tracer: LightTracer, name: str, kind: SpanKind, parent: Parent, traceparent: str, teller: Teller, facts: Any
     ) -> None:
-        self._tracer = tracer
-        self._parent = parent
+        self.tracer = tracer
+        self.parent_place = parent
         self.traceparent = traceparent
         """Its own."""
         self.teller = teller
@@ -120,26 +133,26 @@ class LightSpan(Span):
     def get_span_context(self) -> SpanContext:
         context = self._context
         if context is None:
-            context = self._context = _identity(self.traceparent, self._parent)
+            context = self._context = _identity(self.traceparent, self.parent_place)
         return context
 
     def close(self, endings: Any) -> None:
         """End it, with what its teller will make of this; it has not ended yet, and there is no `made`."""
         self.endings = endings
         self.ended = time_ns()
-        self._tracer.put(self)
+        self.tracer.put(self)
 
     def make(self) -> Span:
         """The SDK's span, which takes its place."""
         made = self.made
         if made is None:
-            with self._tracer.lock:
+            with self.tracer.lock:
                 made = self.made
                 if made is None:
-                    parent = self._parent
+                    parent = self.parent_place
                     if isinstance(parent, str):
                         parent = set_span_in_context(NonRecordingSpan(remote(parent)), Context())
-                    made = self.made = self._tracer.make(self, parent if parent is not None else Context())
+                    made = self.made = self.tracer.make(self, parent if parent is not None else Context())
         return made
 
     def _change(self) -> Span:
@@ -164,7 +177,7 @@ class LightSpan(Span):
             self._change().end(end_time)
         else:
             self.ended = end_time or time_ns()
-            self._tracer.put(self)
+            self.tracer.put(self)
 
     def set_attributes(self, attributes: Any) -> None:
         self._change().set_attributes(attributes)

@@ -1,7 +1,8 @@
-"""Replay: how light spans become OpenTelemetry's, made by the SDK's own tracer as if the request had waited for it.
+"""Replay: how light spans become OpenTelemetry's.
 
-The ids are those that the light span has told already, the sampler is asked again and answers the same, and limits, resource
-and scope are the provider's: so what is exported is what the SDK would have exported.
+One that somebody has changed, or that limits might cut, is made by the SDK's own tracer as if the request had waited for it:
+with the ids that it has told already, and the sampler asked again, which answers the same. Of any other one the exporter gets
+what the SDK would have come to. Either way what is exported is what the SDK would have exported.
 """
 
 from __future__ import annotations
@@ -15,7 +16,7 @@ from typing import Any
 from opentelemetry.context import Context
 from opentelemetry.sdk.environment_variables import OTEL_PYTHON_SDK_INTERNAL_METRICS_ENABLED
 from opentelemetry.sdk.resources import Resource
-from opentelemetry.sdk.trace import ReadableSpan, SpanProcessor, TracerProvider
+from opentelemetry.sdk.trace import ReadableSpan, SpanLimits, SpanProcessor, TracerProvider
 from opentelemetry.sdk.trace.id_generator import RandomIdGenerator
 from opentelemetry.sdk.trace.sampling import (
     Decision,
@@ -25,15 +26,21 @@ from opentelemetry.sdk.trace.sampling import (
     StaticSampler,
     TraceIdRatioBased,
 )
+from opentelemetry.sdk.util.instrumentation import InstrumentationScope
 from opentelemetry.trace import NonRecordingSpan, Span, SpanContext, SpanKind, TraceFlags, set_span_in_context
 
 from .instruments import SCHEMA_URL, SCOPE, VERSION
-from .light import LightSpan, LightTracer
+from .light import LightSpan, LightTracer, parent_of
 from .outbox import Outbox
 
 __all__ = ["LightProvider", "readable"]
 
 _log = logging.getLogger("gatekeep.otlp")
+
+
+_SCOPE = InstrumentationScope(SCOPE, VERSION, SCHEMA_URL)
+_MOST = 64
+"""Attributes that a light span never has."""
 
 
 class _Replayed(threading.local):
@@ -79,7 +86,8 @@ class LightProvider(TracerProvider):
 
     def __init__(self, resource: Resource, sampler: Sampler | None, outbox: Outbox[Any]) -> None:
         self.light: LightTracer | None = None
-        super().__init__(resource=resource, sampler=sampler, shutdown_on_exit=False, id_generator=_Ids())
+        limits = SpanLimits()
+        super().__init__(resource=resource, sampler=sampler, shutdown_on_exit=False, id_generator=_Ids(), span_limits=limits)
         super().add_span_processor(_SpanOutbox(outbox))
         counted = os.environ.get(OTEL_PYTHON_SDK_INTERNAL_METRICS_ENABLED, "").strip().lower() == "true"
         if _is_known(self.sampler) and not counted:
@@ -98,13 +106,32 @@ class LightProvider(TracerProvider):
             def decide(trace_id: int, parent: Context) -> bool:
                 return _samples(self.sampler, trace_id, parent)
 
-            self.light = LightTracer(tracer, decisions, decide, make, outbox.put)
+            most = limits.max_span_attributes
+            roomy = limits.max_span_attribute_length is None and (most is None or most >= _MOST)
+            self.light = LightTracer(tracer, decisions, decide, make, outbox.put, self._read if roomy else None)
 
     def add_span_processor(self, span_processor: SpanProcessor) -> None:
         """As the SDK; from here on spans are made while they happen."""
         super().add_span_processor(span_processor)
         if self.light is not None:
             self.light.on = False
+
+    def _read(self, span: LightSpan) -> ReadableSpan:
+        """What the SDK makes of a span that has these attributes from the start, and no limit to keep."""
+        attributes = span.teller.attributes(span.facts)
+        if span.endings is not None:
+            attributes.update(span.teller.endings(span.endings))
+        return ReadableSpan(
+            name=span.first_name,
+            context=span.get_span_context(),
+            parent=parent_of(span.parent_place),
+            resource=self.resource,
+            attributes=attributes,
+            kind=span.first_kind,
+            start_time=span.started,
+            end_time=span.ended,
+            instrumentation_scope=_SCOPE,
+        )
 
 
 def readable(items: Iterable[ReadableSpan | LightSpan]) -> list[ReadableSpan]:
@@ -124,6 +151,8 @@ def _readable(items: Iterable[ReadableSpan | LightSpan]) -> Iterator[ReadableSpa
 
 
 def _replay(item: LightSpan) -> list[ReadableSpan]:
+    if item.made is None and item.tracer.on and item.tracer.read is not None:
+        return [item.tracer.read(item)]
     ended: list[ReadableSpan] = []
     span = item.make()
     if item.endings is not None:

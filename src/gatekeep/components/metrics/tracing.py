@@ -338,7 +338,7 @@ class RouteTracing:
         if status is not None:
             attributes["http.response.status_code"] = status
         if decisions:
-            attributes["gatekeep.decisions"] = [f"{component}:{outcome}" for component, outcome in decisions]
+            attributes["gatekeep.decisions"] = tuple([f"{component}:{outcome}" for component, outcome in decisions])
         if key is not None:
             identity = "\0".join(key).encode("utf-8", "surrogatepass")
             attributes["enduser.pseudo.id"] = blake2b(identity, digest_size=16).hexdigest()

@@ -2,6 +2,10 @@
 
 from __future__ import annotations
 
+import asyncio
+import gc
+import time
+from io import BytesIO
 from typing import Any
 
 import pytest
@@ -15,10 +19,12 @@ from gatekeep import (
     Route,
     Throttle,
     Transform,
+    add_header,
     current,
     rewrite_path,
     set_header,
 )
+from gatekeep.message import Forwarded
 from gatekeep.testing import FakeClock
 
 ANN, BOB = "0f3b1c9d7e5a4c2b8d6e", "9a8b7c6d5e4f3a2b1c0d"
@@ -114,3 +120,56 @@ def test_what_both_ask_alike_is_kept(site: Any, target: list[Any]) -> None:
     answers = [client.get("/front", headers={"x-api-key": key}) for key in (ANN, BOB, ANN)]
     assert [answer.body for answer in answers] == [b"ann None", b"bob None", b"ann None"]
     assert "hit" in answers[2].headers.get_all("cache-status")[-1]
+
+
+def test_who_takes_a_flight_on_begins_with_what_stood_before_the_cache(site: Any, protocol: str) -> None:
+    """Its transform is not carried out twice, and credentials that are kept from the app are kept from it then, too."""
+    seen = []
+
+    def wsgi(environ: Any, start_response: Any) -> Any:
+        seen.append((environ["HTTP_X_N"], environ.get("HTTP_X_API_KEY")))
+        start_response("200 OK", [])
+        yield b"one, "
+        yield b"two"
+
+    async def asgi(scope: Any, receive: Any, send: Any) -> None:
+        numbers = [value.decode() for name, value in scope["headers"] if name == b"x-n"]
+        seen.append((", ".join(numbers), dict(scope["headers"]).get(b"x-api-key")))
+        await send({"type": "http.response.start", "status": 200, "headers": []})
+        await send({"type": "http.response.body", "body": b"one, ", "more_body": True})
+        await send({"type": "http.response.body", "body": b"two"})
+
+    async def leave(message: Any) -> None:
+        if message["type"] == "http.response.body":
+            raise OSError("nobody is there any more")
+
+    numbered = Transform(request=[add_header("x-n", "1"), rewrite_path("/target")])
+    client = site(
+        app=wsgi if protocol == "wsgi" else asgi,
+        routes=[Route("/front", Authorize(KEYS, strip=True), Cache(ttl=30), numbered), Route("/target")],
+    )
+    if protocol == "wsgi":
+        environ = {"REQUEST_METHOD": "GET", "PATH_INFO": "/front", "wsgi.input": BytesIO(), "HTTP_X_API_KEY": ANN}
+        body = client.app(environ, lambda *_: None)
+        next(iter(body))
+        body.close()
+    else:
+        scope = {"type": "http", "method": "GET", "path": "/front", "headers": [(b"x-api-key", ANN.encode())]}
+        with pytest.raises(OSError, match="nobody"):
+            client.run(client.app(scope, None, leave))
+    deadline = time.monotonic() + 10
+    while len(seen) < 2:
+        assert time.monotonic() < deadline
+        if protocol == "wsgi":
+            time.sleep(0.001)
+        else:
+            client.run(asyncio.sleep(0.001))
+    assert seen == [("1", None)] * 2
+
+
+def test_an_entry_holds_no_request(site: Any) -> None:
+    client = site(Authorize(KEYS, strip=True), Cache(ttl=30), clock=FakeClock())
+    client.get("/front", headers={"x-api-key": ANN})
+    assert "hit" in client.get("/front", headers={"x-api-key": ANN}).headers.get("cache-status")
+    gc.collect()
+    assert not [each for each in gc.get_objects() if type(each) is Forwarded]

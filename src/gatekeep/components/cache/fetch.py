@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, NamedTuple
 
 from ...exchange import Exchange
-from ...message import Request
+from ...message import Forwarded, Request
 from .entry import Entry
 from .flight import Flight, Flights, Outcome
 from .head import UNTOLD, Kept
@@ -50,6 +50,8 @@ class Fetch(Entry):
     case: Case | None = None
     fat = False
     """Whether the request has a body, which is in no key, yet an app may answer by it (RFC 9110 §9.3.1)."""
+    before: Forwarded | None = None
+    """The request's changes by what stands outside of the cache; who takes the flight on begins with them."""
     vary: tuple[str, ...] = ()
     body = b""
     _exchange: Exchange | None = None
@@ -147,7 +149,7 @@ class Fetch(Entry):
             self.size += size
             self.tags = route.tags(exchange)
             route.put(self.key, self.vary, exchange.request.header, self, self)
-        self.case = None
+        self.case = self.before = None  # an entry holds no request
         if self._borrowed:
             self._give_back()
         return b""

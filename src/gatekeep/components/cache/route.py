@@ -192,6 +192,7 @@ class CachedRoute:
             fetch = Fetch(self, key, "stale", None)
             fetch.flight = flight
             fetch.case = Case(entry, entry.validators, None, self.has_credentials(exchange), False)
+            fetch.before = exchange.forwarded.copy() if exchange.forwarded is not None else None
             self.fly(exchange, fetch)
 
     def fly(self, exchange: Exchange, fetch: Fetch) -> None:
@@ -200,7 +201,7 @@ class CachedRoute:
         forwarded = exchange.forwarded
         try:
             # What the refetch sends is its own; this exchange, answered or over, stays as it is.
-            exchange.forwarded = forwarded.copy() if forwarded is not None else None
+            exchange.forwarded = fetch.before
             entry = case.entry if case is not None and case.validating else None
             ask(exchange.forward(), entry, "if-range", "range")
             io = exchange.refetch(self.cache, fetch)

@@ -9,7 +9,7 @@ from typing import NamedTuple, TypeAlias
 from ...effects import Flow, Io
 from ...errors import Denied, Forbidden, Unavailable
 from ...exchange import ANONYMOUS, Exchange
-from ...message import Response
+from ...message import Forwarded, Response
 from .entry import Entry, narrowed
 from .fetch import Case, Fetch, mind_body
 from .flight import Flight, Outcome
@@ -125,6 +125,8 @@ class WayIn:
             if forward is not None and self._simple and method == "GET" and asked is None:
                 fetch = Fetch(self._route, key, forward, self._flights)
                 if self._flying.setdefault(key, fetch) is fetch:
+                    if exchange.forwarded is not None:
+                        fetch.before = exchange.forwarded.copy()
                     exchange.state[self._cache] = fetch
                     exchange.decisions.append(self._miss)
                     mind_body(request, fetch)
@@ -264,6 +266,7 @@ class WayIn:
         exchange, key, _, _, _ = errand
         fetch = exchange.state[route.cache] = Fetch(route, key, decision.forward, None)  # should it be cancelled here
         fetch.flight = flight
+        fetch.before = _copied(exchange.forwarded)
         outcome = yield from route.storage.lead(flight, key, exchange.request.header, self._left(exchange), route.wait)
         if outcome is None:
             return (yield from _driven(self._ask(errand, entry, decision, flight)))
@@ -304,6 +307,7 @@ class WayIn:
         exchange, key, header, _, _ = errand
         fetch = exchange.state[route.cache] = Fetch(route, key, decision.forward, None)
         fetch.flight = flight
+        fetch.before = _copied(exchange.forwarded)
         fetch.case = self._case(errand, entry, decision)
         mind_body(exchange.request, fetch)
         exchange.note(route.name, "miss")
@@ -353,6 +357,10 @@ class WayIn:
 def _is_only_reported(exchange: Exchange) -> bool:
     """Whether a caller whom nobody knows comes here because what would be refused is only reported: the app may know it."""
     return any(outcome.startswith("report:") for _, outcome in exchange.decisions)
+
+
+def _copied(forwarded: Forwarded | None) -> Forwarded | None:
+    return forwarded.copy() if forwarded is not None else None
 
 
 def _driven(result: Result) -> Flow[Response | None]:

@@ -33,6 +33,7 @@ from werkzeug.routing import (
 
 from ..effects import Protocol as Wire
 from ..errors import ConfigurationError
+from ..exchange import Exchange
 from ..message import Request
 from ..passage import Passage
 from ..routing import Endpoint, Found, Segment, SegmentTrie
@@ -95,7 +96,12 @@ class FlaskAdapter:
             rule = request.url_rule
             if rule is not None:
                 exchange, key = request.environ.get("gatekeep"), _key(app, rule)
-                if type(exchange) is Passage and exchange.known.key == key and exchange.known.guard is guard:
+                if (type(exchange) is Passage and exchange.known.key == key and exchange.known.guard is guard) or (
+                    type(exchange) is Exchange
+                    and exchange.admitted == key
+                    and exchange.site.guard is guard
+                    and not exchange.pipeline.held
+                ):
                     return dispatch(*args, **kwargs)  # what admits() would say, at less cost
                 path = request.environ.get("PATH_INFO") or "/"
                 if not guard.admits(exchange, key, request.method, path) and not guard.lifted:

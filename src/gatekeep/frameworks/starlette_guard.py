@@ -19,6 +19,7 @@ from starlette.types import ASGIApp, Receive, Scope, Send
 
 from ..asgi_answer import send_response
 from ..errors import ConfigurationError
+from ..exchange import Exchange
 from ..guard import AppGuard, guarded_apps
 from ..handshake import refuse_handshake
 from ..passage import Passage
@@ -209,7 +210,12 @@ class Post:
 
             def guarded(scope: Scope, receive: Receive, send: Send) -> Awaitable[None]:
                 exchange = scope.get("gatekeep")
-                if type(exchange) is Passage and exchange.known.key is place and exchange.known.guard is guard:
+                if (type(exchange) is Passage and exchange.known.key is place and exchange.known.guard is guard) or (
+                    type(exchange) is Exchange
+                    and exchange.admitted is place
+                    and exchange.site.guard is guard
+                    and not exchange.pipeline.held
+                ):
                     return inner(scope, receive, send)  # what admits() would say, at less cost
                 method = scope.get("method", "GET")
                 if guard.lifted or guard.admits(exchange, place, method, scope["path"]) or harmless(scope):

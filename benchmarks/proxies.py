@@ -28,7 +28,6 @@ _BARE = "bare app"
 _OURS = ("token and rate", "rate", _WHOLE, "everything, cache hit")
 _ENVOY, _NGINX = "Envoy, jwt_authn and local_ratelimit", "nginx, limit_req"
 _JUDGED = (f"gatekeep, {_WHOLE}", "gatekeep, token and rate")
-_ORDER = Case("an order", list, vary_path=True)
 
 
 @dataclass(frozen=True)
@@ -84,7 +83,7 @@ def measure(rounds: int, seconds: float, rate: int) -> list[Subject]:
 
 def _subjects(stack: ExitStack) -> Iterator[Subject]:
     app = stack.enter_context(serving("uvicorn", "FastAPI", None))
-    yield Subject(_BARE, app.port, [app.process], requests_of(_ORDER))
+    yield Subject(_BARE, app.port, [app.process], requests_of(None))
     for case in filter(None, map(case_named, _OURS)):
         ours = stack.enter_context(serving("uvicorn", "FastAPI", case))
         verify(ours, case)
@@ -97,7 +96,7 @@ def _subjects(stack: ExitStack) -> Iterator[Subject]:
     if nginx.found():
         _check_nginx(app)
         port, process = stack.enter_context(nginx.nginx(app.port, "rate"))
-        yield Subject(_NGINX, port, [app.process, process], requests_of(_ORDER))
+        yield Subject(_NGINX, port, [app.process, process], with_token)
         port, process = stack.enter_context(nginx.nginx(app.port, "token and rate"))
         yield Subject("nginx, auth_jwt and limit_req", port, [app.process, process], with_token)
         port, process = stack.enter_context(nginx.nginx(app.port, "cache"))

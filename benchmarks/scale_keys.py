@@ -51,7 +51,8 @@ def _fill(app: Any, scopes: Iterator[dict[str, Any]], number: int) -> float:
 
 def _throttled(new: int, keys: int) -> Subject:
     """`new`: one request in so many is of somebody new, for whom another key has to go; 0: none is."""
-    app = _wrapped(Throttle("1000/second", burst=1000, by=header("x-caller")), store=MemoryStore(max_keys=keys))
+    store = MemoryStore(max_keys=keys) if new else MemoryStore()
+    app = _wrapped(Throttle("1000/second", burst=1000, by=header("x-caller")), store=store)
 
     def requests(numbers: Iterator[int]) -> Iterator[dict[str, Any]]:
         for number in numbers:

@@ -17,7 +17,7 @@ from typing import NamedTuple
 from .cases import Case
 from .load import http_request
 from .processes import pinned
-from .served import APP_VARIABLE, CASE_VARIABLE, VIEWS_VARIABLE, SharedViews
+from .served import APP_VARIABLE, CASE_VARIABLE, VIEWS_VARIABLE, SharedViews, case_named
 from .tokens import KEY_VARIABLE, key
 
 __all__ = ["PROTOCOLS", "Server", "free_port", "listening", "requests_of", "running", "serving", "verify"]
@@ -94,8 +94,9 @@ def listening(port: int) -> bool:
 
 
 def requests_of(case: Case | None) -> list[bytes]:
-    """A case's requests as they go over the wire; of the bare app the same as of the whole pipeline."""
-    case = case or Case("bare", list, vary_path=True)
+    """A case's requests as they go over the wire; the bare app gets those of the whole pipeline, token and all."""
+    case = case or case_named("everything, token seen before")
+    assert case is not None
     headers = case.headers()
     paths = [case.path.replace("42", str(1000 + number)) for number in range(1000)] if case.vary_path else [case.path]
     return [http_request(case.method, path, headers, case.body) for path in paths]

@@ -16,6 +16,7 @@ from gatekeep.components.metrics import Explain, Explainer
 from gatekeep.effects import Io
 from gatekeep.errors import ConfigurationError, Forbidden
 from gatekeep.message import Response
+from gatekeep.sources import header
 from gatekeep.testing import FakeClock
 
 OPERATOR = Principal("test", "https://id", "olga", roles=frozenset({"operator"}))
@@ -220,6 +221,15 @@ def test_who_is_allowed() -> None:
     assert not Explain(allow=lambda principal: True).allows(Principal("anonymous"))
 
 
+def test_an_allow_that_fails_tells_nothing_and_fails_nothing(site: Any, caplog: pytest.LogCaptureFixture) -> None:
+    def allow(principal: Principal) -> bool:
+        raise KeyError(principal.id)
+
+    answer = ask(site(Explain(allow=allow), Gate(), order=ORDER))
+    assert (answer.status, told(answer)) == (200, None)
+    assert "allow= of" in caplog.text
+
+
 def test_a_rewritten_path_is_one_explanation(site: Any) -> None:
     class Rewrite(Spec):
         pass
@@ -310,3 +320,25 @@ def test_a_dry_run_of_a_request_that_is_there(protocol: str) -> None:
 def test_a_dry_run_needs_to_know_the_app() -> None:
     with pytest.raises(ConfigurationError, match="in front of 0 apps"):
         Gateway().explain("GET /")
+
+
+@pytest.mark.parametrize("waits", [False, True])
+def test_a_credential_in_a_field_of_any_name_is_not_told(site: Any, caplog: Any, waits: bool) -> None:
+    caplog.set_level(logging.INFO, "gatekeep.explain")
+    keys = ApiKey({"0f3b1c9d7e5a4c2b8d6e": "ann"}, sources=[header("x-partner")])
+
+    def is_known(request: Any, principal: Principal) -> Any:
+        return Io(lambda: True, lambda: asyncio.sleep(0, True)) if waits else True
+
+    client = site(
+        Explain(allow=lambda caller: caller.id == "ann"),
+        Throttle("100/s", by=lambda request: request.header("x-partner")),  # reads it before anybody knows what it is
+        Authorize(keys, when=is_known),
+        Cache(headers=["x-partner"]),
+        clock=FakeClock(),
+    )
+    answer = client.get("/", headers={**ASKS, "x-partner": "0f3b1c9d7e5a4c2b8d6e"})
+    read = [step["inputs"]["header x-partner"] for step in told(answer)["steps"] if "header x-partner" in step["inputs"]]
+    assert len(read) >= 3
+    assert set(read) == {"REDACTED (20 characters)"}
+    assert "0f3b1c9d7e5a4c2b8d6e" not in caplog.text

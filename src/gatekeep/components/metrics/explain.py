@@ -111,7 +111,11 @@ class _ExplainedRoute:
         explanation, response, other = _found(exchange), exchange.response, exchange.outer
         if explanation is None or response is None or (other is not None and not other.inner):
             return  # nobody asked; or this is the target of a rewritten path, and what stands outside comes yet
-        if not self._spec.allows(exchange.principal):
+        try:
+            if not self._spec.allows(exchange.principal):
+                return
+        except Exception:  # of the user's function: what is only told must not be what fails a request
+            _log.exception("whether to explain a request is not known: allow= of %s failed", self._spec.origin)
             return
         whole = explanation.as_dict()
         _log.info("%s", json.dumps(whole), extra={"request_id": exchange.request_id})

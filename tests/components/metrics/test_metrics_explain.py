@@ -13,7 +13,7 @@ from gatekeep import ApiKey, Authorize, Cache, Gateway, Observe, Principal, Rout
 from gatekeep.component import Component, Hooks, Plan, Spec
 from gatekeep.components import STANDARD
 from gatekeep.components.metrics import Explain, Explainer
-from gatekeep.effects import Io
+from gatekeep.effects import Io, either
 from gatekeep.errors import ConfigurationError, Forbidden
 from gatekeep.message import Response
 from gatekeep.sources import header
@@ -327,13 +327,18 @@ def test_a_credential_in_a_field_of_any_name_is_not_told(site: Any, caplog: Any,
     caplog.set_level(logging.INFO, "gatekeep.explain")
     keys = ApiKey({"0f3b1c9d7e5a4c2b8d6e": "ann"}, sources=[header("x-partner")])
 
-    def is_known(request: Any, principal: Principal) -> Any:
-        return Io(lambda: True, lambda: asyncio.sleep(0, True)) if waits else True
+    def is_known(request: Any, principal: Principal) -> bool:
+        return True
 
+    async def is_known_later(request: Any, principal: Principal) -> bool:
+        await asyncio.sleep(0)
+        return True
+
+    condition = either(sync=is_known, asynchronous=is_known_later) if waits else is_known
     client = site(
         Explain(allow=lambda caller: caller.id == "ann"),
         Throttle("100/s", by=lambda request: request.header("x-partner")),  # reads it before anybody knows what it is
-        Authorize(keys, when=is_known),
+        Authorize(keys, when=condition),
         Cache(headers=["x-partner"]),
         clock=FakeClock(),
     )

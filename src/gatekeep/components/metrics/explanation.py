@@ -21,6 +21,8 @@ from .access_log_forms import masked
 __all__ = ["Explanation", "Step", "explained"]
 
 _SECRET_PARTS = ("auth", "cookie", "key", "secret", "token", "password", "signature", "credential", "assertion", "session")
+_NO_CREDENTIALS = frozenset({"header host", "header origin", "header referer", "header upgrade"})
+_REDACTED = "REDACTED ("
 _LONGEST = 200
 _MOST_INPUTS = 32
 
@@ -51,12 +53,22 @@ class Explanation:
     route: str | None
     stage: str | None
     steps: list[Step] = field(default_factory=list)
+    secrets: set[str] = field(default_factory=set)
+    """Inputs that may be credentials, whatever they are called: fields that were looked at to find out who the caller is."""
 
     @classmethod
     def of(cls, exchange: Exchange) -> Explanation:
         request = exchange.request
         path = masked(request.root_path + request.path) or ""
         return cls(exchange.request_id, request.method, path, exchange.route, exchange.stage)
+
+    def hide(self, step: Step, *, identifies: bool) -> None:
+        """Take the values of secrets out of what the steps have told, once one is over that may have found some."""
+        if identifies:
+            self.secrets.update(name for name in step.inputs if name.startswith("header ") and name not in _NO_CREDENTIALS)
+        for each in self.steps:
+            for name in self.secrets & each.inputs.keys():
+                each.inputs[name] = _redacted(each.inputs[name])
 
     def as_dict(self) -> dict[str, Any]:
         """For JSON."""
@@ -94,6 +106,7 @@ Find = Callable[[Exchange], Explanation | None]
 def explained(component: Component, hooks: Hooks, specs: Sequence[Placed], find: Find) -> Hooks:
     """The hooks, each of which leaves a step in the explanation that `find` gives."""
     lines = [f"{placed.spec.origin} ({placed.level})" for placed in specs]
+    identifies = any(placed.spec.identifies for placed in specs)
 
     def told(hook: Callable[[Exchange], Any] | None, phase: str, *, report: bool = False) -> Any:
         if hook is None:
@@ -106,10 +119,22 @@ def explained(component: Component, hooks: Hooks, specs: Sequence[Placed], find:
             step = Step(component.name, phase, "", 0.0, {}, lines)
             explanation.steps.append(step)
             before = _Before.of(exchange)
-            with _watching(exchange, step, before, report=report) as end:
-                answer = hook(exchange)
-                end(answer)
-            return _followed(exchange, answer, step, before, report) if type(answer) is GeneratorType else answer
+            try:
+                with _watching(exchange, step, before, report=report) as end:
+                    answer = hook(exchange)
+                    end(answer)
+            finally:
+                explanation.hide(step, identifies=identifies)
+            return followed(exchange, answer, explanation, step, before) if type(answer) is GeneratorType else answer
+
+        def followed(exchange: Exchange, flow: Flow[Any], explanation: Explanation, step: Step, before: _Before) -> Flow[Any]:
+            try:
+                with _watching(exchange, step, before, report=report) as end:
+                    answer = yield from flow
+                    end(answer)
+            finally:
+                explanation.hide(step, identifies=identifies)
+            return answer
 
         return run
 
@@ -129,13 +154,6 @@ class _Before(NamedTuple):
     def of(cls, exchange: Exchange) -> _Before:
         response = exchange.response
         return cls(exchange.principal, len(exchange.decisions), response.status if response is not None else None)
-
-
-def _followed(exchange: Exchange, flow: Flow[Any], step: Step, before: _Before, report: bool) -> Flow[Any]:
-    with _watching(exchange, step, before, report=report) as end:
-        answer = yield from flow
-        end(answer)
-    return answer
 
 
 @contextmanager
@@ -190,10 +208,16 @@ def _read(name: str, value: str | None) -> None:
         inputs[name] = value
 
 
+def _redacted(value: str | None) -> str | None:
+    if value is None or value.startswith(_REDACTED):
+        return value
+    return f"{_REDACTED}{len(value)} characters)"
+
+
 def _read_field(name: str, value: str | None) -> None:
     if value is not None:
         secret = any(part in name for part in _SECRET_PARTS)
-        value = f"REDACTED ({len(value)} characters)" if secret else masked(value[:_LONGEST])
+        value = _redacted(value) if secret else masked(value[:_LONGEST])
     _read(f"header {name}", value)
 
 

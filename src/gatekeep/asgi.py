@@ -77,7 +77,11 @@ class AsgiDriver:
                 if answer is not None:
                     # An answer that the gateway itself has made.
                     exchange.response = answer
-                    if type(answer) is ReadyResponse and exchange.outer is None and not pipeline.unwind[exchange.reached]:
+                    if (
+                        type(answer) is ReadyResponse
+                        and exchange.outer is None
+                        and not exchange.pipeline.unwind[exchange.reached]
+                    ):
                         head, body = ready(answer, exchange.request.method)
                     else:
                         flow = exchange.pipeline.after(exchange)

@@ -177,25 +177,58 @@ class Forwarded:
     Change any field; the driver rebuilds scope or environ so that paths, query, headers, Content-Length and body agree.
     """
 
-    __slots__ = ("_headers", "_request", "body", "method", "patches", "path", "query_string")
+    __slots__ = ("_method", "_path", "_query_string", "_request", "body", "edited", "patches", "retargeted")
 
-    def __init__(self, request: Request) -> None:
+    def __init__(self, request: Request, *patches: Patch) -> None:
         self._request = request
-        self._headers: Headers | None = None
-        self.patches: tuple[Patch, ...] = ()
+        self.patches = patches
         """Changes of the client's fields that nobody has looked at: made where the app's own form of them is made."""
-        self.method = request.method
-        self.path = request.path
-        self.query_string = request.query_string
+        self.edited: Headers | None = None
+        """The fields, where more was done to them than `patches` say."""
+        self.retargeted = False
+        """Whether somebody has set method, path or query: until then they are the client's."""
         self.body: bytes | None = None
         """A new body, or None to pass on the client's."""
 
     @property
+    def method(self) -> str:
+        return self._method if self.retargeted else self._request.method
+
+    @method.setter
+    def method(self, method: str) -> None:
+        self._retarget()
+        self._method = method
+
+    @property
+    def path(self) -> str:
+        return self._path if self.retargeted else self._request.path
+
+    @path.setter
+    def path(self, path: str) -> None:
+        self._retarget()
+        self._path = path
+
+    @property
+    def query_string(self) -> str:
+        return self._query_string if self.retargeted else self._request.query_string
+
+    @query_string.setter
+    def query_string(self, query_string: str) -> None:
+        self._retarget()
+        self._query_string = query_string
+
+    def _retarget(self) -> None:
+        if not self.retargeted:
+            request = self._request
+            self._method, self._path, self._query_string = request.method, request.path, request.query_string
+            self.retargeted = True
+
+    @property
     def headers(self) -> Headers:
         """All fields, to be changed in place."""
-        headers = self._headers
+        headers = self.edited
         if headers is None:
-            self._headers = headers = self._request.headers
+            self.edited = headers = self._request.headers
             for patch in self.patches:
                 headers.patch(patch)
             self.patches = ()
@@ -203,20 +236,15 @@ class Forwarded:
 
     @headers.setter
     def headers(self, headers: Headers) -> None:
-        self._headers = headers
+        self.edited = headers
         self.patches = ()
-
-    @property
-    def edited(self) -> Headers | None:
-        """The fields, where more was done to them than `patches` say."""
-        return self._headers
 
     def patch(self, patch: Patch) -> None:
         """As headers.patch(), without a look at the others."""
-        if self._headers is None:
+        if self.edited is None:
             self.patches += (patch,)
         else:
-            self._headers.patch(patch)
+            self.edited.patch(patch)
 
     def sized(self) -> Forwarded:
         """A copy whose fields tell the length of the new body."""
@@ -227,10 +255,11 @@ class Forwarded:
 
     def copy(self) -> Forwarded:
         """Another one to change, with headers of its own."""
-        other = Forwarded(self._request)
-        other.method, other.path, other.query_string, other.body = self.method, self.path, self.query_string, self.body
-        other._headers = self._headers.copy() if self._headers is not None else None
-        other.patches = self.patches
+        other = Forwarded(self._request, *self.patches)
+        if self.retargeted:
+            other.method, other.path, other.query_string = self.method, self.path, self.query_string
+        other.body = self.body
+        other.edited = self.edited.copy() if self.edited is not None else None
         return other
 
 

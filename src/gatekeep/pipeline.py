@@ -185,12 +185,13 @@ class Pipeline:
     def _onward(self, exchange: Exchange, forwarded: Forwarded) -> Answer | Flow[Answer]:
         # The request was changed: a new path or method is looked up again, anything else is made what the app will see.
         try:
-            if forwarded.path != exchange.request.path or forwarded.method != exchange.request.method:
+            request = exchange.request
+            if forwarded.retargeted and (forwarded.path != request.path or forwarded.method != request.method):
                 return self._reroute(exchange, forwarded)
-            if forwarded.body is not None:
-                exchange.onward = exchange.request.rebuild(forwarded)
+            if forwarded.body is None:
+                exchange.native = request.forwarded_native(forwarded)
             else:
-                exchange.native = exchange.request.forwarded_native(forwarded)
+                exchange.onward = request.rebuild(forwarded)
         except Exception as error:
             return self._refuse(exchange, error, "forward", report=False)
         return None

@@ -186,6 +186,8 @@ class AsgiRequest(Request):
         else:
             for patch in forwarded.patches:
                 scope["headers"] = patch.of_raw(scope["headers"])
+        if not forwarded.retargeted:
+            return scope
         if forwarded.path != self.path:
             scope["path"] = self.root_path + forwarded.path
             scope["raw_path"] = quote(scope["path"], safe=SAFE).encode("latin-1")

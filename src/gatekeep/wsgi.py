@@ -81,7 +81,7 @@ def _serve(exchange: Exchange, start_response: StartResponse, previous: Passing 
             # An answer that the gateway itself has made.
             exchange.response = answer
             pipeline = exchange.pipeline
-            if type(answer) is ReadyResponse and exchange.outer is None and not pipeline.unwind[exchange.reached]:
+            if type(answer) is ReadyResponse and exchange.outer is None and not exchange.pipeline.unwind[exchange.reached]:
                 line, headers, body = ready(answer, exchange.request.method)
             else:
                 flow = pipeline.after(exchange)

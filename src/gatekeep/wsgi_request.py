@@ -181,6 +181,8 @@ class WsgiRequest(Request):
         else:
             for patch in forwarded.patches:
                 patch.to_environ(environ)
+        if not forwarded.retargeted:
+            return environ
         moved = forwarded.path != self.path
         if moved:
             environ["PATH_INFO"] = forwarded.path.encode().decode("latin-1")

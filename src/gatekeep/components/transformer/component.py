@@ -11,7 +11,7 @@ from ...component import Component, Hooks, Need, Plan, RequestHook, ResponseHook
 from ...effects import Flow
 from ...errors import BadRequest, InternalError
 from ...exchange import NEGOTIATED, Exchange
-from ...message import Headers, HookResult, Patch, Response
+from ...message import Forwarded, Headers, HookResult, Patch, Response
 from .body import BodyMap, NotAcceptable, Reader, forget_bytes, mapped, parse_request
 from .expression import ANSWER_BODY, is_json
 from .formats import FORMATS, Unwritable
@@ -321,7 +321,10 @@ def _forwarding(patch: Patch) -> RequestHook:
     """What most Transforms come to: the hook that does nothing else."""
 
     def hook(exchange: Exchange) -> None:
-        exchange.forward().patch(patch)
+        if exchange.forwarded is None:
+            exchange.forwarded = Forwarded(exchange.request, patch)
+        else:
+            exchange.forwarded.patch(patch)
 
     return hook
 

@@ -76,7 +76,7 @@ def with_growth() -> Iterator[Bar]:
         for row in (dict(zip(table.columns, each, strict=True)) for each in table.rows):
             growth = row.get("of the fewest") or row.get("of one") or row.get("of none")
             if growth:
-                what = row.get("what") or table.title
+                what = row.get("what") or ", ".join(filter(None, (table.title, row.get("way"))))
                 many = row.get("how many") or row.get("workers") or row.get("open")
                 yield Bar(f"{what}: {many}", _number(growth), _BARE if row.get("way") == "bare" else _OURS)
 

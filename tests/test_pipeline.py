@@ -732,20 +732,20 @@ class TestNextToTheApp:
         return log, Near, Nearest
 
     def test_they_enclose_the_app(self, site, close_by, waits):
-        log, Near, Nearest = close_by
+        log, near, nearest = close_by
         inner = probe("inner", log, waits=waits)
 
         def view(request):
             log.append("view")
             return 200, [], b""
 
-        site(Near(), inner.spec, view=view, order=[Nearest, inner.component]).get("/")
+        site(near(), inner.spec, view=view, order=[nearest, inner.component]).get("/")
         assert log == ["near>", "inner>", "near>>", "view", "<<near", "<inner", "<near", "inner."]
 
     def test_they_don_t_run_where_the_app_is_not_called(self, site, close_by, waits):
-        log, Near, Nearest = close_by
+        log, near, nearest = close_by
         inner = probe("inner", log, waits=waits, request=answering(418))
-        site(Near(), inner.spec, order=[Nearest, inner.component]).get("/")
+        site(near(), inner.spec, order=[nearest, inner.component]).get("/")
         assert log == ["near>", "inner>", "<near", "inner."]
 
     def test_one_that_fails_is_a_500_that_every_component_hears_of(self, site):

@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import random
 import re
+import sys
+import threading
 import time
 
 import pytest
@@ -159,3 +162,31 @@ def test_the_same_as_re(pattern, texts):
     reference = re.compile(pattern.replace("$", r"\Z"), re.ASCII)
     for text in texts:
         assert search(text) == bool(reference.search(text)), (pattern, text)
+
+
+def test_threads_that_forget_states_at_once_do_not_disturb_each_other():
+    search = Search(parse("(a|b)*a(a|b){11}c"))
+    known = re.compile("[ab]*a[ab]{11}c")
+    failures = []
+
+    def work(seed):
+        choice = random.Random(seed).choice
+        for _ in range(10):
+            text = "".join([choice("ab") for _ in range(1_000)]) + "c"
+            try:
+                if search.search(text) != bool(known.search(text[-20:])):
+                    failures.append(text)
+            except RuntimeError as error:
+                failures.append(error)
+
+    interval = sys.getswitchinterval()
+    sys.setswitchinterval(1e-6)
+    try:
+        threads = [threading.Thread(target=work, args=(seed,)) for seed in range(4)]
+        for thread in threads:
+            thread.start()
+        for thread in threads:
+            thread.join()
+    finally:
+        sys.setswitchinterval(interval)
+    assert not failures

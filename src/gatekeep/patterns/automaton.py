@@ -138,10 +138,11 @@ class Search:
         return state
 
     def _forget(self) -> None:
-        # Only where to go on from is forgotten, so a search under way in another thread does not notice.
-        for state in self._states.values():
+        # Only where to go on from is forgotten, so a search under way in another thread does not notice. It may add states.
+        states = list(self._states.items())
+        for _, state in states:
             state.moves[:] = [None] * len(state.moves)
-        self._states = {key: state for key, state in self._states.items() if state in (self._start, self._restart)}
+        self._states = {key: state for key, state in states if state in (self._start, self._restart)}
 
     def _follow(self, seeds: list[int], *, begin: bool, end: bool) -> tuple[frozenset[int], bool]:
         """The character instructions that the threads come to without taking a character, and whether one ends in a match."""

@@ -132,6 +132,15 @@ def test_secrets_in_the_query_are_redacted(site: Any, telemetry: Any) -> None:
     assert telemetry.spans[1].attributes[url_attributes.URL_QUERY] == "token"
 
 
+def test_secrets_in_the_path_are_redacted(site: Any, telemetry: Any) -> None:
+    routes = [Route("/reset/{Token}/for/{user}"), Route("/gifts/{voucher}"), Route("/orders/{id}")]
+    client = site(Observe(redact=["Voucher"], **telemetry.options), routes=routes)
+    for path in ("/reset/s3cret/for/ann", "/gifts/s3cret", "/orders/s3cret"):
+        client.get(path)
+    paths = [span.attributes[url_attributes.URL_PATH] for span in telemetry.spans]
+    assert paths == ["/reset/REDACTED/for/ann", "/gifts/REDACTED", "/orders/s3cret"]
+
+
 # Its place in the trace.
 
 

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Sequence
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 from opentelemetry.trace import Span, SpanContext
 
@@ -19,7 +19,7 @@ from ...message import Response
 from .access_log_forms import form_of
 from .access_log_queue import LOGGER, QUEUE
 from .integration import WAITS, integration_seconds
-from .redact import SECRET_PARAMETERS
+from .redact import SECRET_PARAMETERS, names_secrets, without_secrets
 from .semantics import error_type
 from .spec import Observe
 
@@ -89,7 +89,7 @@ class AccessLog:
         secrets = SECRET_PARAMETERS | {name.lower() for name in spec.redact}
         self._form = form_of(spec.access_log, secrets)
         self._monotonic, self._wall = clock.monotonic, clock.wall
-        self._secret_params = plan.template is not None and any(f"{{{name}" in plan.template.lower() for name in secrets)
+        self._secret_params = names_secrets(plan.template, secrets)
         """Whether parts of the path may be secret."""
         self._secrets = secrets
 
@@ -113,7 +113,7 @@ class AccessLog:
         duration = now - began
         path = request.root_path + request.path
         if self._secret_params:
-            path = self._without_secrets(path, exchange.path_params)
+            path = without_secrets(path, exchange.path_params, self._secrets)
         header = request.header
         QUEUE.put(
             self._form,
@@ -142,10 +142,6 @@ class AccessLog:
                 exchange.state.get(WAITS, ()),
             ),
         )
-
-    def _without_secrets(self, path: str, params: Any) -> str:
-        hidden = {str(value) for name, value in params.items() if name.lower() in self._secrets}
-        return "/".join("REDACTED" if segment in hidden else segment for segment in path.split("/"))
 
 
 def _sent(exchange: Exchange, counter: _Counter | None) -> int | None:

@@ -17,6 +17,7 @@ from ...errors import Denied
 from ...exchange import Exchange, Principal
 from ...message import Request, Response
 from .access_log_forms import masked
+from .redact import without_secrets
 
 __all__ = ["Explanation", "Step", "explained"]
 
@@ -59,7 +60,7 @@ class Explanation:
     @classmethod
     def of(cls, exchange: Exchange) -> Explanation:
         request = exchange.request
-        path = masked(request.root_path + request.path) or ""
+        path = masked(without_secrets(request.root_path + request.path, exchange.path_params)) or ""
         return cls(exchange.request_id, request.method, path, exchange.route, exchange.stage)
 
     def hide(self, step: Step, *, identifies: bool) -> None:

@@ -20,7 +20,7 @@ from ...errors import Denied
 from ...exchange import Exchange
 from ...message import Headers, Request
 from .light import LightSpan, LightTracer, UnsampledSpan, remote
-from .redact import SECRET_PARAMETERS, redacted
+from .redact import SECRET_PARAMETERS, names_secrets, redacted, without_secrets
 from .semantics import OTHER, error_type, known_methods, server_address
 from .spec import Observe
 
@@ -81,6 +81,7 @@ class RouteTracing:
         "_principal",
         "_propagator",
         "_secret",
+        "_secret_params",
         "_servers",
         "_traceparent",
         "_tracestate",
@@ -94,6 +95,7 @@ class RouteTracing:
         self._other_name = f"HTTP{route}"
         self._principal = spec.principal
         self._secret = SECRET_PARAMETERS | {name.lower() for name in spec.redact}
+        self._secret_params = names_secrets(plan.template, self._secret)
         self._asgi = plan.protocol == "asgi"
         self._fixed: dict[str, Any] = {}
         if plan.template is not None:
@@ -216,7 +218,7 @@ class RouteTracing:
             request.scheme,
             fields.get(self._host) or request.host,
             request.root_path,
-            request.path,
+            without_secrets(request.path, exchange.path_params, self._secret) if self._secret_params else request.path,
             request.http_version,
             request.query_string,
             exchange.client,

@@ -97,6 +97,7 @@ class Pipeline:
         "key",
         "makes_span",
         "needs",
+        "personal",
         "plain",
         "unwind",
     )
@@ -124,6 +125,8 @@ class Pipeline:
         self.held = by_method or by_path
         """Whether the guard has to know more of a request than where it goes."""
         self.bare = self.plain and not self.held
+        self.personal = any(placed.spec.reads_principal for _, _, specs in bound for placed in specs)
+        """Whether what the app sees, or the answer, may depend on the principal."""
         self._bound = tuple(bound)
         self._target: Pipeline | None = None
         self._render = render

@@ -94,6 +94,21 @@ def test_what_the_target_says_of_its_caller_is_not_shared(site: Any) -> None:
     assert [client.get("/front", headers={"x-api-key": key}).body for key in (ANN, BOB)] == [b"ann None", b"bob None"]
 
 
+def test_what_the_first_route_says_of_its_caller_is_not_shared_by_the_target(site: Any) -> None:
+    def told_of(request: opaque.Seen) -> tuple[int, list[tuple[str, str]], bytes]:
+        return 200, [], (request.headers.get("x-name") or "nobody").encode()
+
+    to_target = Transform(request=[set_header("x-name", "${principal.id}"), rewrite_path("/target")])
+    client = site(
+        view=told_of,
+        clock=FakeClock(),
+        routes=[Route("/front", Authorize(KEYS), to_target), Route("/target", Cache(ttl=60, shared=True))],
+    )
+    for _ in range(2):
+        assert [client.get("/front", headers={"x-api-key": key}).body for key in (ANN, BOB)] == [b"ann", b"bob"]
+    assert client.get("/target").body == b"nobody"
+
+
 def test_what_varies_by_a_field_that_the_target_sets(site: Any) -> None:
     client = site(
         view=told,

@@ -79,7 +79,7 @@ class KeyMaker:
         self._route = f"{plan.protocol} {plan.stage or ''} {plan.id}"
         self._authorized = plan.identified
         self.shared = spec.shared and not plan.personal
-        """Whether all callers share one entry."""
+        """Whether all callers share one entry, but for those whom the route that sent them here has told the app of."""
         self._query = _QUERIES[spec.query] if isinstance(spec.query, str) else partial(_chosen, tuple(sorted(set(spec.query))))
         self._cookies = tuple(sorted(set(spec.cookies)))
         self.fields = tuple(sorted({*(name.lower() for name in spec.headers), *_ADDRESS}))
@@ -100,7 +100,7 @@ class KeyMaker:
             query = _with_escapes(query, request.raw_path)
         principal = exchange.principal
         caller: Hashable
-        if self.shared:
+        if self.shared and ((outer := exchange.outer) is None or not outer.pipeline.personal):
             caller = ""
         elif principal.proof == "authorization" or not self._authorized:
             caller = identity(principal) or ""

@@ -112,8 +112,7 @@ class WayOut:
                 break
             if component.gates and (asked := theirs.specs(component)) and asked != mine.specs(component):
                 return False
-        personal = any(spec.reads_principal for component in theirs.components for spec in theirs.specs(component))
-        return not (personal and self._route.key.shared)
+        return not (theirs.personal and self._route.key.shared)
 
     def _share(self, fetch: Fetch, expires: float, now: float) -> None:
         """An answer that may not be reused unasked is for nobody who waits for it (RFC 9111 §4)."""

@@ -104,6 +104,8 @@ class Sender:
             await self._replace(self._fault)
         elif self.state == TORN and self._fault is not None:
             raise self._fault
+        elif self.state == BUFFERING and kind == "http.response.start":
+            raise RuntimeError("the app began its answer twice")  # the server, which has not seen the first, would send this one
         else:
             await self._send(message)  # hints, pushes, debug: and what is out of order, for the server to refuse
             zero_copy = kind in ZERO_COPY and not message.get("more_body", False) and not self._head.get("trailers")

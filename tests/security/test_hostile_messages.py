@@ -10,7 +10,7 @@ from typing import Any
 
 import pytest
 
-from gatekeep import Gateway, Route, Transform, set_header
+from gatekeep import Gateway, Route, Transform, redact, remove_header, set_header
 from gatekeep.requests import AsgiRequest
 from gatekeep.testing import call_wsgi
 
@@ -78,3 +78,24 @@ def test_a_body_in_tiny_chunks_takes_no_more_memory_than_a_body() -> None:
         tracemalloc.stop()
     assert len(body) == 1_800_000
     assert peak < 3 * len(body)
+
+
+def test_an_answer_that_is_held_back_begins_once() -> None:
+    sent: list[Any] = []
+
+    async def app(scope: Any, receive: Any, send: Any) -> None:
+        for _ in range(2):
+            headers = [(b"content-type", b"application/json"), (b"x-internal", b"1")]
+            await send({"type": "http.response.start", "status": 200, "headers": headers})
+
+    async def send(message: Any) -> None:
+        sent.append(message)
+
+    async def receive() -> Any:
+        return {"type": "http.request", "body": b""}
+
+    gateway = Gateway(Transform(response=[redact("secret"), remove_header("x-internal")]))
+    scope = {"type": "http", "method": "GET", "path": "/", "headers": []}
+    with pytest.raises(RuntimeError, match="twice"):
+        asyncio.run(gateway.asgi(app)(scope, receive, send))
+    assert not sent

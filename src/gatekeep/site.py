@@ -354,10 +354,10 @@ class Site(ExchangeSite):
         found = memo.get(key)
         if found is None:
             found = self._find(request)
+            pipeline, endpoint, params = found
+            if isinstance(params, dict):  # what one request could change, the next would believe
+                found = (pipeline, endpoint, MappingProxyType(params))
             if len(path) + len(method) <= _LONGEST and self._sightings.again(key):
-                pipeline, endpoint, params = found
-                if isinstance(params, dict):  # what one request could change, the next would believe
-                    found = (pipeline, endpoint, MappingProxyType(params))
                 memo[key] = found
                 if len(memo) > _MEMO:
                     memo.popitem(last=False)

@@ -43,7 +43,8 @@ class Webhook:
     redirect is followed. Raises ConfigurationError.
     """
 
-    url: str
+    url: str = field(repr=False)
+    """Not in repr() or logs: with some receivers whoever knows it may write."""
     secret: str | bytes | None = field(default=None, kw_only=True, repr=False)
     """ "whsec_" and base64, as receivers' libraries take it; or the key itself as bytes. At least 24 bytes."""
     headers: Mapping[str, str] = field(default_factory=lambda: MappingProxyType({}), kw_only=True, repr=False)

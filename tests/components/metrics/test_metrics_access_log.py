@@ -365,8 +365,21 @@ def test_a_template_of_xml_stays_xml(site: Any, log: Lines) -> None:
     template = '<request id="$context.requestId" path="$context.path" route="$context.routeKey"/>'
     site(Observe(access_log=template)).get("/%3Cx%3E%22&amp;")
     element = ET.fromstring(log.line)
-    assert element.get("path") == "/<x>\\x22&amp;"
+    assert element.get("path") == '/<x>"&amp;'
     assert element.get("route") == "$default"
+
+
+@pytest.mark.parametrize("quote", ["'", '"'])
+def test_nobody_writes_attributes_of_his_own(site: Any, log: Lines, quote: str) -> None:
+    template = "<r id=Q$context.requestIdQ path=Q$context.pathQ ua=Q$context.identity.userAgentQ/>".replace("Q", quote)
+    agent = f"x{quote} admin={quote}1]]><!--\\&lt;"
+    site(Observe(access_log=template)).get("/%0d%0a%09%00%1b%e2%80%a8%f0%9f%98%80", headers={"user-agent": agent})
+    element = ET.fromstring(log.line)
+    assert set(element.attrib) == {"id", "path", "ua"}
+    assert element.get("ua") == agent
+    assert (element.get("path") or "").startswith("/\r\n\t\ufffd\ufffd\u2028\U0001f600")
+    assert log.line.isascii()
+    assert log.line.isprintable()
 
 
 def test_claims_in_a_template(site: Any, log: Lines) -> None:

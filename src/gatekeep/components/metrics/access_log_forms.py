@@ -10,7 +10,6 @@ import re
 import time
 from collections.abc import Callable, Collection, Mapping
 from typing import TYPE_CHECKING, Any
-from xml.sax.saxutils import escape
 
 from opentelemetry.trace import format_span_id, format_trace_id
 
@@ -229,8 +228,18 @@ def _claim(value: object) -> object:
     return value if value is None or isinstance(value, str) else _encode(value)
 
 
+_UNSAFE_IN_XML = re.compile(r"[^ !#-%(-;=?-~]")
+
+
 def _in_xml(text: str) -> str:
-    return escape(_plain(text), {'"': "&quot;"})
+    return _UNSAFE_IN_XML.sub(_reference, text)
+
+
+def _reference(found: re.Match[str]) -> str:
+    """A character reference; to U+FFFD for what is no character of XML's (XML 1.0 §2.2)."""
+    code = ord(found[0])
+    known = code in (0x9, 0xA, 0xD) or 0x20 <= code <= 0xD7FF or 0xE000 <= code <= 0xFFFD or code >= 0x10000
+    return f"&#{code if known else 0xFFFD};"
 
 
 _QUOTES: Mapping[str, Callable[[str], str]] = {"{": lambda text: _encode(text)[1:-1], "<": _in_xml}

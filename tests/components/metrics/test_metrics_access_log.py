@@ -361,6 +361,33 @@ def test_a_template_of_json_stays_json(site: Any, log: Lines, telemetry: Any) ->
     assert record["span"] == f"{telemetry.span.context.span_id:016x}"
 
 
+def test_values_of_their_own_in_a_template_of_json(site: Any, log: Lines) -> None:
+    """What no quotes stand about is a number, a string or null."""
+    bare = ["status", "integrationLatency", "authorizer.latency", "stage", "requestId", "identity.userAgent", "decisions"]
+    values = ",".join(f'"{name}":$context.{name}' for name in bare)
+    template = f'{{"a \\"quoted\\" name":"$context.stage","\\\\":"[$context.stage]",{values},"last":"$context.status"}}'
+    client = site(Observe(access_log=template), Know(), order=[MetricsEmitter, Knower])
+    client.get("/a", headers={"x-user": "early", "user-agent": '1,"status":"\nforged'})
+    record = log.record
+    assert record == {
+        'a "quoted" name': "-",
+        "\\": "[-]",
+        "status": 200,
+        "integrationLatency": None,
+        "authorizer.latency": None,
+        "stage": None,
+        "requestId": record["requestId"],
+        "identity.userAgent": '1,"status":"\nforged',
+        "decisions": "knower:known",
+        "last": "200",
+    }
+
+
+def test_nothing_in_a_template_of_json_is_null(site: Any, log: Lines) -> None:
+    site(Observe(access_log='{"id":$context.requestId,"d":$context.decisions,"e":"$context.decisions"}')).get("/a")
+    assert (log.record["d"], log.record["e"]) == (None, "-")
+
+
 def test_a_template_of_xml_stays_xml(site: Any, log: Lines) -> None:
     template = '<request id="$context.requestId" path="$context.path" route="$context.routeKey"/>'
     site(Observe(access_log=template)).get("/%3Cx%3E%22&amp;")
@@ -397,6 +424,27 @@ def test_claims_in_a_template(site: Any, log: Lines) -> None:
     )
     site(Observe(access_log=template), Know(), order=[MetricsEmitter, Claims]).get("/")
     assert log.line.startswith("gold [\\x22a b\\x22] REDACTED - ")
+
+
+def test_claims_in_a_template_of_json(site: Any, log: Lines) -> None:
+    class Claims(Component):
+        spec = Know
+
+        def bind(self, plan: Plan) -> Hooks:
+            def on_request(exchange: Any) -> None:
+                claims = {"plan": "gold", "groups": ["a b", f"Bearer {JWT}"], "level": 3, "token": "s3cret"}
+                exchange.principal = Principal("jwt", "i", "ann", claims=claims)
+
+            return Hooks(on_request=on_request)
+
+    names = ("plan", "groups", "level", "token", "none")
+    values = ",".join(
+        f'"{name}":$context.authorizer.claims.{name},"{name}s":"$context.authorizer.claims.{name}"' for name in names
+    )
+    site(Observe(access_log=f'{{{values},"id":"$context.requestId"}}'), Know(), order=[MetricsEmitter, Claims]).get("/")
+    record = log.record
+    assert [record[name] for name in names] == ["gold", ["a b", "Bearer REDACTED"], 3, "REDACTED", None]
+    assert [record[f"{name}s"] for name in names] == ["gold", '["a b","Bearer REDACTED"]', "3", "REDACTED", "-"]
 
 
 @pytest.mark.parametrize(

@@ -201,15 +201,18 @@ def unknown_variables(template: str) -> list[str]:
 
 
 def _template(template: str, secrets: Collection[str]) -> Form:
-    quote = _QUOTES.get(template.lstrip()[:1], _plain)
     pieces = _VARIABLE.split(template)  # text, name, text, …, text
     texts, reads = pieces[::2], [_reader(name, secrets) for name in pieces[1::2]]
+    begins = template.lstrip()[:1]
+    if begins == "{":
+        writes = [_in_json_string if quoted else _in_json for quoted in _quoted(texts)]
+    else:
+        writes = [_in_xml if begins == "<" else _in_text] * len(reads)
 
     def render(entry: Entry) -> str:
         parts = [texts[0]]
-        for read, text in zip(reads, texts[1:], strict=True):
-            value = read(entry)
-            parts += ("-" if value is None or value == "" else quote(masked(str(value)) or ""), text)
+        for read, write, text in zip(reads, writes, texts[1:], strict=True):
+            parts += (write(read(entry)), text)
         return "".join(parts)
 
     return render
@@ -221,18 +224,49 @@ def _reader(name: str, secrets: Collection[str]) -> Callable[[Entry], object]:
     claim = name.removeprefix(_CLAIM)
     if claim.lower() in secrets:
         return lambda _: "REDACTED"
-    return lambda entry: _claim(entry.principal.claims.get(claim))
+    return lambda entry: entry.principal.claims.get(claim)
 
 
-def _claim(value: object) -> object:
-    return value if value is None or isinstance(value, str) else _encode(value)
+def _quoted(texts: list[str]) -> list[bool]:
+    """Of the values between texts of JSON, whether each is a part of a string."""
+    inside, found = False, []
+    for text in texts[:-1]:
+        inside ^= re.sub(r"\\.", "", text).count('"') % 2 == 1
+        found.append(inside)
+    return found
+
+
+# How a value is made safe for what it stands in.
+
+
+def _said(value: object) -> str:
+    """A value in words, "-" for what is not there."""
+    if value is None or value == "":
+        return "-"
+    text = value if isinstance(value, str) else _encode(value)
+    return masked(text) or ""
+
+
+def _in_text(value: object) -> str:
+    return _plain(_said(value))
+
+
+def _in_json_string(value: object) -> str:
+    return _encode(_said(value))[1:-1]
+
+
+def _in_json(value: object) -> str:
+    """A value of its own: a number, a string, null for what is not there."""
+    if value is None or value == "":
+        return "null"
+    return _encode(masked(value)) if isinstance(value, str) else _said(value)
 
 
 _UNSAFE_IN_XML = re.compile(r"[^ !#-%(-;=?-~]")
 
 
-def _in_xml(text: str) -> str:
-    return _UNSAFE_IN_XML.sub(_reference, text)
+def _in_xml(value: object) -> str:
+    return _UNSAFE_IN_XML.sub(_reference, _said(value))
 
 
 def _reference(found: re.Match[str]) -> str:
@@ -240,7 +274,3 @@ def _reference(found: re.Match[str]) -> str:
     code = ord(found[0])
     known = code in (0x9, 0xA, 0xD) or 0x20 <= code <= 0xD7FF or 0xE000 <= code <= 0xFFFD or code >= 0x10000
     return f"&#{code if known else 0xFFFD};"
-
-
-_QUOTES: Mapping[str, Callable[[str], str]] = {"{": lambda text: _encode(text)[1:-1], "<": _in_xml}
-"""How a value is made safe inside of a template, by the character that it begins with."""

@@ -7,6 +7,7 @@ import logging
 
 import pytest
 
+from gatekeep import Cache, Transform, Validate, set_header
 from gatekeep.component import Component, Hooks, Off, Placed, Spec
 from gatekeep.components import STANDARD
 from gatekeep.components.cors import Cors
@@ -618,3 +619,17 @@ class TestGatewayResponses:
 
 def test_off_is_run_by_no_component():
     assert Off not in Gateway().kinds
+
+
+@pytest.mark.parametrize(
+    ("one", "other"),
+    [
+        (Validate(query={"q": {"type": "integer"}}), Validate(headers={"x-a": {"type": "string"}})),
+        (Transform(response=[set_header("a", "1")]), Transform(response=[set_header("b", "1")])),
+        (Cache(ttl=1), Cache(ttl=2)),
+    ],
+)
+def test_two_at_one_level_of_which_one_would_replace_the_other_are_a_mistake(site, one, other):
+    with pytest.raises(ConfigurationError, match=r"stands beside another one, of .*test_site\.py"):
+        site(one, other).get("/")
+    assert site(one, routes=[Route("/", other)]).get("/?q=1").status in (200, 400)  # the stronger replaces the other

@@ -58,6 +58,8 @@ class Spec:
 
     identifies: ClassVar[bool] = False
     """Whether the spec makes the principal known: a cache must keep the answers of such a route apart."""
+    replaces: ClassVar[bool] = False
+    """Whether of this kind the strongest alone holds: two at one level are then a mistake."""
 
     def __post_init__(self) -> None:
         object.__setattr__(self, "origin", caller())

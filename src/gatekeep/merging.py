@@ -23,7 +23,10 @@ def level_of(route: Route) -> str:
 
 
 def merge(placed: Iterable[Placed]) -> dict[type[Spec], list[Placed]]:
-    """Specs by kind, weak to strong, without what a stronger `off()` cancels. On and off at one level: ConfigurationError."""
+    """Specs by kind, weak to strong, without what a stronger `off()` cancels.
+
+    On and off at one level, or two there of which one would replace the other: ConfigurationError.
+    """
     kept: dict[type[Spec], list[Placed]] = {}
     cancelled: dict[type[Spec], tuple[str, Spec]] = {}
     for entry in placed:
@@ -38,7 +41,10 @@ def merge(placed: Iterable[Placed]) -> dict[type[Spec], list[Placed]]:
         off = cancelled.get(type(spec))
         if off is not None and off[0] == level:
             raise spec.mistake(f"stands beside {off[1]!r} of {off[1].origin}", fix="drop one")
-        kept.setdefault(type(spec), []).append(entry)
+        same = kept.setdefault(type(spec), [])
+        if spec.replaces and same and same[-1].level == level and same[-1].spec is not spec:
+            raise spec.mistake(f"stands beside another one, of {same[-1].spec.origin}, at the same level", fix="make one of them")
+        same.append(entry)
     return kept
 
 

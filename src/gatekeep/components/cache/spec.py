@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Callable, Collection, Hashable, Sequence
 from dataclasses import dataclass, field
-from typing import Any, Literal, TypeAlias
+from typing import Any, ClassVar, Literal, TypeAlias
 
 from ...component import Spec
 from ...effects import Blocking, Either
@@ -27,6 +27,8 @@ class Cache(Spec):
     The gateway's own `ttl` decides how long, or, with http=True, what the app says (RFC 9111, RFC 9213).
     Who asks always separates entries where gatekeep knows it. What is chosen here separates them further.
     """
+
+    replaces: ClassVar[bool] = True
 
     ttl: float | None = None
     """Seconds that an answer is served for, 300 when left out. With http=True: where the app says nothing; else nothing."""

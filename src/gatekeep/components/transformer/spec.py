@@ -6,6 +6,7 @@ import functools
 import importlib.util
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
+from typing import ClassVar
 
 from ...clock import Clock
 from ...component import Spec
@@ -25,6 +26,8 @@ class Transform(Spec):
     Each list is carried out in its order, bodies before the rest. Texts may hold expressions such as `${principal.id}`; those
     over the request read it as the client sent it. The strongest Transform on a route is the only one.
     """
+
+    replaces: ClassVar[bool] = True
 
     request: Sequence[Operation] = ()
     response: Sequence[Operation] = ()

@@ -8,7 +8,7 @@ import re
 from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any, ClassVar, Literal
 
 from ... import strict_json
 from ...component import Plan, Spec
@@ -43,6 +43,8 @@ class Validate(Spec):
     "object", or short: a mapping of names to schemas. `response` is for answers with 2xx, or a mapping by status. `openapi` is
     a document, its path, a function that gives one, or True for the app's own. The strongest Validate on a route is the only one.
     """
+
+    replaces: ClassVar[bool] = True
 
     body: Any = None
     query: Any = None

@@ -129,3 +129,12 @@ def test_signatures_and_keys_in_the_words_of_aws(code, status, error_type):
     response = aws(Unauthorized("no", code=code, headers=[("www-authenticate", "AWS4-HMAC-SHA256")]), "id", Headers())
     assert (response.status, response.headers.get("x-amzn-errortype")) == (status, error_type)
     assert response.headers.get("www-authenticate") is None
+
+
+def test_refusals_that_aws_has_no_words_for_keep_their_status():
+    class NotAcceptable(Denied):
+        status, code, title = 406, "not_acceptable", "Not Acceptable"
+
+    answer = aws(NotAcceptable("no"), "id", Headers())
+    assert (answer.status, answer.headers.get("x-amzn-errortype")) == (406, "BadRequestException")
+    assert answer.body == b'{"message":"Not Acceptable"}'

@@ -175,7 +175,9 @@ def aws(denied: Denied, request_id: str, kind: type[Headers]) -> Response:
 
     No `WWW-Authenticate`: REST APIs send none.
     """
-    wording = _AWS_BY_CODE.get(denied.code) or _AWS_BY_STATUS.get(denied.status, _AWS_FAULT)
+    wording = _AWS_BY_CODE.get(denied.code) or _AWS_BY_STATUS.get(denied.status)
+    if wording is None:  # of which AWS has none
+        wording = _AWS_FAULT if denied.status >= 500 else _Wording(denied.status, "BadRequestException", denied.title)
     message = _invalid(denied) if denied.code == "invalid_request" else wording.message
     body = json.dumps({wording.key: message}, separators=(",", ":")).encode()
     headers = kind.of((_JSON, _length(len(body)), _field("x-amzn-errortype", wording.error_type)))

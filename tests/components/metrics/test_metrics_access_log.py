@@ -13,7 +13,7 @@ from typing import Any
 import pytest
 from opentelemetry.trace import get_current_span
 
-from gatekeep import Authorize, CustomAuthorizer, blocking, header
+from gatekeep import ApiKey, Authorize, CustomAuthorizer, blocking, header
 from gatekeep.component import Component, Hooks, Plan, Spec
 from gatekeep.components.metrics import IntegrationTimer, MetricsEmitter, Observe
 from gatekeep.components.metrics.access_log_forms import VARIABLES
@@ -407,6 +407,16 @@ def test_nobody_writes_attributes_of_his_own(site: Any, log: Lines, quote: str) 
     assert (element.get("path") or "").startswith("/\r\n\t\ufffd\ufffd\u2028\U0001f600")
     assert log.line.isascii()
     assert log.line.isprintable()
+
+
+def test_the_id_of_an_api_key_is_not_its_owner(site: Any, log: Lines) -> None:
+    key = "0123456789abcdef0123456789abcdef"
+    template = "$context.requestId $context.identity.apiKeyId $context.authorizer.claims.key_id $context.identity.user"
+    client = site(Observe(access_log=template), Authorize(ApiKey({key: "ann"})))
+    client.get("/a", headers={"x-api-key": key})
+    _, found, known, owner = log.line.split(" ")
+    assert (found, owner) == (known, "ann")
+    assert found not in ("-", "ann")
 
 
 def test_claims_in_a_template(site: Any, log: Lines) -> None:

@@ -166,7 +166,7 @@ VARIABLES: Mapping[str, Callable[[Entry], object]] = {
     "error.responseType": lambda entry: entry.error,
     "extendedRequestId": lambda entry: entry.request_id,
     "httpMethod": lambda entry: entry.method,
-    "identity.apiKeyId": lambda entry: entry.principal.id if entry.principal.kind == "api_key" else None,
+    "identity.apiKeyId": lambda entry: entry.principal.client_id if entry.principal.kind == "api_key" else None,
     "identity.caller": _who,
     "identity.sourceIp": lambda entry: entry.client,
     "identity.user": _who,

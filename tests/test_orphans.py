@@ -205,3 +205,30 @@ def test_one_whose_policy_asks_for_nobody_is_not_worth_it(caplog):
     other.get("/y")(shared)
     Gateway(order=[RunsHarmless]).check(mine)
     assert "is also served" not in caplog.text
+
+
+def test_the_views_of_an_app_that_does_not_compile_stop_no_other_app():
+    class Impossible(Spec):
+        pass
+
+    class RunsImpossible(Component):
+        spec = Impossible
+
+        def bind(self, plan):
+            if plan.specs:
+                raise plan.specs[0].spec.mistake("no")
+            return None
+
+    broken, sound = flask_app(), flask_app()
+
+    @broken.get("/x")
+    @Policy()
+    @Impossible()
+    def broken_view():
+        return "x"
+
+    with pytest.raises(ConfigurationError, match="Impossible: no"):
+        Gateway(order=[Runs, RunsImpossible]).check(broken)
+    sound.get("/y")(Policy()(lambda: "y"))
+    gateway().check(sound)
+    assert broken.view_functions["broken_view"] is broken_view  # it lives, and so do its marks

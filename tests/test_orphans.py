@@ -217,7 +217,7 @@ def test_the_views_of_an_app_that_does_not_compile_stop_no_other_app():
         def bind(self, plan):
             if plan.specs:
                 raise plan.specs[0].spec.mistake("no")
-            return None
+            return
 
     broken, sound = flask_app(), flask_app()
 

@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from gatekeep.components.transformer import Transform, map_body, redact
+from gatekeep.components.transformer import Transform, log_body, map_body, redact
 from gatekeep.components.transformer.redaction import Redaction
 from gatekeep.errors import ConfigurationError
 
@@ -103,3 +103,38 @@ def test_requests(site):
 def test_mistakes(operation, reason):
     with pytest.raises(ConfigurationError, match=rf"test_redaction.py:.*{reason}"):
         Transform(response=[operation])
+
+
+@pytest.mark.parametrize(
+    ("path", "written"),
+    [
+        ("$.card.number", "card.number"),
+        ("$.items[0].pin", "items.0.pin"),
+        ("$['card']['number']", "card.number"),
+        ("$..pin", "**.pin"),
+        ("items[0].pin", "items.0.pin"),
+        ("items[*].pin", "items.*.pin"),
+        ("/card/number", "card.number"),
+        ("#/items/0/pin", "items.0.pin"),
+        ("${body.card.number}", "card.number"),
+    ],
+)
+@pytest.mark.parametrize("make", [redact, log_body])
+@pytest.mark.parametrize("side", ["request", "response"])
+def test_a_path_of_another_notation_is_a_mistake_that_says_how_it_is_written_here(make, side, path, written):
+    with pytest.raises(ConfigurationError) as caught:
+        Transform(**{side: [make(path)]})
+    assert f"{path!r} is not a path" in str(caught.value)
+    assert f"write {written!r}" in str(caught.value)
+
+
+@pytest.mark.parametrize("path", ["$", "$.items[?(@.pin)].pin", "items[0:2].pin", "$['a.b']", "$.a..", "/a//b"])
+def test_a_path_that_cannot_be_written_here_is_a_mistake_without_advice(path):
+    with pytest.raises(ConfigurationError, match="is not a path") as caught:
+        Transform(response=[redact(path)])
+    assert "write" not in str(caught.value)
+
+
+def test_member_names_may_hold_the_marks_of_other_notations(site):
+    view = lambda request: (200, JSON, b'{"$id": 1, "a/b": 2, "c": 3}')  # noqa: E731
+    assert site(Transform(response=[redact("$id", "a/b")]), view=view).get("/").json() == {"c": 3}

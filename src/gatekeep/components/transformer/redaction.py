@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -26,7 +27,9 @@ class Redaction:
             raise ValueError("it names no path")
         for path in paths:
             if not isinstance(path, str) or not all(path.split(".")) or path.endswith("**") or path.split(".").count("**") > 1:
-                raise ValueError(f"{path!r} is not a path, such as items.*.card")
+                raise ValueError(f"{path!r} is not a path, such as items.*.card{_hint(path)}")
+            if _FOREIGN.search(path):  # which would hide nothing, and say nothing
+                raise ValueError(f"{path!r} is not a path of this kind{_hint(path)}")
         if mask is not None and not isinstance(mask, str):
             raise ValueError(f"mask={mask!r} is not text")
         return cls(tuple(tuple(path.split(".")) for path in paths), mask)
@@ -57,6 +60,27 @@ class Redaction:
                 del value[key]
             else:
                 value[key] = self.mask
+
+
+# What JSONPath, JMESPath, JSON Pointer and expressions write, and no path of ours does.
+_FOREIGN = re.compile(r"^\$(?:\.|\{|$)|^#?/|[\[\]]")
+
+
+def _hint(path: Any) -> str:
+    """How one of another notation is written here, where that is clear."""
+    if not isinstance(path, str) or not _FOREIGN.search(path):
+        return ""
+    if path.startswith(("/", "#/")):
+        steps = [step.replace("~1", "/").replace("~0", "~") for step in path.lstrip("#")[1:].split("/")]
+    else:
+        plain = re.sub(r"^\$\{(?:\$?body\.)?|\}$", "", path) if path.startswith("${") else path.removeprefix("$")
+        plain = plain.replace("..", ".**.")
+        # A name in brackets that holds a dot becomes an empty step: there is no way to write it.
+        plain = re.sub(r"\[\s*(['\"]?)(.*?)\1\s*\]", lambda found: "." if "." in found[2] else f".{found[2]}", plain)
+        steps = plain.removeprefix(".").split(".")
+    if not all(steps) or any(mark in step for step in steps for mark in "?@:,()[]{}'\". ") or steps[-1] == "**":
+        return ""
+    return f": write {'.'.join(steps)!r}"
 
 
 def _containers(value: Any) -> list[Any]:

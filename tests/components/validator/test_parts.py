@@ -559,6 +559,25 @@ def test_content_types_of_what_is_not_read(send):
     assert send(spec, b"x" * 11, {"content-type": "image/png"})[0] == {}
 
 
+@pytest.mark.parametrize("media_type", ["application/yaml", "application/xml", "image/png", "image/*", "Application/YAML"])
+@pytest.mark.parametrize("schema", [{"type": "object"}, {"type": "string", "maxLength": 10}, False])
+def test_a_schema_for_a_type_that_is_never_parsed_is_a_mistake(media_type, schema):
+    for fields in (
+        {"content": {JSON["content-type"]: True, media_type: schema}},
+        {"body": schema, "content_types": [media_type]},
+    ):
+        with pytest.raises(
+            ConfigurationError, match=rf"test_parts.py:.*body: {media_type.lower().replace('*', '.')} is not parsed"
+        ):
+            Validate(**fields)
+
+
+@pytest.mark.parametrize("schema", [True, {}])
+def test_a_type_that_is_never_parsed_may_be_taken_with_any_body(send, schema):
+    spec = Validate(content={"application/yaml": schema})
+    assert send(spec, b"a: 1", {"content-type": "application/yaml"})[0] == {}
+
+
 def test_the_handshake_of_a_gateway_with_a_body_only():
     with Client(Gateway(Validate(body=True)).wrap(lambda environ, start_response: [])) as client:
         assert client.post("/", headers=JSON).status == 400

@@ -8,7 +8,7 @@ from typing import Any, Final, NamedTuple
 from .answers import AnswerCheck
 from .body import BodyCheck
 from .documents import SchemaMistake
-from .media import Bounds, Reader, reader_for
+from .media import Bounds, BytesReader, RangeReader, Reader, reader_for
 from .parameters import Parameters, parameters
 from .schema import Schema, Source
 from .sources import given
@@ -98,7 +98,10 @@ def _parameters(part: Part, source: Any, draft: str, making: Making) -> Paramete
 
 def _reader(media_type: str, source: Any, draft: str, making: Making) -> Reader:
     schema, own_draft, base = given(source)
-    return reader_for(media_type, schema, own_draft or draft, making.source._replace(base=base), making.bounds)
+    reader = reader_for(media_type, schema, own_draft or draft, making.source._replace(base=base), making.bounds)
+    if isinstance(reader, BytesReader) and not isinstance(reader, RangeReader) and schema not in (True, {}):
+        raise SchemaMistake(f"{media_type} is not parsed, and its schema would judge nothing: give it True, which takes any")
+    return reader
 
 
 def _schema(part: Part, source: Any, draft: str, making: Making) -> Schema:

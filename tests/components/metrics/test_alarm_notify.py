@@ -19,6 +19,7 @@ from pathlib import Path
 from typing import Any
 
 import boto3
+import httpx2
 import pytest
 from moto.server import ThreadedMotoServer
 from test_alarms import keeper_of, tick
@@ -288,6 +289,19 @@ def test_a_webhook_is_tried_again_with_the_same_id(receivers: Any) -> None:
     Webhook(receiver.url, secret=b"k" * 24, pauses=(0, 0, 0)).send(CHANGE, threading.Event())
     assert len(receiver.got) == 3
     assert len({fields["webhook-id"] for fields, _ in receiver.got}) == 1
+
+
+@pytest.mark.parametrize("status", [200, 500])
+def test_the_url_of_a_webhook_is_in_no_log(receivers: Any, caplog: pytest.LogCaptureFixture, status: int) -> None:
+    caplog.set_level(logging.DEBUG)
+    receiver = receivers(status)
+    courier = Courier(Webhook(receiver.url, pauses=()), FakeClock(), lambda job: False)
+    courier.put(CHANGE)
+    courier.close(10)
+    assert receiver.got
+    assert "/hook" not in caplog.text
+    httpx2.post(receiver.url, content=b"{}", trust_env=False)  # of the app's own
+    assert f"POST {receiver.url}" in caplog.text
 
 
 def test_a_webhook_gives_up(receivers: Any) -> None:

@@ -8,9 +8,12 @@ import functools
 import hashlib
 import hmac
 import json
+import logging
 import ssl
 import uuid
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from contextvars import ContextVar
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from threading import Event
@@ -33,6 +36,24 @@ _PREFIX = "whsec_"
 @functools.cache
 def _tls() -> ssl.SSLContext:
     return httpx2.create_ssl_context()  # reads the certificate store: once per process
+
+
+_unlogged: ContextVar[bool] = ContextVar("_unlogged", default=False)
+
+
+def _is_anothers(_: logging.LogRecord) -> bool:
+    return not _unlogged.get()
+
+
+@contextmanager
+def _without_httpx2_log() -> Iterator[None]:
+    """httpx2 logs the URL of each request, which may be a secret here: nothing of it in this context, for others as ever."""
+    logging.getLogger("httpx2").addFilter(_is_anothers)  # once, however often it is said
+    token = _unlogged.set(True)
+    try:
+        yield
+    finally:
+        _unlogged.reset(token)
 
 
 @dataclass(frozen=True)
@@ -94,7 +115,8 @@ class Webhook:
         body = json.dumps(message, separators=(",", ":")).encode()
         message_id = f"msg_{uuid.uuid4().hex}"  # the same in every try: so a receiver knows a second one
         here = httpx2.URL(self.url).host in ("localhost", "127.0.0.1", "::1")
-        with httpx2.Client(timeout=self.timeout, follow_redirects=False, verify=_tls(), trust_env=not here) as client:
+        client = httpx2.Client(timeout=self.timeout, follow_redirects=False, verify=_tls(), trust_env=not here)
+        with _without_httpx2_log(), client:
             for pause in (*self.pauses, None):
                 failure = self._try(client, message_id, body)
                 if failure is None:

@@ -12,6 +12,7 @@ from gatekeep import Alarm, ConfigurationError
 from gatekeep.alarms import SNS, Webhook
 from gatekeep.components.metrics.alarms.condition import told
 from gatekeep.components.metrics.alarms.rule import BEYOND, Rule
+from gatekeep.components.metrics.alarms.running import RunningAlarm
 from gatekeep.components.metrics.distribution import Distribution
 
 
@@ -37,6 +38,12 @@ from gatekeep.components.metrics.distribution import Distribution
 def test_what_can_be_written(text: str, said: str, threshold: float, seconds: float) -> None:
     condition = Alarm(text).condition
     assert (str(condition), condition.threshold, condition.seconds) == (said, pytest.approx(threshold), seconds)
+
+
+def test_an_alarm_is_called_what_was_written() -> None:
+    written = "  request rate >\t1000/s   for 1 min "
+    assert RunningAlarm(Alarm(written), "gateway").name == "request rate > 1000/s for 1 min"
+    assert RunningAlarm(Alarm(written, name="busy"), "gateway").name == "busy"
 
 
 @pytest.mark.parametrize(

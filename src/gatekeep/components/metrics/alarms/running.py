@@ -26,7 +26,7 @@ class RunningAlarm:
     def __init__(self, spec: Alarm, level: str) -> None:
         self.spec = spec
         self.level = level
-        self.name = spec.name or str(spec.condition)
+        self.name = spec.name or " ".join(spec.when.split())
         self.metric = spec.condition.metric
         points, until = spec.points(spec.condition), spec.points(spec.clearing)
         self._raising = Rule(spec.condition.holds, points, spec.datapoints or points, spec.missing)

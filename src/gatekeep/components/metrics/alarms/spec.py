@@ -35,7 +35,7 @@ class Alarm(Spec):
     notify: Notifier | Sequence[Notifier] = field(default=(), kw_only=True)
     """Who is told when it is raised and when that is over; a line of the logger `gatekeep.alarms` is there always."""
     name: str | None = field(default=None, kw_only=True)
-    """What `when` says, when left out."""
+    """What `when` says, as it is written, when left out."""
     clear: str | None = field(default=None, kw_only=True)
     """What ends it, such as "< 2% for 5 min", "< 2%" or "for 5 min"; when left out, that it was not so for as long."""
     period: float | None = field(default=None, kw_only=True)

@@ -1,4 +1,4 @@
-"""Decorated views that no route reaches stop the start; views that an unguarded app serves, too, are named."""
+"""Decorated views that no route reaches stop the start; Routes that no endpoint meets fail the check; unguarded apps are told."""
 
 from __future__ import annotations
 
@@ -14,6 +14,7 @@ import gatekeep.marks
 from gatekeep.component import Component, Spec
 from gatekeep.errors import ConfigurationError
 from gatekeep.gateway import Gateway
+from gatekeep.routing import Route
 from gatekeep.testing import call_wsgi
 from opaque import asgi_app, wsgi_app
 
@@ -232,3 +233,68 @@ def test_the_views_of_an_app_that_does_not_compile_stop_no_other_app():
     sound.get("/y")(Policy()(lambda: "y"))
     gateway().check(sound)
     assert broken.view_functions["broken_view"] is broken_view  # it lives, and so do its marks
+
+
+def serving(kind):
+    """An app of this framework with a view at /admin/{i}, and a mount of which nothing is known at /files; and its protocol."""
+    if kind is Flask:
+        app = flask_app()
+        app.get("/admin/<i>")(lambda i: i)
+        app.get("/files/<path:rest>", endpoint="files")(lambda rest: rest)
+    else:
+        app = FastAPI()
+        app.get("/admin/{i}")(lambda i: i)
+        app.mount("/files", asgi_app(None))
+    return app
+
+
+both = pytest.mark.parametrize("kind", [Flask, FastAPI])
+
+
+@both
+@pytest.mark.parametrize(
+    "unmet", [Route("/adimn/{i}"), Route("/admin/{i}", methods={"PSOT"}), Route("/admin"), Route("/admin/7/x")]
+)
+def test_a_route_that_no_endpoint_meets_fails_the_check_with_file_and_line(kind, unmet):
+    with pytest.raises(ConfigurationError, match=r"test_orphans\.py:\d+: Route: no endpoint meets .*/ad.*unreached='warn'"):
+        gateway(routes=[Route("/admin/{i}"), unmet]).check(serving(kind))
+
+
+@both
+def test_or_is_in_the_log(kind, caplog):
+    table = gateway(routes=[Route("/adimn/{i}")], unreached="warn").check(serving(kind))
+    assert caplog.text.count("no endpoint meets * /adimn/{i}") == 1
+    assert table
+
+
+def test_at_the_start_it_is_in_the_log_only(caplog):
+    app = serving(Flask)
+    gateway(routes=[Route("/adimn/{i}")]).init_app(app)
+    assert app.test_client().get("/admin/7").status_code == 200
+    assert "test_orphans.py" in caplog.text
+    assert "no endpoint meets * /adimn/{i}" in caplog.text
+
+
+@both
+def test_a_route_that_some_endpoint_may_meet_is_none(kind, caplog):
+    paths = ["/admin/7", "/admin/{i:int}", "/ADMIN/{i}", "/admin/{i}/", "/files/a/b", "/{rest:path}"]
+    assert gateway(routes=[Route(path) for path in paths]).check(serving(kind))
+    assert "no endpoint" not in caplog.text
+
+
+def test_a_route_of_another_app_of_the_gateway_is_none(caplog):
+    one, other = serving(Flask), flask_app()
+    other.get("/other")(lambda: "x")
+    shared = gateway(routes=[Route("/admin/{i}"), Route("/other")])
+    shared.init_app(one)
+    shared.init_app(other)
+    assert one.test_client().get("/admin/7").status_code == 200
+    shared.check()
+    assert "no endpoint" not in caplog.text
+
+
+def test_an_app_without_a_route_table_may_have_any_path(caplog):
+    shared = gateway(routes=[Route("/adimn/{i}")])
+    shared.init_app(serving(Flask))
+    shared.check(wsgi_app(None))
+    assert "no endpoint" not in caplog.text

@@ -209,6 +209,26 @@ def test_a_table_looks_at_few_of_its_routes(monkeypatch):
 
 
 class TestRoute:
+    @pytest.mark.parametrize(
+        ("path", "fix"),
+        [
+            ("/admin/<path:rest>", "/admin/{rest:path}"),
+            ("/admin/<int:i>/x", "/admin/{i:int}/x"),
+            ("/admin/<slug:name>", "/admin/{name}"),
+            ("/admin/<string(length=2):name>", "/admin/{name}"),
+            ("/admin/<name>", "/admin/{name}"),
+            ("/admin/*", "/admin/{rest:path}"),
+            ("/admin/**", "/admin/{rest:path}"),
+            ("/admin/*/x", "/admin/{name}/x"),
+        ],
+    )
+    def test_the_patterns_of_others_are_mistakes_and_told_in_ours(self, path, fix):
+        with pytest.raises(ConfigurationError, match="stand for itself") as caught:
+            Route(path)
+        assert caught.value.fix == f'"{fix}"'
+        assert caught.value.origin.file == __file__
+        Route(fix)
+
     def test_get_takes_head_along_and_none_means_every_method(self):
         assert Route("/x", methods={"get"}).methods == {"GET", "HEAD"}
         assert Route("/x", methods=["POST"]).allows("POST")

@@ -566,6 +566,25 @@ class TestCheck:
         assert {id(spec) for spec in table[0][1]} == {id(weak), id(route), id(strong)}
         assert [specs for _, specs in table[1:]] == [[], [weak]]
 
+    def test_what_holds_on_some_paths_of_an_endpoint_is_listed_apart(self, framework):
+        weak, all_of_it, one, typed, off = Lone(), Lone(), Lone(), Lone(), Lone.off()
+        routes = [
+            Route("/x/{name}", all_of_it),
+            Route("/x/7", one, methods={"GET"}),
+            Route("/x/{i:int}", typed),
+            Route("/x/open", off),
+        ]
+        view = endpoint("/x/{i:int}", "/x/8", "/x/y", segments=["", "x", None])
+        client, _ = framework(weak, endpoints=[view], routes=routes)
+        assert client.gateway.check() == [
+            ("* /x/{i:int}", [weak, all_of_it]),
+            ("* /x/{i:int} where GET,HEAD /x/7", [weak, all_of_it, one]),
+            ("* /x/{i:int} where * /x/{i:int}", [weak, all_of_it, typed]),
+            ("* /x/{i:int} where * /x/open", []),
+        ]
+        assert asked(client, "/x/8") == "gateway | route:* /x/{name} | route:* /x/{i:int}"
+        assert asked(client, "/x/y") == "gateway | route:* /x/{name}"
+
     def test_of_an_opaque_app_every_route(self):
         weak, route = Lone(), Lone()
         gateway = Gateway(weak, routes=[Route("/x", route, methods={"GET"}), Route("/y", Lone.off())], order=[Seen])

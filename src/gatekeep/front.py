@@ -16,6 +16,7 @@ from .errors import ConfigurationError
 from .exchange import Exchange
 from .frameworks import Adapter, adapter_for
 from .message import Request
+from .orphans import warn_of_unmet
 from .site import Site
 
 if TYPE_CHECKING:
@@ -105,6 +106,8 @@ class Front:
             for site in self.sites:
                 site.complete = True
             self.stale = False
+            if first:
+                warn_of_unmet(self.gateway.routes, self.gateway.sites)
 
     def refresh(self) -> None:
         """Compile where that is due: before the first request, and when an unknown endpoint was met.

@@ -31,7 +31,7 @@ from .guard import AppGuard, guarded_apps
 from .lifecycle import Runner
 from .marks import decorated
 from .message import Answer, Forwarded, Headers, Request, Response
-from .orphans import find_orphans, warn_of_unguarded
+from .orphans import find_orphans, find_unmet, warn_of_unguarded
 from .pages import Mount
 from .pipeline import Frame
 from .proxies import TrustedProxies, parse_address
@@ -192,21 +192,25 @@ class Gateway(Explains):
     def check(self, app: Any = None) -> list[tuple[str, list[Spec]]]:
         """Compile every route table now and raise ConfigurationError for what is wrong; for CI.
 
-        Gives the policy table: each endpoint's id and the specs that hold on it, weak to strong. An app that the gateway is
-        not in front of yet is wrapped, and so guarded.
+        Gives the policy table: each endpoint's id and the specs that hold on it, weak to strong; then, as "<id> where <Route>",
+        those on the paths of a Route that may not fit all of its. An app that the gateway is not in front of yet is wrapped.
         """
-        if app is not None and not any(app in (site.framework_app, site.app) for front in self._fronts for site in front.sites):
+        if app is not None and not any(app in (site.framework_app, site.app) for site in self.sites):
             self.wrap(app)
-        table = []
         for front in self._fronts:
             front.prepare()
-            for site in front.sites:
-                table += site.describe()
-        return table
+        for mistake in find_unmet(self.routes, self.sites) if self._unreached == "error" else ():
+            raise mistake
+        return [entry for site in self.sites for entry in site.describe()]
+
+    @property
+    def sites(self) -> list[Site]:
+        """Every app in every stage, in the order in which they came."""
+        return [site for front in self._fronts for site in front.sites]
 
     def verify_reach(self) -> None:
         """Name decorated views that no route reaches, and views with a policy in apps that no gateway is in front of."""
-        sites = [site for front in self._fronts for site in front.sites]
+        sites = self.sites
         reached = frozenset().union(*(site.reached for site in sites))
         apps = [site.framework_app for site in sites]
         mine = [(view, spec) for view, spec in decorated() if id(view) in reached]

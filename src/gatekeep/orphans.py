@@ -1,4 +1,4 @@
-"""Orphans: decorated views that no route reaches, and views whose policy another app does not know of."""
+"""Orphans: decorated views that no route reaches, Routes that no endpoint meets, views whose policy another app does not know."""
 
 from __future__ import annotations
 
@@ -6,14 +6,20 @@ import gc
 import logging
 import sys
 from collections.abc import Sequence
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from .component import Spec
+from .errors import ConfigurationError
 from .frameworks import Adapter, adapter_for
 from .guard import guarded_apps
 from .marks import layers, settle, strays, view_marks
+from .merging import level_of
+from .routing import Route
 
-__all__ = ["find_orphans", "warn_of_unguarded"]
+if TYPE_CHECKING:
+    from .site import Site
+
+__all__ = ["find_orphans", "find_unmet", "warn_of_unguarded", "warn_of_unmet"]
 
 _log = logging.getLogger("gatekeep")
 _APPS = (
@@ -36,6 +42,30 @@ def find_orphans(apps: Sequence[Any]) -> list[tuple[object, Spec]]:
                 settle(_reached_by(adapter))
         orphans = strays()
     return orphans
+
+
+def find_unmet(routes: Sequence[Route], sites: Sequence[Site]) -> list[ConfigurationError]:
+    """A mistake for each Route that holds nowhere; none as long as some app is incomplete, or one has no route table."""
+    met: set[Route] = set()
+    for site in sites:
+        if site.met is None or not site.complete:
+            return []
+        met |= site.met
+    return [
+        ConfigurationError(
+            f"Route: no endpoint meets {level_of(route).removeprefix('route:')}",
+            origin=route.origin,
+            fix="correct its path or methods, check() lists those of the endpoints; or Gateway(unreached='warn')",
+        )
+        for route in (routes if sites else ())
+        if route not in met
+    ]
+
+
+def warn_of_unmet(routes: Sequence[Route], sites: Sequence[Site]) -> None:
+    """Name the Routes that no endpoint meets. No reason not to serve: routes may yet be added, and other apps wrapped."""
+    for mistake in find_unmet(routes, sites):
+        _log.warning("%s", mistake)
 
 
 def warn_of_unguarded(apps: Sequence[Any], views: Sequence[object]) -> None:

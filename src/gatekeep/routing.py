@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable, Collection, Mapping, Sequence
 from types import MappingProxyType
 from typing import Any, NamedTuple, Protocol, TypeAlias
@@ -95,6 +96,11 @@ class Route:
         allow_ambiguous_paths: bool = False,
     ) -> None:
         self.origin = caller()
+        foreign = re.search(r"<[^<>]*>|\*", path)
+        if foreign is not None:
+            raise ConfigurationError(
+                f"Route: {path!r}: {foreign[0]} would stand for itself alone", origin=self.origin, fix=f'"{_respelled(path)}"'
+            )
         try:
             self.template = Template(path)
         except ValueError as error:
@@ -120,6 +126,15 @@ class Route:
 
     def __repr__(self) -> str:
         return f"Route({self.path!r})"
+
+
+_CONVERTER = re.compile(r"<(?:(int|float|uuid|path)\s*:|[^<>:]*:)?\s*([^<>]*)>")
+
+
+def _respelled(path: str) -> str:
+    """A path of another pattern language in the words of ours, as well as can be guessed."""
+    named = _CONVERTER.sub(lambda found: f"{{{found[2]}:{found[1]}}}" if found[1] else f"{{{found[2]}}}", path)
+    return re.sub(r"\*", "{name}", re.sub(r"\*+$", "{rest:path}", named))
 
 
 class RouteTable:

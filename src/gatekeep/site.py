@@ -17,10 +17,11 @@ from .merging import Beside, Layer, level_of, merge
 from .message import Request
 from .passage import Known
 from .pipeline import Bound, Pipeline
+from .policy import Policy
 from .refetch import refetch
 from .refusal import Refusal, refusing
 from .requests import AsgiRequest, WsgiRequest
-from .routing import Endpoint, Params, Resolver, RouteTable, covers
+from .routing import Endpoint, Params, Resolver, Route, RouteTable, covers
 from .sightings import Sightings
 
 if TYPE_CHECKING:
@@ -29,24 +30,6 @@ if TYPE_CHECKING:
     from .guard import AppGuard
 
 __all__ = ["Site"]
-
-
-class _Policy:
-    """What an endpoint's requests pass: one pipeline, or one per method and set of Routes where those matter."""
-
-    __slots__ = ("certain", "endpoint", "marks", "methods", "possible", "single", "variants")
-
-    def __init__(self, endpoint: Endpoint, marks: ViewMarks, certain: Sequence[int], possible: Sequence[int]) -> None:
-        self.endpoint = endpoint
-        self.marks = marks
-        self.certain = certain
-        """Indexes of the Routes that hold for every path of the endpoint."""
-        self.possible = possible
-        """Indexes of those that hold for some of its paths."""
-        self.methods: frozenset[str] = frozenset()
-        """The methods whose specs differ from the others'."""
-        self.single: Pipeline | None = None
-        self.variants: dict[tuple[str, tuple[int, ...]], Pipeline] = {}
 
 
 _Found: TypeAlias = tuple[Pipeline, Endpoint | None, Params]
@@ -83,6 +66,7 @@ class Site(ExchangeSite):
         "known",
         "max_body",
         "max_stream",
+        "met",
         "name",
         "protocol",
         "reached",
@@ -129,7 +113,7 @@ class Site(ExchangeSite):
         self.name = f"{stage}:" if stage is not None else ""
         self.complete = False
         """Whether it was compiled with the app complete: at lifespan, first request or check()."""
-        self._table: tuple[Resolver | None, dict[Endpoint, _Policy]] = (None, {})
+        self._table: tuple[Resolver | None, dict[Endpoint, Policy]] = (None, {})
         """Resolver and policies; one value, so that no request sees one of them new and the other old."""
         self._combined: dict[tuple[tuple[int, ...], bool], tuple[Endpoint, Pipeline]] = {}
         self._beside = Beside((), RouteTable(()))
@@ -142,6 +126,8 @@ class Site(ExchangeSite):
         """Whether it matters, too, how a path was escaped: to Routes."""
         self.reached: frozenset[int] = frozenset()
         """The id() of every object that carries marks and that some route of this site leads to."""
+        self.met: frozenset[Route] | None = frozenset()
+        """The Routes that hold for some path of some endpoint; None of an opaque app, whose paths nobody knows."""
 
     # Start-up.
 
@@ -151,12 +137,12 @@ class Site(ExchangeSite):
         self._combined = {}
         resolver = self.adapter.read() if self.adapter is not None else None
         self._app_document = functools.cache(self.adapter.document if self.adapter is not None else lambda: None)
-        policies: dict[Endpoint, _Policy] = {}
-        reached: set[int] = set()
+        policies: dict[Endpoint, Policy] = {}
         found = [(endpoint, view_marks(endpoint.view)) for endpoint in resolver.endpoints] if resolver is not None else []
+        self.reached = frozenset().union(*(marks.reached for _, marks in found))
+        settle(self.reached)  # now: what does not compile is no orphan either
         self._beside = Beside(found, self._routes)
         for endpoint, marks in found:
-            reached |= marks.reached
             if marks.overridden:
                 spec, override = marks.overridden[0]
                 raise spec.mistake(
@@ -181,10 +167,11 @@ class Site(ExchangeSite):
         self._memo = OrderedDict() if resolver is None or resolver.by_path else None
         self.known = OrderedDict()
         self._reads_escapes = bool(self._routes.routes)
-        self.reached = frozenset(reached)
-        settle(reached)
+        routes = self._routes.routes
+        touched = (index for policy in policies.values() for index in (*policy.certain, *policy.possible))
+        self.met = frozenset(routes[index] for index in touched) if resolver is not None else None
 
-    def _policy(self, endpoint: Endpoint, marks: ViewMarks) -> _Policy:
+    def _policy(self, endpoint: Endpoint, marks: ViewMarks) -> Policy:
         routes = self._routes.routes
         certain: list[int] = []
         possible: list[int] = []
@@ -192,7 +179,7 @@ class Site(ExchangeSite):
             if endpoint.methods is not None and route.methods is not None and not endpoint.methods & route.methods:
                 continue
             (certain if covers(route.template, endpoint.segments) else possible).append(index)
-        policy = _Policy(endpoint, marks, certain, possible)
+        policy = Policy(endpoint, marks, certain, possible)
         special = set(marks.by_method)
         for index in (*certain, *possible):
             special |= routes[index].methods or set()
@@ -207,13 +194,13 @@ class Site(ExchangeSite):
                 self._variant(policy, method, extra)
         return policy
 
-    def _variant(self, policy: _Policy, method: str, extra: tuple[int, ...]) -> Pipeline:
+    def _variant(self, policy: Policy, method: str, extra: tuple[int, ...]) -> Pipeline:
         pipeline = policy.variants.get((method, extra))
         if pipeline is None:
             pipeline = policy.variants[method, extra] = self._endpoint_pipeline(policy, method, extra)
         return pipeline
 
-    def _endpoint_pipeline(self, policy: _Policy, method: str, extra: tuple[int, ...]) -> Pipeline:
+    def _endpoint_pipeline(self, policy: Policy, method: str, extra: tuple[int, ...]) -> Pipeline:
         endpoint = policy.endpoint
         methods = frozenset({method}) if method != "*" else endpoint.methods
         return self._pipeline(
@@ -225,7 +212,7 @@ class Site(ExchangeSite):
             by_path=bool(policy.possible),
         )
 
-    def _layers(self, policy: _Policy, method: str, extra: tuple[int, ...]) -> list[Layer]:
+    def _layers(self, policy: Policy, method: str, extra: tuple[int, ...]) -> list[Layer]:
         """What Routes and view say of a method, weak to strong."""
         marks, routes = policy.marks, self._routes.routes
         indexes = sorted({*policy.certain, *extra})
@@ -308,20 +295,23 @@ class Site(ExchangeSite):
     def describe(self) -> list[tuple[str, list[Spec]]]:
         """Each endpoint's id and the specs that hold on it, weak to strong: the policy table, for people and for CI.
 
-        What a Route says of some of its paths, or a class of one of its methods, is listed too. Of an opaque app: each Route.
+        A Route that is not known to hold for all paths of an endpoint gives an entry of its own, "GET /x/{id} where * /x/7": what
+        holds on the paths that fit both. What holds for one of several methods is listed with the rest. Of an opaque app: each
+        Route.
         """
         resolver, policies = self._table
         if resolver is None:
             routes = enumerate(self._routes.routes)
             alone = [(self._opaque((number,), handshake=False)[0], route) for number, route in routes]
             return [(self.name + endpoint.id, self._holding([[(level_of(route), route.specs)]])) for endpoint, route in alone]
-        return [
-            (
-                self.name + endpoint.id,
-                self._holding([self._layers(policy, m, tuple(policy.possible)) for m in ("*", *sorted(policy.methods))]),
-            )
-            for endpoint, policy in policies.items()
-        ]
+        table = []
+        for endpoint, policy in policies.items():
+            methods = ("*", *sorted(policy.methods))
+            for extra in ((), *((index,) for index in policy.possible)):
+                where = "".join(f" where {level_of(self._routes.routes[index]).removeprefix('route:')}" for index in extra)
+                holding = self._holding([self._layers(policy, method, extra) for method in methods])
+                table.append((f"{self.name}{endpoint.id}{where}", holding))
+        return table
 
     def _holding(self, alternatives: Iterable[Sequence[Layer]]) -> list[Spec]:
         found: dict[int, Spec] = {}

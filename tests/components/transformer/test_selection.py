@@ -8,17 +8,20 @@ import time
 
 import pytest
 
+from gatekeep.components.cache import Cache
 from gatekeep.components.transformer import (
     Transform,
     by_field,
     by_status,
     map_body,
+    map_status,
     redact,
     remove_header,
     set_header,
     set_status,
 )
 from gatekeep.errors import ConfigurationError
+from gatekeep.routing import Route
 
 JSON = [("content-type", "application/json"), ("etag", '"1"')]
 STYLES = by_field(
@@ -178,3 +181,38 @@ def test_mistakes(operation, reason):
 def test_it_is_for_answers():
     with pytest.raises(ConfigurationError, match="for answers"):
         Transform(request=[by_field("a", {"x": []})])
+
+
+def test_an_answer_varies_with_what_the_cases_of_its_status_read(answered):
+    spec = Transform(
+        response=[
+            *by_status(
+                {
+                    404: [set_header("x-a", "${request.header.x-tenant}"), map_status({404: 410})],
+                    "5xx": [map_body({"id": "${request_id}"}), map_status({"5xx": 200})],
+                }
+            ),
+            set_header("x-b", "${request.header.x-lang}"),
+        ]
+    )
+    varying = {status: answered(spec, {}, status=status).headers.get("vary") for status in (200, 403, 404, 500)}
+    assert varying == {200: "x-lang", 403: "x-lang", 404: "x-lang, x-tenant", 500: "*"}
+
+
+def test_a_case_for_errors_leaves_the_cache_on_for_the_others(site):
+    called = []
+
+    def view(request):
+        called.append(request.path)
+        return (500 if request.path == "/broken" else 200), JSON, b"{}"
+
+    errors = by_status({404: [map_status({404: 410})], "5xx": [map_body({"message": "Sorry", "id": "${request_id}"})]})
+    spec = Transform(response=[*errors, remove_header("server")])
+    client = site(routes=[Route(path, Cache(ttl=60), spec, methods={"GET"}) for path in ("/", "/broken")], view=view)
+    for _ in range(2):
+        answer = client.get("/")
+        assert (answer.json(), answer.headers.get("vary")) == ({}, None)
+    assert called == ["/"]
+    ids = {client.get("/broken").json()["id"] for _ in range(2)}
+    assert (len(ids), called) == (2, ["/", "/broken", "/broken"])
+    assert client.get("/broken").headers.get("vary") == "*"

@@ -11,7 +11,7 @@ from ...component import Component, Hooks, Need, Plan, RequestHook, ResponseHook
 from ...effects import Flow
 from ...errors import BadRequest, InternalError
 from ...exchange import NEGOTIATED, Exchange
-from ...message import Forwarded, Headers, HookResult, Patch, Response
+from ...message import Forwarded, HookResult, Patch, Response
 from .body import BodyMap, NotAcceptable, Reader, forget_bytes, mapped, parse_request
 from .expression import ANSWER_BODY, is_json
 from .formats import FORMATS, Unwritable
@@ -21,6 +21,7 @@ from .queries import BadExpression, BadValue
 from .selection import chosen, chosen_templates
 from .side import Side
 from .spec import Transform
+from .varying import add_vary, drop_vary, varies_of
 from .vtl import Place, TemplatesIn, TemplatesOut, header_params
 
 __all__ = ["Transformer"]
@@ -51,7 +52,7 @@ class Transformer(Component):
         choose = chooser(spec.offers) if spec.offers else None
         whole_answer = bool(response.maps_by_status or response.templates_by_status) or "response" in bodies or choose is not None
         on_way_in = _WayIn(request, reader(spec.accepts or ("json",)), spec.accepts, choose, whole_answer=whole_answer)
-        varies = request.facts.headers | response.facts.headers | ({"accept"} if choose is not None else set())
+        varies = request.facts.headers | ({"accept"} if choose is not None else set())
         varies |= header_params(request.facts.params | response.facts.params, plan.template)
         on_way_out = _WayOut(plan.id, response, varies, choose)
         hooks = Hooks(
@@ -186,11 +187,11 @@ class _WayIn:
 
 
 class _WayOut:
-    """The response side of one route. `varies` are the request headers that went into the request or the answer."""
+    """The response side of one route. `varies` are the request headers that went into the request, or into every answer."""
 
     __slots__ = (
         *("_choose", "_chooses", "_edits", "_edits_by_status", "_lines", "_maps", "_reads_body", "_route"),
-        *("_vary", "_vary_alone", "hook", "need"),
+        *("_vary", "_vary_by_status", "hook", "need"),
     )
 
     def __init__(self, route: str, side: Side, varies: set[str], choose: Chooser | None) -> None:
@@ -202,22 +203,23 @@ class _WayOut:
         self._chooses = side.chooses
         self._lines = side.lines_by_status
         self._reads_body = "response" in side.facts.reads_bodies
-        self._vary = ("*",) if side.facts.single_use or "*" in varies else tuple(sorted(varies))
-        self._vary_alone = ", ".join(self._vary)
+        self._vary, self._vary_by_status = varies_of(varies, side)
         self.need: Need | None = None
         self.hook: ResponseHook | None = None
         if side.maps_by_status or self._reads_body or choose is not None:
             self.hook = self._map
             self.need = self._needs_body
-        elif side.patch is not None and not self._vary:
+        elif side.patch is not None and not self._vary.names:
             self.hook = _patching(side.patch)
-        elif side.edits or side.edits_by_status or self._vary:
+        elif side.edits or side.edits_by_status or self._vary.names:
             self.hook = self._edit
 
     def _edit(self, exchange: Exchange) -> None:
         response = exchange.response
         assert response is not None
         edits = self._edits if self._edits_by_status is None else self._edits_by_status.get(response.status, ())
+        # Of the status that the app gave, before an edit changes it.
+        vary = self._vary if self._vary_by_status is None else self._vary_by_status.get(response.status, self._vary)
         try:
             for edit in edits:
                 edit(exchange, response)
@@ -225,11 +227,11 @@ class _WayOut:
             raise self._failed("an expression can't be evaluated on the answer") from None
         except BadValue as error:
             raise BadRequest(str(error), code="invalid_request") from None
-        if self._vary:
+        if vary.names:
             if response.headers.get("vary") is None:
-                response.headers.put("vary", self._vary_alone)
+                response.headers.put("vary", vary.alone)
             else:
-                _add_vary(response.headers, self._vary)
+                add_vary(response.headers, vary.names)
 
     def _offer(self, exchange: Exchange, response: Response) -> Offer:
         """What the answer is to be in."""
@@ -313,7 +315,7 @@ class _WayOut:
         _say_format(response, offer)
         forget_bytes(response.headers)
         response.headers.stamp("content-length", str(len(response.body)))
-        _drop_vary(response.headers, "accept-encoding")  # which the app did not see
+        drop_vary(response.headers, "accept-encoding")  # which the app did not see
         self._edit(exchange)
 
 
@@ -371,24 +373,3 @@ def _parse_answer(body: bytes) -> Any:
 
 def _is_whole(response: Response) -> bool:
     return response.status != 206 and response.headers.get("content-encoding") in (None, "", "identity")
-
-
-def _varying(headers: Headers) -> list[str]:
-    return [name.strip().lower() for line in headers.get_all("vary") for name in line.split(",")]
-
-
-def _add_vary(headers: Headers, names: tuple[str, ...]) -> None:
-    """Say what the answer depends on (RFC 9110 §12.5.5), beside what the app says."""
-    known = _varying(headers)
-    missing = [name for name in names if name not in known]
-    if missing and "*" not in known:
-        headers.add("vary", ", ".join(missing))
-
-
-def _drop_vary(headers: Headers, name: str) -> None:
-    known = _varying(headers)
-    if name in known:
-        headers.remove("vary")
-        rest = ", ".join(other for other in known if other != name)
-        if rest:
-            headers.add("vary", rest)

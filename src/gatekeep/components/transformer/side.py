@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import replace
 from typing import Any, NamedTuple, TypeVar
 
 from ...effects import Protocol
@@ -40,6 +41,8 @@ class Side(NamedTuple):
     chooses: bool
     """Whether some map is for a choice to make."""
     facts: Facts
+    facts_by_status: Sequence[tuple[frozenset[int] | None, Facts]]
+    """What each operation reads, beside the statuses that it is for; None: for all."""
 
 
 class _Parts:
@@ -68,10 +71,17 @@ _BODIED = frozenset(_STATUSES) - _BODILESS
 def compile_side(operations: Iterable[Operation], facts: Facts, protocol: Protocol | None, origin: Origin | None) -> Side:
     """`protocol` is None while only the syntax is checked. Raises ValueError, naming the operation; ConfigurationError."""
     parts = _Parts()
+    facts_by_status = []
     for operation in operations:
         if operation.statuses is not None and facts.side == "request":
             raise ValueError(f"{operation.kind}: by_status() is for answers")
-        _add(parts, operation, facts, protocol, origin)
+        own = replace(facts, headers=set(), params=set(), single_use=False)
+        _add(parts, operation, own, protocol, origin)
+        facts.headers |= own.headers
+        facts.params |= own.params
+        facts.personal |= own.personal
+        facts.single_use |= own.single_use
+        facts_by_status.append((operation.statuses, own))
     parts.check()
     by_status = any(statuses is not None for statuses, _ in parts.edits)
     return Side(
@@ -85,6 +95,7 @@ def compile_side(operations: Iterable[Operation], facts: Facts, protocol: Protoc
         templates_by_status=_by_status(parts.templates, tuple),
         chooses=any(isinstance(each, Choice) for _, each in parts.maps),
         facts=facts,
+        facts_by_status=facts_by_status,
     )
 
 

@@ -140,6 +140,34 @@ def test_missing_data(site: Any, missing: Any, quiet_before: str, quiet_after: s
     assert traffic.client.gateway.alarms[0].told == "–"
 
 
+@pytest.mark.parametrize(
+    ("options", "last"),
+    [
+        ({}, "ALARM"),
+        ({"missing": "ignore"}, "OK"),
+        ({"missing": "notBreaching"}, "OK"),
+        ({"min_requests": 2}, "INSUFFICIENT_DATA"),
+    ],
+)
+def test_one_bad_request_and_none_after_it(site: Any, options: Any, last: str) -> None:
+    told: list[Any] = []
+    traffic = Traffic(site, Alarm("5xx rate > 5% for 60 s", notify=told.append, **options))
+    assert [traffic.period(bad=1), *(traffic.period() for _ in range(5))][-1] == last
+    finish(traffic.client)
+    assert [(change.value, change.reason) for change in told] == [(1.0, "5xx rate is 100%; > 5% for 60 s")] * (last == "ALARM")
+
+
+def test_an_alarm_of_missing_data_names_what_was_there(site: Any) -> None:
+    told: list[Any] = []
+    traffic = Traffic(site, Alarm("5xx rate > 5% for 30 s", missing="breaching", notify=told.append))
+    assert [traffic.period(good=1), traffic.period(good=1, bad=1), *(traffic.period() for _ in range(4))][-1] == "ALARM"
+    assert [traffic.period(good=1) for _ in range(3)][-1] == "OK"
+    assert [traffic.period() for _ in range(5)][-1] == "ALARM"
+    finish(traffic.client)
+    assert [change.value for change in told] == [0.5, 0.0, None]
+    assert told[0].reason == "5xx rate is 50%; > 5% for 30 s"
+
+
 def test_no_requests_are_a_number_of_requests(site: Any) -> None:
     traffic = Traffic(site, Alarm("request count < 1 for 20 s"))
     assert [traffic.period(), traffic.period(), traffic.period(good=1), traffic.period(good=1)] == ["OK", "ALARM", "ALARM", "OK"]

@@ -24,7 +24,8 @@ class AlarmChange:
     """What raises it, in the grammar's words."""
     metric: str
     value: float | None
-    """Of the latest period, in the metric's own unit: a share of 1, a number, a number each second, or seconds."""
+    """In the metric's own unit: a share of 1, a number, a number each second, or seconds. Of the latest period; of an alarm
+    that is raised, of the latest that was beyond the threshold."""
     threshold: float
     unit: str
     """ "share", "number", "rate" or "seconds"."""
@@ -55,6 +56,6 @@ class AlarmStatus(NamedTuple):
     """Unix time of the latest change of state."""
     when: str
     value: float | None
-    """As in AlarmChange; None where the latest period had no data."""
+    """Of the latest period, in the unit of AlarmChange's; None where that had no data."""
     told: str
     """The value in words."""

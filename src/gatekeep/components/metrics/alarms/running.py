@@ -100,6 +100,7 @@ class RunningAlarm:
             return None
         previous, self.state, self.since = self.state, state, wall
         spec, condition = self.spec, self.spec.condition
+        value = self._guilty(history) if state == "ALARM" else history[-1]
         return AlarmChange(
             name=self.name,
             level=self.level,
@@ -107,15 +108,21 @@ class RunningAlarm:
             previous=previous,
             when=str(condition),
             metric=self.metric.name,
-            value=history[-1],
+            value=value,
             threshold=condition.threshold,
             unit=self.metric.unit,
-            reason=self._reason(previous, history[-1]),
+            reason=self._reason(previous, value),
             at=wall,
             period=spec.every,
             host=socket.gethostname(),
             process=os.getpid(),
         )
+
+    def _guilty(self, history: Sequence[float | None]) -> float | None:
+        """The latest value that is beyond the threshold, of those that were looked at; None where only missing ones raised it."""
+        rule = self._raising
+        seen = history[-(rule.points + BEYOND) :]
+        return next((value for value in reversed(seen) if value is not None and rule.holds(value)), None)
 
     def _reason(self, previous: State, value: float | None) -> str:
         metric, spec = self.metric, self.spec

@@ -672,6 +672,11 @@ def test_a_cached_answer_has_been_mapped_once(site):
     ("make", "message"),
     [
         (lambda: vtl("#if(true)"), r"vtl: application/json: line 1 of the template: #if has no #end"),
+        (lambda: vtl(" "), "the template is empty"),
+        (lambda: vtl({"json": "x"}), "'json' would match nothing"),
+        (lambda: vtl({"application/json; charset=utf-8": "x"}), "would match nothing: .* without parameters"),
+        (lambda: vtl({"*/*": "x"}), "would match nothing: .*default"),
+        (lambda: vtl({"text/*": "x"}), "would match nothing"),
         (lambda: vtl(5), "templates are a text"),
         (lambda: vtl({"application/json": 5}), "templates are a text"),
         (lambda: vtl("x", passthrough="sometimes"), "passthrough='sometimes' is none of"),

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import importlib.util
+import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Final, Literal
@@ -23,6 +24,7 @@ Handling = Literal["convert_to_binary", "convert_to_text"]
 
 _PASSTHROUGH = ("when_no_match", "when_no_templates", "never")
 _JSON: Final = "application/json"
+_MEDIA_TYPE = re.compile(r"[\w!#$&^.+-]+/[\w!#$&^.+-]+|\$default", re.ASCII)
 
 
 @dataclass(frozen=True, slots=True)
@@ -58,6 +60,8 @@ def vtl(
 
 def _vtl(templates: Any, passthrough: Any, binary: Any, handling: Any) -> Vtl:
     if isinstance(templates, str):
+        if not templates.strip():
+            raise ValueError("the template is empty: it would do nothing")
         templates = {_JSON: templates}
     if not isinstance(templates, Mapping) or not all(isinstance(each, str) for item in templates.items() for each in item):
         raise ValueError("templates are a text, or a map of texts by media type")
@@ -70,6 +74,8 @@ def _vtl(templates: Any, passthrough: Any, binary: Any, handling: Any) -> Vtl:
     payloads.check_types(binary or ())
     compiled: dict[str, Template | None] = {}
     for kind, text in templates.items():
+        if not _MEDIA_TYPE.fullmatch(kind.strip()):
+            raise ValueError(f'{kind!r} would match nothing: write a media type without parameters or wildcards, or "$default"')
         try:
             compiled[kind.strip().lower()] = template = Template(text) if text.strip() else None
         except ValueError as error:

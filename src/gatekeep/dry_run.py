@@ -44,10 +44,15 @@ class Explains:
         """What each component says to a request, "GET /orders/17" or a Request, without calling the app; limits count it.
 
         For scripts, tests and consoles: it waits for what components wait for. On a running event loop: aexplain().
+        Raises ValueError for a text of another form, RuntimeError on a running loop that an ASGI app would need.
         """
         front = self._sole_front()
         flow = self._explained(front, request, headers, body, client)
-        return run(flow) if front.protocol == "wsgi" else asyncio.run(arun(flow))
+        if front.protocol == "wsgi":
+            return run(flow)
+        if _on_loop():
+            raise RuntimeError("explain() can't wait on a running event loop: use `await gateway.aexplain(...)`")
+        return asyncio.run(arun(flow))
 
     async def aexplain(
         self,
@@ -68,18 +73,29 @@ class Explains:
     def _explained(
         self, front: Front, request: str | Request, headers: Any, body: bytes, client: str | None
     ) -> Flow[Explanation]:
-        yield from self.start()
         if isinstance(request, str):
             request = request_of(front.protocol, request, headers, body, client)
+        yield from self.start()
         return (yield from dry_run(front, request))
+
+
+def _on_loop() -> bool:
+    try:
+        asyncio.get_running_loop()
+    except RuntimeError:
+        return False
+    return True
 
 
 def request_of(
     protocol: Protocol, line: str, headers: Mapping[str, str] | Sequence[tuple[str, str]], body: bytes, client: str | None
 ) -> Request:
-    """The request that "GET /orders/17?page=2" means, as a server would hand it over."""
-    method, _, target = line.partition(" ")
-    raw, _, query = target.strip().partition("?")
+    """The request that "GET /orders/17?page=2" means, as a server would hand it over. Raises ValueError."""
+    method, _, target = line.strip().partition(" ")
+    target = target.strip()
+    if not target.startswith("/"):
+        raise ValueError(f'{line!r} is no request: write a method and a path, as in "GET /path"')
+    raw, _, query = target.partition("?")
     fields = list(headers.items() if isinstance(headers, Mapping) else headers)
     names = {name.lower() for name, _ in fields}
     if "host" not in names:

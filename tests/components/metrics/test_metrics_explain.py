@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import asyncio
+import gc
 import json
 import logging
+import warnings
 from typing import Any
 
 import pytest
@@ -306,6 +308,29 @@ def test_a_dry_run_on_a_running_loop() -> None:
     gateway.wrap(app_for("asgi", []))
     found = asyncio.run(gateway.aexplain("GET /a", headers=[("x-how", "wait"), ("host", "h")], client=None))
     assert [step.decision for step in found.steps] == ["waited"]
+
+
+def test_a_dry_run_that_would_stop_a_running_loop() -> None:
+    gateway = Gateway(Gate(), order=ORDER)
+    gateway.wrap(app_for("asgi", []))
+
+    async def on_loop() -> None:
+        gateway.explain("GET /a")
+
+    with warnings.catch_warnings(record=True) as warned:
+        warnings.simplefilter("always")
+        with pytest.raises(RuntimeError, match=r"await gateway\.aexplain"):
+            asyncio.run(on_loop())
+        gc.collect()
+    assert [str(warning.message) for warning in warned if "never awaited" in str(warning.message)] == []
+
+
+@pytest.mark.parametrize("line", ["GET", "/o/7", "", "GET o/7", "GET ?a=/", " /o/7"])
+def test_a_dry_run_of_what_is_no_request(protocol: str, line: str) -> None:
+    gateway = Gateway(Gate(), order=ORDER)
+    gateway.wrap(app_for(protocol, []))
+    with pytest.raises(ValueError, match=r'as in "GET /path"'):
+        gateway.explain(line)
 
 
 def test_a_dry_run_of_a_request_that_is_there(protocol: str) -> None:

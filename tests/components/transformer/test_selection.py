@@ -19,6 +19,7 @@ from gatekeep.components.transformer import (
     remove_header,
     set_header,
     set_status,
+    vtl,
 )
 from gatekeep.errors import ConfigurationError
 from gatekeep.routing import Route
@@ -216,3 +217,19 @@ def test_a_case_for_errors_leaves_the_cache_on_for_the_others(site):
     ids = {client.get("/broken").json()["id"] for _ in range(2)}
     assert (len(ids), called) == (2, ["/", "/broken", "/broken"])
     assert client.get("/broken").headers.get("vary") == "*"
+
+
+@pytest.mark.parametrize(
+    ("make", "message"),
+    [
+        (lambda: Transform(request=[redact("")]), "redact: '' is not a path"),
+        (lambda: Transform(request=[set_status(410)]), "request: set_status: it is no operation on a request"),
+        (lambda: Transform(request=[vtl("x")]), r"it goes into map_body.*request=\[map_body\(vtl"),
+        (lambda: by_status({404: set_status(410)}), "by_status: 404 has no list of operations"),
+        (lambda: by_status({404: ["x"]}), "by_status: 404 has no list of operations"),
+        (lambda: by_status([set_status(410)]), "by_status: .* is not a mapping"),
+    ],
+)
+def test_mistakes_name_what_was_written(make, message):
+    with pytest.raises(ConfigurationError, match=rf"(?s)test_selection.py:.*{message}"):
+        make()

@@ -49,6 +49,8 @@ class Operation:
     attributes: str = ""
     statuses: frozenset[int] | None = None
     """Of which answers of the app it is for; None: for all that it would be for."""
+    written: str = ""
+    """The function that it was written with, where that is another than its kind."""
 
 
 def set_header(name: str, value: str) -> Operation:
@@ -116,7 +118,7 @@ def map_status(statuses: Mapping[int | str, int]) -> Operation:
 
 def set_status(status: int) -> Operation:
     """Answer with this status, whatever the app's was: in by_status() and by_field()."""
-    return map_status({"[2-5][0-9][0-9]": status})
+    return replace(map_status({"[2-5][0-9][0-9]": status}), written="set_status")
 
 
 def by_status(cases: Mapping[int | str, Sequence[Operation]]) -> tuple[Operation, ...]:
@@ -128,11 +130,17 @@ def by_status(cases: Mapping[int | str, Sequence[Operation]]) -> tuple[Operation
     operations: list[Operation] = []
     left = _STATUSES
     # "default" last, wherever it stands.
+    if not isinstance(cases, Mapping):
+        raise ConfigurationError(f"by_status: {cases!r} is not a mapping of statuses to lists of operations", origin=caller())
     for pattern, wanted in sorted(cases.items(), key=lambda case: case[0] == "default"):
         try:
             statuses = left if pattern == "default" else statuses_of(pattern) & left
         except ValueError as error:
             raise ConfigurationError(f"by_status: {error}", origin=caller()) from None
+        if not isinstance(wanted, (list, tuple)) or not all(isinstance(each, Operation) for each in wanted):
+            raise ConfigurationError(
+                f"by_status: {pattern!r} has no list of operations, such as [set_status(410)]", origin=caller()
+            )
         left -= statuses
         operations += [
             replace(operation, statuses=statuses if operation.statuses is None else statuses & operation.statuses)
@@ -194,7 +202,7 @@ def redact(*paths: str, mask: str | None = None) -> Operation:
 
     Of responses, those of every status; of JSON lines, each line.
     """
-    return Operation("map_body", value=Paths(paths, mask), errors=True)
+    return Operation("map_body", value=Paths(paths, mask), errors=True, written="redact")
 
 
 def log_body(*redacted: str, mask: str | None = "REDACTED") -> Operation:

@@ -74,7 +74,7 @@ def compile_side(operations: Iterable[Operation], facts: Facts, protocol: Protoc
     facts_by_status = []
     for operation in operations:
         if operation.statuses is not None and facts.side == "request":
-            raise ValueError(f"{operation.kind}: by_status() is for answers")
+            raise ValueError(f"{operation.written or operation.kind}: by_status() is for answers")
         own = replace(facts, headers=set(), params=set(), single_use=False)
         _add(parts, operation, own, protocol, origin)
         facts.headers |= own.headers
@@ -125,7 +125,7 @@ def _add(parts: _Parts, operation: Operation, facts: Facts, protocol: Protocol |
         else:
             parts.edits.append((statuses, compile_edit(operation, facts)))
     except ValueError as error:
-        raise ValueError(f"{operation.kind}: {error}") from None
+        raise ValueError(f"{operation.written or operation.kind}: {error}") from None
 
 
 def _case(operations: Any, facts: Facts, protocol: Protocol | None, origin: Origin | None) -> Case:

@@ -15,6 +15,7 @@ from .expression import Facts
 from .formats import FORMATS
 from .operations import Operation
 from .side import Side, compile_side
+from .vtl import Vtl
 
 __all__ = ["Transform"]
 
@@ -41,6 +42,10 @@ class Transform(Spec):
             raise self.mistake("a transformation can't only be reported", fix="leave mode out")
         for side in ("request", "response"):
             operations = getattr(self, side)
+            if isinstance(operations, Vtl) or (
+                isinstance(operations, (list, tuple)) and any(isinstance(each, Vtl) for each in operations)
+            ):
+                raise self.mistake(f"{side}: vtl() is no operation: it goes into map_body", fix=f"{side}=[map_body(vtl(...))]")
             if isinstance(operations, (str, Operation, Mapping)) or not all(isinstance(each, Operation) for each in operations):
                 raise self.mistake(f"{side} is not a list of operations", fix='request=[set_header("x-a", "b")]')
         for formats in (self.accepts, self.offers):

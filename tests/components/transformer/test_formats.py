@@ -436,3 +436,14 @@ def test_a_format_that_is_not_installed(monkeypatch):
     assert Transform(offers=["json", "csv", "form", "ndjson"])
     with pytest.raises(ConfigurationError, match=r"xmltodict.*not installed.*gatekeep\[formats\]"):
         Transform(accepts=["xml"])
+
+
+def test_refusals_say_what_is_taken_and_offered(site):
+    client = site(Transform(accepts=["json", "form"], offers=["json", "csv"]), view=lambda request: (200, [], b""))
+    answer = client.post("/", headers={"content-type": "image/png"}, body=b"x")
+    assert (answer.status, answer.json()["detail"]) == (
+        415,
+        "This route takes application/json, application/x-www-form-urlencoded.",
+    )
+    answer = client.get("/", headers={"accept": "image/png"})
+    assert (answer.status, answer.json()["detail"]) == (406, "This route answers in application/json, text/csv.")

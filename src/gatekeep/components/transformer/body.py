@@ -111,12 +111,12 @@ def forget_bytes(headers: Headers) -> None:
         headers.remove(name)
 
 
-def parse_request(exchange: Exchange, read: Reader) -> tuple[str, Any]:
-    """The format of a request's body and what it says. Raises Unmappable for a type that is not taken, BadRequest."""
+def parse_request(exchange: Exchange, read: Reader, taken: str) -> tuple[str, Any]:
+    """The format of a request's body and what it says. Raises Unmappable, which names the types `taken`; BadRequest."""
     request = exchange.request
     name = read(request.content_type)
     if name is None:
-        raise Unmappable("This route does not take bodies of this type.")
+        raise Unmappable(f"This route takes {taken}.")
     body = received(exchange)
     if body is None:
         raise Unmappable("This route takes bodies without a Content-Encoding.")

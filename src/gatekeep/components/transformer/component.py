@@ -16,7 +16,7 @@ from .body import BodyMap, NotAcceptable, Reader, forget_bytes, mapped, parse_re
 from .expression import ANSWER_BODY, is_json
 from .formats import FORMATS, Unwritable
 from .items import LinesToArray, MappedLines
-from .negotiation import Chooser, Offer, chooser, reader
+from .negotiation import Chooser, Offer, chooser, reader, types_of
 from .queries import BadExpression, BadValue
 from .selection import chosen, chosen_templates
 from .side import Side
@@ -51,7 +51,9 @@ class Transformer(Component):
         bodies = request.facts.reads_bodies | response.facts.reads_bodies
         choose = chooser(spec.offers) if spec.offers else None
         whole_answer = bool(response.maps_by_status or response.templates_by_status) or "response" in bodies or choose is not None
-        on_way_in = _WayIn(request, reader(spec.accepts or ("json",)), spec.accepts, choose, whole_answer=whole_answer)
+        on_way_in = _WayIn(
+            request, reader(spec.accepts or ("json",)), spec.accepts, spec.offers, choose, whole_answer=whole_answer
+        )
         varies = request.facts.headers | ({"accept"} if choose is not None else set())
         varies |= header_params(request.facts.params | response.facts.params, plan.template)
         on_way_out = _WayOut(plan.id, response, varies, choose)
@@ -111,12 +113,23 @@ def _with_templates(hooks: Hooks, request: Side, response: Side, place: Place) -
 class _WayIn:
     """The request side of one route. `whole_answer` says that the answer is to be mapped or put into another format."""
 
-    __slots__ = ("_accepts", "_choose", "_edits", "_maps", "_read", "_whole_answer", "hook")
+    __slots__ = ("_accepts", "_choose", "_edits", "_maps", "_offered", "_read", "_taken", "_whole_answer", "hook")
 
-    def __init__(self, side: Side, read: Reader, accepts: Sequence[str], choose: Chooser | None, *, whole_answer: bool) -> None:
+    def __init__(
+        self,
+        side: Side,
+        read: Reader,
+        accepts: Sequence[str],
+        offers: Sequence[str],
+        choose: Chooser | None,
+        *,
+        whole_answer: bool,
+    ) -> None:
         self._edits = side.edits
         self._maps = side.maps
         self._read = read
+        self._taken = types_of(accepts or ("json",))
+        self._offered = types_of(offers)
         self._accepts = bool(accepts)
         self._choose = choose
         self._whole_answer = whole_answer
@@ -133,7 +146,7 @@ class _WayIn:
     def _convert(self, exchange: Exchange) -> None:
         self._negotiate(exchange)
         if exchange.request.body and self._accepts:
-            name, value = parse_request(exchange, self._read)
+            name, value = parse_request(exchange, self._read, self._taken)
             if name != "json":
                 self._forward(exchange, name, value)
         self._edit(exchange)
@@ -145,7 +158,7 @@ class _WayIn:
         accepted = exchange.request.header("accept")
         offer = self._choose(accepted or "")
         if offer is None:
-            raise NotAcceptable("There is no answer in a format that the client takes.")
+            raise NotAcceptable(f"This route answers in {self._offered}.")
         if offer.name != "json":
             app_gives = "application/x-ndjson, application/json" if offer.name == "ndjson" else "application/json"
             exchange.forward().headers.set("accept", app_gives)
@@ -176,7 +189,7 @@ class _WayIn:
     def _map(self, exchange: Exchange) -> Flow[Response | None]:
         self._negotiate(exchange)
         if exchange.request.body:
-            name, value = parse_request(exchange, self._read)
+            name, value = parse_request(exchange, self._read, self._taken)
             try:
                 value = yield from mapped(self._maps, value, exchange)
             except BadValue as error:

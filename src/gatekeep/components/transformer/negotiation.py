@@ -10,7 +10,7 @@ from typing import NamedTuple, TypeAlias
 from .expression import is_json
 from .formats import FORMATS
 
-__all__ = ["Chooser", "Offer", "chooser", "reader"]
+__all__ = ["Chooser", "Offer", "chooser", "reader", "types_of"]
 
 
 class Offer(NamedTuple):
@@ -76,3 +76,8 @@ def reader(accepts: Sequence[str]) -> Callable[[str], str | None]:
     if "json" not in accepts:
         return names.get
     return lambda kind: names.get(kind) or ("json" if is_json(kind) else None)
+
+
+def types_of(formats: Sequence[str]) -> str:
+    """The first media types of formats, for a refusal to name."""
+    return ", ".join(FORMATS[name].types[0] for name in formats)

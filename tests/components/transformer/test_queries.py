@@ -205,10 +205,6 @@ def test_mistakes(text, reason):
         Transform(request=[map_body(text)])
 
 
-def test_a_function_that_does_not_exist(mapped):
-    assert mapped("${nothing(body)}").status == 400
-
-
 def test_without_jmespath_installed(monkeypatch):
     monkeypatch.setitem(sys.modules, "jmespath", None)
     with pytest.raises(ConfigurationError, match=r'pip install "gatekeep\[formats\]"'):
@@ -334,3 +330,23 @@ def test_rest_parameter_mapping_takes_json_paths():
         assert Transform(request=operations)
     with pytest.raises(ConfigurationError, match="not a JSONPath"):
         Transform(request=parameter_mapping({"integration.request.header.x-a": "method.request.body.a[?("}))
+
+
+@pytest.mark.parametrize(
+    ("expression", "reason"),
+    [
+        ("nofn(body)", r"there is no function nofn\(\)"),
+        ("body.items[?nofn(@)]", r"there is no function nofn\(\)"),
+        ("length(body, body)", r"length\(\) takes 1 arguments, not 2"),
+        ("body.items[*].contains(@)", r"contains\(\) takes 2 arguments, not 1"),
+        ("not_null()", r"not_null\(\) takes at least 1 arguments, not 0"),
+    ],
+)
+def test_a_function_call_that_can_never_work_is_a_mistake(expression, reason):
+    with pytest.raises(ConfigurationError, match=reason):
+        Transform(request=[map_body({"a": f"${{{expression}}}"})])
+
+
+def test_function_calls_that_can_work_are_taken():
+    for expression in ("merge(body, body, body)", "not_null(body.a)", "sort_by(body.items, &length(sku))", "body.items[?`{}`]"):
+        Transform(request=[map_body({"a": f"${{{expression}}}"})])

@@ -74,6 +74,7 @@ def jmespath_source(text: str, resolve: Resolve) -> Source:
         raise ValueError(f"${{{text}}} is no JMESPath: {str(error).splitlines()[0]}") from None
     except RecursionError:
         raise ValueError(f"${{{text}}} is nested too deeply") from None
+    _check_functions(tree, text)
     binding = _Binding(text, resolve)
     binding.bind(tree, 0)
     sources, evaluate = binding.sources, _interpreter()
@@ -89,6 +90,28 @@ def jmespath_source(text: str, resolve: Resolve) -> Source:
         return MISSING if found is None else _bounded(found)
 
     return read
+
+
+def _check_functions(tree: dict[str, Any], text: str) -> None:
+    """Raise ValueError for a function that there is not, or that can't be called with so many arguments."""
+    from jmespath.functions import Functions
+
+    left: list[Any] = [tree]
+    while left:
+        node = left.pop()
+        if not isinstance(node, dict):
+            continue
+        if node["type"] == "function_expression":
+            known = Functions.FUNCTION_TABLE.get(node["value"])
+            if known is None:
+                raise ValueError(f"${{{text}}}: there is no function {node['value']}()")
+            wanted, given = known["signature"], len(node["children"])
+            variadic = bool(wanted) and wanted[-1].get("variadic", False)
+            if given < len(wanted) or (given > len(wanted) and not variadic):
+                least = "at least " if variadic else ""
+                raise ValueError(f"${{{text}}}: {node['value']}() takes {least}{len(wanted)} arguments, not {given}")
+        if node["type"] != "literal":
+            left += node["children"]
 
 
 class _Roots:

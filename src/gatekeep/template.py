@@ -22,8 +22,9 @@ def _integer(text: str) -> int | str:
 _CONVERTERS: Mapping[str, tuple[str, Callable[[str], Any]]] = {
     "str": (r"[^/]+", str),
     "path": (r".*", str),
-    "int": (r"[0-9]+", _integer),
-    "float": (r"[0-9]+(?:\.[0-9]+)?", float),
+    # Digits of any script: where the app's own converter takes them, as Flask's does, the policy holds for them as well.
+    "int": (r"\d+", _integer),
+    "float": (r"\d+(?:\.\d+)?", float),
     "uuid": (r"[0-9a-fA-F]{8}-?(?:[0-9a-fA-F]{4}-?){3}[0-9a-fA-F]{12}", str),
 }
 _PARAMETER = re.compile(r"\{([a-zA-Z_]\w*)(?::([a-z]+))?\}")

@@ -7,13 +7,14 @@ import tracemalloc
 from typing import Any
 
 import flask
+import pytest
 from starlette.applications import Starlette
 from starlette.responses import PlainTextResponse
 from starlette.routing import Mount
 from starlette.routing import Route as StarletteRoute
 from werkzeug.test import create_environ, run_wsgi_app
 
-from gatekeep import Gateway, Route, current
+from gatekeep import ApiKey, Authorize, Gateway, Route, current
 from gatekeep.site import Site
 from gatekeep.testing import Client, call_asgi
 
@@ -131,3 +132,12 @@ def test_a_server_that_does_not_say_how_a_path_was_spelled() -> None:
         return [message["status"] for message in sent if "status" in message]
 
     assert asyncio.run(ask()) == [200, 200]
+
+
+@pytest.mark.parametrize("number", ["7", "٣", "７", "1٣"])
+def test_digits_of_any_script_are_digits_to_a_route(number):
+    app = flask.Flask("app")
+    app.add_url_rule("/admin/<int:number>", view_func=lambda number: str(number))
+    Gateway(routes=[Route("/admin/{number:int}", Authorize(ApiKey({"0123456789abcdef0123456789abcdef": "ann"})))]).init_app(app)
+    for _ in range(3):
+        assert app.test_client().get(f"/admin/{number}").status_code == 401

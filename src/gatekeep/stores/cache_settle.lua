@@ -1,10 +1,5 @@
--- Ends the lease of a flight. KEYS: the lease. ARGV: the token it was taken with; what to leave there, '' for nothing; for
--- how many milliseconds.
+-- Ends the lease of a flight. KEYS: the lease. ARGV: the token it was taken with; what to leave there; for how many milliseconds.
 if redis.call('GET', KEYS[1]) == ARGV[1] then
-  if ARGV[2] == '' then
-    redis.call('DEL', KEYS[1])
-  else
-    redis.call('SET', KEYS[1], ARGV[2], 'PX', ARGV[3])
-  end
+  redis.call('SET', KEYS[1], ARGV[2], 'PX', ARGV[3])
 end
 return 1

@@ -233,12 +233,7 @@ def test_when_the_one_of_the_fleet_fails_the_others_are_refused(fleets, protocol
 
 
 def test_when_the_one_of_the_fleet_fails_the_next_one_runs_the_view(fleets, protocol):
-    answers, runs = fleets(protocol)["next"]
-    # Two as a rule; on a busy machine a process may not hear of the other in time, and run the view itself.
-    assert 2 <= runs <= PROCESSES
-    assert answers["raised"] == 1
-    assert sum(answers.values()) == 90
-    assert answers.keys() <= {"raised", *(f"200 run {number}" for number in range(2, runs + 1))}
+    assert fleets(protocol)["next"] == ({"raised": 1, "200 run 2": 89}, 2)
 
 
 def test_when_the_one_of_the_fleet_fails_all_run_the_view(fleets, protocol):

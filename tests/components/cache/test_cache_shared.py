@@ -7,10 +7,12 @@ import random
 import subprocess
 import sys
 import time
+from functools import partial
 
 import pytest
 
 from gatekeep import Cache, CacheStorage, ConfigurationError, Route, current
+from gatekeep.effects import Io
 from gatekeep.stores.redis import RedisStore
 from stores.servers import ClusterOfThree, OldRedis, Valkey, until
 
@@ -102,6 +104,34 @@ def test_what_one_process_stores_the_others_serve(fleet):
     assert answer.headers.get("content-type") == "text/plain"
     assert answer.headers.get("cache-status").startswith("gatekeep; hit; ttl=")
     assert other.runs == 0
+
+
+def before_claim(process, happens):
+    """Something happens between a look at the store and the claim of a lease."""
+    store = process.storage._tier._cache
+    claim = store.claim
+
+    def late(*arguments, **options):
+        yield from Io(happens, partial(asyncio.to_thread, happens))
+        return (yield from claim(*arguments, **options))
+
+    store.claim = late
+
+
+def test_who_looked_before_a_landing_and_claims_after_it_looks_again(fleet):
+    one, other = fleet()
+    before_claim(other, one.get)
+    answer = other.get()
+    assert (answer.body, other.runs) == (b"run 1", 0)
+    assert answer.headers.get("cache-status") == "gatekeep; fwd=miss; collapsed"
+
+
+def test_who_claims_after_a_landing_that_was_purged_runs_the_view(fleet):
+    one, other = fleet()
+    before_claim(other, lambda: (one.get(), one.purge(tag="order:42")))
+    assert (other.get().body, other.runs) == (b"run 1", 1)
+    assert one.get().body == b"run 1"
+    assert (one.runs, other.runs) == (1, 1), "and that is what is shared"
 
 
 def test_what_was_fetched_once_is_in_memory(fleet, valkey):

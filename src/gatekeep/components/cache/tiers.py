@@ -41,8 +41,17 @@ _log = logging.getLogger("gatekeep.cache")
 
 _FIRST_PAUSE, _LONGEST_PAUSE = 0.01, 0.1
 """Seconds between two looks at a flight of another process."""
-_SETTLED: Mapping[Outcome, tuple[bytes, float]] = {"declined": (b"-", 10.0), "failed": (b"!", 1.0), "late": (b"!", 1.0)}
-"""What a lease leaves behind, and for how many seconds; after a landing nothing."""
+_SETTLED: Mapping[Outcome, tuple[bytes, float]] = {
+    "landed": (b"+", 10.0),
+    "declined": (b"-", 10.0),
+    "failed": (b"!", 1.0),
+    "late": (b"!", 1.0),
+}
+"""What a lease leaves behind, and for how many seconds. Whoever looks before a landing and claims after it must look again, or the
+view would run twice.
+"""
+_TAKEN = (b"", b"+")
+"""What a claim says where the lease is the caller's."""
 _OUTCOMES: Mapping[bytes, Outcome] = {b"-": "declined", b"!": "failed"}
 _SIGNPOST = 3600.0
 """Seconds that a signpost lives at least: it leads to variants that may live longer than the newest."""
@@ -222,9 +231,12 @@ class SharedTier:
         try:
             while self._monotonic() >= self._given_up_until:
                 there = yield from self._cache.claim(name, token, lease, after_failure=not waited)
-                if not there:
+                if there in _TAKEN:
                     flight.release = partial(self._release, name, token)
-                    return None
+                    if not there or not (yield from self._landed(key, header)):
+                        return None
+                    flight.end("landed")
+                    return "landed"
                 outcome = _OUTCOMES.get(there) or ("late" if waited >= seconds else None)
                 if outcome is None:
                     pause = min(pause, seconds - waited)
@@ -251,8 +263,7 @@ class SharedTier:
         return entry is not None and entry.expires > self._monotonic()
 
     def _release(self, name: bytes, token: bytes, outcome: Outcome) -> None:
-        left, seconds = _SETTLED.get(outcome, (b"", 0.0))
-        self._runner.submit(partial(self._settle, name, token, left, seconds))
+        self._runner.submit(partial(self._settle, name, token, *_SETTLED[outcome]))
 
     def _settle(self, name: bytes, token: bytes, left: bytes, seconds: float) -> Flow[None]:
         try:

@@ -68,14 +68,20 @@ def _gunicorn(app: Any, listener: socket.socket, announce: Callable[[], None], s
             self.cfg.set("bind", f"fd://{listener.fileno()}")
             self.cfg.set("loglevel", "warning")
             self.cfg.set("when_ready", lambda server: announce())
-            # A terminal sends Ctrl-C to the worker too, but it is gunicorn that tells its worker when to end.
-            self.cfg.set("post_worker_init", lambda worker: signal.signal(signal.SIGINT, signal.SIG_IGN))
+            self.cfg.set("post_worker_init", _end_quietly)
+            self.cfg.set("graceful_timeout", 3)
             self.cfg.set("worker_exit", lambda server, worker: summary())
 
         def load(self) -> Any:
             return app
 
     Application().run()
+
+
+def _end_quietly(worker: Any) -> None:
+    """A terminal sends Ctrl-C to the worker too, but gunicorn tells its worker when to end; it may end its request then."""
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
+    signal.signal(signal.SIGQUIT, worker.handle_exit)
 
 
 if __name__ == "__main__":

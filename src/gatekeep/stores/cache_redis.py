@@ -70,8 +70,8 @@ class RedisCache:
     # Leases.
 
     def claim(self, name: bytes, token: bytes, seconds: float, *, after_failure: bool) -> Flow[bytes]:
-        """Take the lease of a flight: b"" where the caller has it now, b"+" where it has it after one that landed, else what is there:
-        a token, or how it was settled.
+        """Take the lease of a flight: b"" where the caller has it now, b"+" where it has it after one that landed, else what is
+        there: a token, or how it was settled.
         """
         arguments = [token, max(1, ceil(seconds * 1000)), int(after_failure)]
         there: bytes = yield from self.store.eval(_CLAIM, [self._prefix + name], arguments)

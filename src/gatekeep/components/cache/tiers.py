@@ -47,8 +47,8 @@ _SETTLED: Mapping[Outcome, tuple[bytes, float]] = {
     "failed": (b"!", 1.0),
     "late": (b"!", 1.0),
 }
-"""What a lease leaves behind, and for how many seconds. Whoever looks before a landing and claims after it must look again, or the
-view would run twice.
+"""What a lease leaves behind, and for how many seconds. Who looks before a landing and claims after it must look again, or
+the view would run twice.
 """
 _TAKEN = (b"", b"+")
 """What a claim says where the lease is the caller's."""

@@ -6,12 +6,17 @@ from collections.abc import Callable, Iterator
 from typing import Any
 
 import pytest
+from hypothesis import HealthCheck, settings
 
 import opaque
 from gatekeep.exchange import _current
 from gatekeep.gateway import Gateway
 from gatekeep.marks import settle, strays
 from gatekeep.testing import Client
+
+# The same examples in each run, however slow the machine is. `--hypothesis-profile=default` tries others.
+settings.register_profile("gatekeep", derandomize=True, deadline=None, suppress_health_check=[HealthCheck.too_slow])
+settings.load_profile("gatekeep")
 
 
 def pytest_runtest_setup() -> None:

@@ -28,7 +28,9 @@ STEPS = st.lists(
     min_size=1,
     max_size=25,
 )
-properties = settings(max_examples=25, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+properties = settings(
+    max_examples=25, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture, HealthCheck.too_slow]
+)
 
 
 def fresh_key() -> str:

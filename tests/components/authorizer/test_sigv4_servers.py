@@ -103,7 +103,7 @@ def long_lived(form):
     return {"expires": 3600} if form.startswith("presigned") else {}
 
 
-@settings(max_examples=100, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(max_examples=100, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture, HealthCheck.too_slow])
 @given(st.data())
 def test_any_changed_byte_is_refused(port, signed, data):
     """Of the path, the query, a signed field or the body; in the request line and the fields any printable one."""
@@ -122,7 +122,7 @@ def test_any_changed_byte_is_refused(port, signed, data):
     assert status in (0, 400, 401, 404), (where, before, after, status, body)
 
 
-@settings(max_examples=40, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(max_examples=40, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture, HealthCheck.too_slow])
 @given(st.data())
 def test_any_byte_more_or_less_is_refused(port, signed, data):
     where = data.draw(st.sampled_from(["path", "query", *(["body"] if signed.body else [])]))

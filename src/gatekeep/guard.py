@@ -10,10 +10,12 @@ from typing import TYPE_CHECKING, Any
 from .errors import NotGuarded
 from .exchange import Exchange
 from .message import Response
+from .passage import Passage
 
 if TYPE_CHECKING:
     from .front import Front
     from .gateway import Gateway
+    from .passage import Passing
 
 __all__ = ["AppGuard", "guard_of", "guarded_apps"]
 
@@ -66,14 +68,17 @@ class AppGuard:
         self.fronts: list[Front] = []
         """To be told when an endpoint is met that the table does not have."""
 
-    def admits(self, exchange: Exchange | None, key: object, method: str, path: str | None = None) -> bool:
+    def admits(self, exchange: Passing | None, key: object, method: str, path: str | None = None) -> bool:
         """Whether this gateway's pipeline for exactly this endpoint, this method and this path let the request through."""
-        return (
-            exchange is not None
-            and exchange.admitted == key
-            and exchange.site.guard is self
-            and (not exchange.pipeline.by_method or exchange.request.method.upper() == method.upper())
-            and (not exchange.pipeline.by_path or exchange.admitted_path == path)
+        if isinstance(exchange, Passage):  # to an endpoint with nothing on, whatever the method and the path
+            known = exchange.known
+            return known.guard is self and known.key == key
+        if exchange is None or exchange.site.guard is not self or exchange.admitted != key:
+            return False
+        pipeline = exchange.pipeline
+        return not pipeline.held or (
+            (not pipeline.by_method or exchange.request.method.upper() == method.upper())
+            and (not pipeline.by_path or exchange.admitted_path == path)
         )
 
     def refuse(self, exchange: Exchange | None, what: str) -> Response:

@@ -33,9 +33,7 @@ from werkzeug.routing import (
 
 from ..effects import Protocol as Wire
 from ..errors import ConfigurationError
-from ..exchange import Exchange
 from ..message import Request
-from ..passage import Passage
 from ..routing import Endpoint, Found, Segment, SegmentTrie
 from . import Guard
 
@@ -95,16 +93,10 @@ class FlaskAdapter:
             request = context.get().request
             rule = request.url_rule
             if rule is not None:
-                exchange, key = request.environ.get("gatekeep"), _key(app, rule)
-                if (type(exchange) is Passage and exchange.known.key == key and exchange.known.guard is guard) or (
-                    type(exchange) is Exchange
-                    and exchange.admitted == key
-                    and exchange.site.guard is guard
-                    and not exchange.pipeline.held
-                ):
-                    return dispatch(*args, **kwargs)  # what admits() would say, at less cost
-                path = request.environ.get("PATH_INFO") or "/"
-                if not guard.admits(exchange, key, request.method, path) and not guard.lifted:
+                environ = request.environ
+                exchange = environ.get("gatekeep")
+                admits = guard.admits(exchange, _key(app, rule), request.method, environ.get("PATH_INFO") or "/")
+                if not admits and not guard.lifted:
                     answer = guard.refuse(exchange, f"the Flask endpoint {rule.endpoint!r} at {rule.rule!r}")
                     return flask.Response(answer.body, answer.status, answer.headers.text())
             return dispatch(*args, **kwargs)

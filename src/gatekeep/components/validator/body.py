@@ -6,14 +6,15 @@ import re
 from collections.abc import Collection, Mapping
 from typing import Any
 
-from ...errors import PayloadTooLarge, UnsupportedMediaType
-from ...exchange import Exchange
+from ...errors import Invalid, PayloadTooLarge, UnsupportedMediaType
+from ...exchange import VALID, Exchange
 from ...message import Request
 from .encodings import Undecodable, decoded
 from .media import NO_BODY, Bounds, Reader
+from .schema import MAX_VIOLATIONS
 from .violations import Violation, violation
 
-__all__ = ["NO_BODY", "BodyCheck"]
+__all__ = ["BodyCheck", "invalid"]
 
 _REQUIRED_IN = frozenset({"POST", "PUT", "PATCH"})
 """Methods whose requests mean nothing without a body; in others it is judged when there is one."""
@@ -63,35 +64,44 @@ class BodyCheck:
             self._encoding(request)
         return min(limit, self._max_size) if reader.parses else limit
 
-    def check(self, exchange: Exchange, found: list[Violation], limit: int) -> Any:
-        """The value of the body, or NO_BODY; what is wrong is added to `found`. Raises UnsupportedMediaType, PayloadTooLarge.
+    def conclude(self, exchange: Exchange, found: list[Violation], valid: dict[str, Any], limit: int) -> None:
+        """Judge the body, after all else: what passed becomes `exchange.valid`.
 
-        What is decoded and not parsed comes to `limit` bytes at most.
+        `found` and `valid` are what the rest of the request came to. What is decoded and not parsed comes to `limit` bytes.
+        Raises Invalid, UnsupportedMediaType, PayloadTooLarge.
         """
         request = exchange.request
         body = request.body
         if not body:
-            required = self._required
-            if required or (required is None and request.method in _REQUIRED_IN):
+            if self._required or (self._required is None and request.method in _REQUIRED_IN):
                 found.append(violation("body", "", "required", "a body is required"))
-            return NO_BODY
-        content_type = request.header("content-type") or ""
-        reader = self._by_header.get(content_type) or self._reader(request)
-        encoding = request.header("content-encoding")
-        if encoding is not None:
-            name = self._encoding(request)
-            if name:
-                try:
-                    body = decoded(body, name, self._max_size if reader.parses else limit, self._max_ratio)
-                except Undecodable:
-                    found.append(violation("body", "", "encoding", f"is not in the encoding {name}"))
-                    return NO_BODY
-                forwarded = exchange.forward()  # the app gets what was judged
-                forwarded.body = body
-                forwarded.headers.remove("content-encoding")
-        if reader.parses and len(body) > self._max_size:
-            raise PayloadTooLarge(f"The body is larger than {self._max_size} bytes.")
-        return reader.read(body, content_type, found)
+        else:
+            content_type = request.header("content-type") or ""
+            reader = self._by_header.get(content_type) or self._reader(request)
+            if request.header("content-encoding") is not None:
+                body = self._decoded(exchange, body, found, self._max_size if reader.parses else limit)
+            if len(body) > self._max_size and reader.parses:
+                raise PayloadTooLarge(f"The body is larger than {self._max_size} bytes.")
+            value = reader.read(body, content_type, found)
+            if value is not NO_BODY:
+                valid["body"] = value
+        if found:
+            raise invalid(found)
+        exchange.state[VALID] = valid
+
+    def _decoded(self, exchange: Exchange, body: bytes, found: list[Violation], limit: int) -> bytes:
+        """What its Content-Encoding stands for, of `limit` bytes at most."""
+        name = self._encoding(exchange.request)
+        if not name:
+            return body
+        try:
+            body = decoded(body, name, limit, self._max_ratio)
+        except Undecodable:
+            raise invalid([*found, violation("body", "", "encoding", f"is not in the encoding {name}")]) from None
+        forwarded = exchange.forward()  # the app gets what was judged
+        forwarded.body = body
+        forwarded.headers.remove("content-encoding")
+        return body
 
     def _reader(self, request: Request) -> Reader:
         content_type = request.header("content-type") or ""
@@ -123,3 +133,7 @@ class BodyCheck:
                 else "This route takes bodies without a Content-Encoding."
             )
         return name
+
+
+def invalid(found: list[Violation]) -> Invalid:
+    return Invalid("The request does not fit what this route takes.", errors=found[:MAX_VIOLATIONS])

@@ -8,13 +8,14 @@ from typing import Any
 
 from ...component import Component, Hooks, Plan
 from ...effects import Flow
-from ...errors import Invalid, InvalidAnswer
+from ...errors import InvalidAnswer
 from ...exchange import VALID, Exchange
 from ...message import Response
 from .answers import AnswerCheck
 from .aws import AwsRules
-from .body import NO_BODY, BodyCheck
+from .body import invalid
 from .limits import limit
+from .media import NO_BODY
 from .rules import Rules
 from .schema import MAX_VIOLATIONS
 from .spec import Validate
@@ -73,8 +74,8 @@ class Validator(Component):
 def _check(rules: Rules, guard: Callable[[Exchange], None], max_body: int, *, with_body: bool) -> Check | None:
     parameters = tuple((field, part.check) for field, part in rules.parameters)
     body = rules.body if with_body else None  # a handshake has none
-    if body is not None and not parameters:
-        return _body_check(body, guard, max_body)
+    if body is None and not parameters:
+        return None
 
     def check(exchange: Exchange) -> Flow[Response | None] | None:
         guard(exchange)
@@ -85,59 +86,27 @@ def _check(rules: Rules, guard: Callable[[Exchange], None], max_body: int, *, wi
         if body is not None:
             if exchange.request.body is None:
                 return receive(exchange, found, valid)
-            value = body.check(exchange, found, max_body)
-            if value is not NO_BODY:
-                valid["body"] = value
+            return body.conclude(exchange, found, valid, max_body)
         if found:
-            raise _invalid(found)
+            raise invalid(found)
         exchange.state[VALID] = valid
         return None
+
+    def check_body(exchange: Exchange) -> Flow[Response | None] | None:
+        """What most come to."""
+        guard(exchange)
+        if exchange.request.body is None:
+            return receive(exchange, [], {})
+        assert body is not None
+        return body.conclude(exchange, [], {}, max_body)
 
     def receive(exchange: Exchange, found: list[Violation], valid: dict[str, Any]) -> Flow[Response | None]:
         assert body is not None
         request = exchange.request
         yield request.read(body.admit(request, max_body))
-        value = body.check(exchange, found, max_body)
-        if value is not NO_BODY:
-            valid["body"] = value
-        if found:
-            raise _invalid(found)
-        exchange.state[VALID] = valid
-        return None
+        return body.conclude(exchange, found, valid, max_body)
 
-    return None if body is None and not parameters else check
-
-
-def _body_check(body: BodyCheck, guard: Callable[[Exchange], None], max_body: int) -> Check:
-    """What most come to."""
-    judge = body.check
-
-    def check(exchange: Exchange) -> Flow[Response | None] | None:
-        guard(exchange)
-        if exchange.request.body is None:
-            return receive(exchange)
-        found: list[Violation] = []
-        value = judge(exchange, found, max_body)
-        if found:
-            raise _invalid(found)
-        exchange.state[VALID] = {} if value is NO_BODY else {"body": value}
-        return None
-
-    def receive(exchange: Exchange) -> Flow[Response | None]:
-        request = exchange.request
-        yield request.read(body.admit(request, max_body))
-        found: list[Violation] = []
-        value = judge(exchange, found, max_body)
-        if found:
-            raise _invalid(found)
-        exchange.state[VALID] = {} if value is NO_BODY else {"body": value}
-        return None
-
-    return check
-
-
-def _invalid(found: list[Violation]) -> Invalid:
-    return Invalid("The request does not fit what this route takes.", errors=found[:MAX_VIOLATIONS])
+    return check if parameters else check_body
 
 
 def _aws_check(rules: AwsRules, guard: Callable[[Exchange], None], *, with_body: bool) -> Check:

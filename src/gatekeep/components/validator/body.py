@@ -6,6 +6,7 @@ import re
 from collections.abc import Collection, Mapping
 from typing import Any
 
+from ...effects import Flow
 from ...errors import Invalid, PayloadTooLarge, UnsupportedMediaType
 from ...exchange import VALID, Exchange
 from ...message import Request
@@ -63,6 +64,12 @@ class BodyCheck:
         if request.header("content-encoding") is not None:
             self._encoding(request)
         return min(limit, self._max_size) if reader.parses else limit
+
+    def receive(self, exchange: Exchange, found: list[Violation], valid: dict[str, Any], limit: int) -> Flow[None]:
+        """conclude() for a body that has yet to be read."""
+        request = exchange.request
+        yield request.read(self.admit(request, limit))
+        self.conclude(exchange, found, valid, limit)
 
     def conclude(self, exchange: Exchange, found: list[Violation], valid: dict[str, Any], limit: int) -> None:
         """Judge the body, after all else: what passed becomes `exchange.valid`.

@@ -13,7 +13,7 @@ from ...exchange import VALID, Exchange
 from ...message import Response
 from .answers import AnswerCheck
 from .aws import AwsRules
-from .body import invalid
+from .body import BodyCheck, invalid
 from .limits import limit
 from .media import NO_BODY
 from .rules import Rules
@@ -74,8 +74,8 @@ class Validator(Component):
 def _check(rules: Rules, guard: Callable[[Exchange], None], max_body: int, *, with_body: bool) -> Check | None:
     parameters = tuple((field, part.check) for field, part in rules.parameters)
     body = rules.body if with_body else None  # a handshake has none
-    if body is None and not parameters:
-        return None
+    if not parameters:
+        return _body_check(body, guard, max_body) if body is not None else None
 
     def check(exchange: Exchange) -> Flow[Response | None] | None:
         guard(exchange)
@@ -85,28 +85,28 @@ def _check(rules: Rules, guard: Callable[[Exchange], None], max_body: int, *, wi
             valid[field] = judge(exchange, found)
         if body is not None:
             if exchange.request.body is None:
-                return receive(exchange, found, valid)
-            return body.conclude(exchange, found, valid, max_body)
+                return body.receive(exchange, found, valid, max_body)
+            body.conclude(exchange, found, valid, max_body)
+            return None
         if found:
             raise invalid(found)
         exchange.state[VALID] = valid
         return None
 
-    def check_body(exchange: Exchange) -> Flow[Response | None] | None:
-        """What most come to."""
+    return check
+
+
+def _body_check(body: BodyCheck, guard: Callable[[Exchange], None], max_body: int) -> Check:
+    """What most come to."""
+
+    def check(exchange: Exchange) -> Flow[None] | None:
         guard(exchange)
         if exchange.request.body is None:
-            return receive(exchange, [], {})
-        assert body is not None
-        return body.conclude(exchange, [], {}, max_body)
+            return body.receive(exchange, [], {}, max_body)
+        body.conclude(exchange, [], {}, max_body)
+        return None
 
-    def receive(exchange: Exchange, found: list[Violation], valid: dict[str, Any]) -> Flow[Response | None]:
-        assert body is not None
-        request = exchange.request
-        yield request.read(body.admit(request, max_body))
-        return body.conclude(exchange, found, valid, max_body)
-
-    return check if parameters else check_body
+    return check
 
 
 def _aws_check(rules: AwsRules, guard: Callable[[Exchange], None], *, with_body: bool) -> Check:

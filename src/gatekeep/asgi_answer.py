@@ -13,15 +13,13 @@ from .effects import Flow, arun
 from .errors import Denied, InternalError, PayloadTooLarge
 from .exchange import ZERO_COPY, Exchange
 from .headers import RawPairs
-from .message import RawHeaders, Response
+from .message import BODILESS, RawHeaders, Response
 from .pipeline import as_denied
 from .requests import AsgiRequest, Message, Receive, Send
 
 __all__ = ["DONE", "Sender", "ready", "send_response", "whole"]
 
 _log = logging.getLogger("gatekeep")
-
-_BODILESS = frozenset({204, 304})
 
 # What a sender has done: nothing; kept the head back until the body is whole; sent the head; answered in the app's stead;
 # sent all; broken off.
@@ -252,17 +250,8 @@ async def send_response(send: Send, response: Response, method: str) -> None:
 
 def whole(exchange: Exchange) -> tuple[Message, Message]:
     """The messages of an answer that is at hand as a whole, after the response phase."""
-    response: Response = exchange.response  # type: ignore[assignment]
-    pipeline = exchange.pipeline
-    if response.filters is not None:
-        response = pipeline.seal(exchange)
-    headers = response.headers
-    names = headers.names()
-    if not pipeline.plain:
-        if "\nx-request-id\n" in names:
-            headers.remove("x-request-id")
-        headers.put("x-request-id", exchange._request_id or exchange.request_id)
-    return _messages(response, exchange.request.method, headers.raw(), names)
+    response, names = exchange.pipeline.complete(exchange)
+    return _messages(response, exchange.request.method, response.headers.raw(), names)
 
 
 def ready(response: ReadyResponse, method: str) -> tuple[Message, Message]:
@@ -280,7 +269,7 @@ def ready(response: ReadyResponse, method: str) -> tuple[Message, Message]:
 
 def _messages(response: Response, method: str, pairs: RawPairs, names: str) -> tuple[Message, Message]:
     status, body = response.status, response.body or b""
-    if status in _BODILESS:
+    if status in BODILESS:
         body = b""
     elif body or method != "HEAD":  # to which an app may answer without the body, whose length is then not ours to tell
         if "\ncontent-length\n" not in names:

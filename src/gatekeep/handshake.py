@@ -40,8 +40,7 @@ async def serve_handshake(exchange: Exchange, send: Send) -> None:
         flow = exchange.pipeline.after(exchange)
         if flow is not None:
             await arun(flow)
-        response = exchange.pipeline.seal(exchange)
-        response.headers.stamp("x-request-id", exchange.request_id)
+        response, _ = exchange.pipeline.complete(exchange)
         request = cast(AsgiRequest, exchange.request)
         await refuse_handshake(request.native, request.receive, send, response)
     except BaseException as error:

@@ -15,9 +15,23 @@ from .effects import Flow, Io
 from .errors import Denied
 from .headers import Field, Headers, Patch, RawHeaders
 
-__all__ = ["BodyFilter", "BodyInspector", "Field", "Forwarded", "Headers", "Patch", "RawHeaders", "Request", "Response"]
+__all__ = [
+    "BODILESS",
+    "BodyFilter",
+    "BodyInspector",
+    "Field",
+    "Forwarded",
+    "Headers",
+    "Patch",
+    "RawHeaders",
+    "Request",
+    "Response",
+]
 
 _log = logging.getLogger("gatekeep")
+
+BODILESS = frozenset({204, 304})
+"""Statuses of answers that have no body (RFC 9110 §6.4.1)."""
 
 
 class Request(ABC):

@@ -8,30 +8,20 @@ from http import HTTPStatus
 from .answers import ReadyResponse
 from .exchange import Exchange, _current
 from .headers import TextPairs
-from .message import Response
+from .message import BODILESS
 from .passage import Passing
 
 __all__ = ["Answer", "ready", "status_line", "whole"]
 
-_BODILESS = frozenset({204, 304})
 _REASONS = {status.value: f"{status.value} {status.phrase}" for status in HTTPStatus}
 
 
 def whole(exchange: Exchange) -> tuple[str, TextPairs, bytes]:
     """Status line, headers and body of an answer that is at hand as a whole, after the response phase."""
-    response: Response = exchange.response  # type: ignore[assignment]
-    pipeline = exchange.pipeline
-    if response.filters is not None:
-        response = pipeline.seal(exchange)
-    headers = response.headers
-    names = headers.names()
-    if not pipeline.plain:
-        if "\nx-request-id\n" in names:
-            headers.remove("x-request-id")
-        headers.put("x-request-id", exchange._request_id or exchange.request_id)
-    pairs = [*headers.text()]
+    response, names = exchange.pipeline.complete(exchange)
+    pairs = [*response.headers.text()]
     status, body = response.status, response.body or b""
-    if status in _BODILESS:
+    if status in BODILESS:
         body = b""
     else:
         head_only = exchange.request.method == "HEAD"
@@ -40,13 +30,13 @@ def whole(exchange: Exchange) -> tuple[str, TextPairs, bytes]:
             pairs.append(("Content-Length", str(len(body))))
         if head_only:
             body = b""
-    return _REASONS.get(status) or status_line(status), pairs, body
+    return status_line(status), pairs, body
 
 
 def ready(response: ReadyResponse, method: str) -> tuple[str, TextPairs, bytes]:
     """As whole(), of what no response hook has to see."""
     pairs: TextPairs = [*response.ready.pairs, ("x-request-id", response.request_id)]
-    return _REASONS.get(response.status) or status_line(response.status), pairs, b"" if method == "HEAD" else response.whole()
+    return status_line(response.status), pairs, b"" if method == "HEAD" else response.whole()
 
 
 def status_line(status: int) -> str:

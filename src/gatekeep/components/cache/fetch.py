@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, NamedTuple
 
 from ...exchange import Exchange
-from ...message import Forwarded, Request
+from ...message import BODILESS, Forwarded, Request
 from .entry import Entry
 from .flight import Flight, Flights, Outcome
 from .head import UNTOLD, Kept
@@ -158,7 +158,7 @@ class Fetch(Entry):
         """Whether the answer did not say how long it would be; the entry does."""
         if self._length != UNTOLD:
             return False
-        if self.status not in (204, 304):  # RFC 9110 §8.6: never on these
+        if self.status not in BODILESS:  # RFC 9110 §8.6: never on these
             self.pairs = [*self.pairs, self.form.length(size)]
         return True
 

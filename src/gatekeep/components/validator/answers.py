@@ -5,14 +5,12 @@ from __future__ import annotations
 from collections.abc import Mapping
 
 from ... import strict_json
-from ...message import Response
+from ...message import BODILESS, Response
 from .media import Bounds, is_json
 from .schema import Schema
 from .violations import Violation, violation
 
 __all__ = ["AnswerCheck"]
-
-_BODILESS = frozenset({204, 304})
 
 
 class AnswerCheck:
@@ -34,7 +32,7 @@ class AnswerCheck:
 
     def wants(self, response: Response, method: str) -> bool:
         """Whether the body must be at hand to judge it: JSON of a known length that something is declared for."""
-        if method == "HEAD" or response.status in _BODILESS or response.headers.get("content-encoding") is not None:
+        if method == "HEAD" or response.status in BODILESS or response.headers.get("content-encoding") is not None:
             return False
         length = response.headers.get("content-length")
         if length is None or not length.isdecimal() or int(length) > self._bounds.size:
@@ -60,7 +58,7 @@ class AnswerCheck:
         schema = self._schema(response, schemas)
         if schema is None:
             declared = media_type in schemas or any(each in schemas for each in ("*", "*/*", f"{media_type.partition('/')[0]}/*"))
-            if self._strict and not declared and method != "HEAD" and status not in _BODILESS and response.body != b"":
+            if self._strict and not declared and method != "HEAD" and status not in BODILESS and response.body != b"":
                 return [violation("response", "", "content-type", "the content type is not declared")]
             return []
         if response.body is None or method == "HEAD":

@@ -15,7 +15,6 @@ import statistics
 import time
 from collections.abc import Iterator
 from contextlib import ExitStack
-from io import BytesIO
 from itertools import count
 from pathlib import Path
 from typing import Any
@@ -25,13 +24,14 @@ from gatekeep.testing import call_asgi, call_wsgi
 from .apps import Views
 from .cache_peers import PEERS, Peer
 from .harness import INSTANCES, Row, Subject, measure
+from .native import USUAL, asgi_seconds, environ, raw, scope, wsgi_seconds
 
 SIZES = {"1 KB": 1_000, "100 KB": 100_000}
 OPERATIONS = ("hit", "miss and store", "304")
 
 
 _number = count(1000)
-_USUAL = {"host": "api.example.com", "user-agent": "bench/1", "accept": "*/*", "accept-encoding": "gzip, br"}
+_USUAL = dict(USUAL)
 
 
 class Bench:
@@ -72,7 +72,7 @@ class Bench:
             paths = ["/orders/42"] * requests
             fields = _USUAL if operation == "hit" else {**_USUAL, "if-none-match": tag or ""}
         before = self.views.runs
-        took = self._asgi(paths, fields) if self.loop is not None else self._wsgi(paths, fields)
+        took = self._seconds(paths, fields) / requests * 1e6
         ran = self.views.runs - before
         if self.peer.name != "bare" and ran != (requests if operation == "miss and store" else 0):
             raise AssertionError(f"{self.peer.framework}, {self.peer.name}: {operation}: the view ran {ran} of {requests} times")
@@ -85,78 +85,11 @@ class Bench:
         tag: str | None = self.ask("/orders/42").headers.get("etag") or fresh.headers.get("etag")
         return tag
 
-    def _asgi(self, paths: list[str], fields: dict[str, str]) -> float:
-        assert self.loop is not None
-        pairs = [(name.encode(), value.encode()) for name, value in fields.items()]
-        message = {"type": "http.request", "body": b"", "more_body": False}
-
-        async def receive() -> Any:
-            return message
-
-        async def send(_: Any) -> None:
-            return None
-
-        async def go() -> float:
-            scopes = [
-                {
-                    "type": "http",
-                    "asgi": {"version": "3.0"},
-                    "http_version": "1.1",
-                    "method": "GET",
-                    "scheme": "http",
-                    "path": path,
-                    "raw_path": path.encode(),
-                    "query_string": b"",
-                    "root_path": "",
-                    "headers": list(pairs),
-                    "client": ("203.0.113.7", 50000),
-                    "server": ("127.0.0.1", 8000),
-                    "state": {},
-                }
-                for path in paths
-            ]
-            app = self.app
-            began = time.process_time()
-            for scope in scopes:
-                await app(scope, receive, send)
-            return (time.process_time() - began) / len(scopes) * 1e6
-
-        return self.loop.run(go())
-
-    def _wsgi(self, paths: list[str], fields: dict[str, str]) -> float:
-        environs: list[dict[str, Any]] = [
-            {
-                "REQUEST_METHOD": "GET",
-                "SCRIPT_NAME": "",
-                "PATH_INFO": path,
-                "QUERY_STRING": "",
-                "SERVER_NAME": "127.0.0.1",
-                "SERVER_PORT": "8000",
-                "SERVER_PROTOCOL": "HTTP/1.1",
-                "REMOTE_ADDR": "203.0.113.7",
-                "wsgi.url_scheme": "http",
-                "wsgi.input": BytesIO(),
-                "wsgi.version": (1, 0),
-                "wsgi.multithread": True,
-                "wsgi.multiprocess": False,
-                "wsgi.run_once": False,
-                **{f"HTTP_{name.upper().replace('-', '_')}": value for name, value in fields.items()},
-            }
-            for path in paths
-        ]
-
-        def start_response(status: str, headers: Any, exc_info: Any = None) -> Any:
-            return None
-
-        app = self.app
-        began = time.process_time()
-        for environ in environs:
-            body = app(environ, start_response)
-            for _ in body:
-                pass
-            if hasattr(body, "close"):
-                body.close()
-        return (time.process_time() - began) / len(environs) * 1e6
+    def _seconds(self, paths: list[str], fields: dict[str, str]) -> float:
+        if self.loop is None:
+            return wsgi_seconds(self.app, [environ(path, fields.items()) for path in paths], time.process_time)
+        pairs = raw(fields.items())
+        return self.loop.run(asgi_seconds(self.app, [scope(path, pairs) for path in paths], time.process_time))
 
 
 def subjects(peer: Peer, size: int, ends: ExitStack) -> Iterator[Subject]:

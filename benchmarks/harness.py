@@ -9,7 +9,6 @@ import time
 from collections.abc import Callable, Iterable
 from dataclasses import replace
 from functools import partial
-from io import BytesIO
 from typing import Any, NamedTuple
 
 from gatekeep import Gateway, Route, Stage
@@ -17,6 +16,7 @@ from gatekeep.testing import Client
 
 from .apps import APPS, ON_WSGI, OPAQUE, Views, of_its_own
 from .cases import Case
+from .native import USUAL, asgi_seconds, environ, raw, scope, wsgi_seconds
 
 
 class Subject(NamedTuple):
@@ -148,101 +148,33 @@ def timer(app_name: str, app: Any, case: Case) -> Callable[[int], float]:
     return _wsgi_timer(app, case) if app_name in ON_WSGI else _asgi_timer(app, case)
 
 
-_USUAL = [("host", "api.example.com"), ("user-agent", "bench/1"), ("accept", "*/*"), ("accept-encoding", "gzip, br")]
-
-
 def scopes(case: Case, count: int) -> list[dict[str, Any]]:
     """So many requests, as an ASGI server gives them to an app."""
-    found = []
-    for path, query, headers in _requests(case, count):
-        pairs = [(name.encode(), value.encode()) for name, value in (*_USUAL, *headers)]
-        if case.body:
-            pairs.append((b"content-length", str(len(case.body)).encode()))
-        found.append(
-            {
-                "type": "http",
-                "asgi": {"version": "3.0"},
-                "http_version": "1.1",
-                "method": case.method,
-                "scheme": "http",
-                "path": path,
-                "raw_path": path.encode(),
-                "query_string": query.encode(),
-                "root_path": "",
-                "headers": pairs,
-                "client": ("203.0.113.7", 50000),
-                "server": ("127.0.0.1", 8000),
-                "state": {},
-            }
-        )
-    return found
+    length = [(b"content-length", b"%d" % len(case.body))] if case.body else []
+    return [
+        scope(path, [*raw(USUAL), *raw(headers), *length], method=case.method, query_string=query.encode())
+        for path, query, headers in _requests(case, count)
+    ]
 
 
 def environs(case: Case, count: int) -> list[dict[str, Any]]:
     """The same from a WSGI server."""
-    found = []
-    for path, query, headers in _requests(case, count):
-        environ: dict[str, Any] = {
-            "REQUEST_METHOD": case.method,
-            "SCRIPT_NAME": "",
-            "PATH_INFO": path,
-            "QUERY_STRING": query,
-            "SERVER_NAME": "127.0.0.1",
-            "SERVER_PORT": "8000",
-            "SERVER_PROTOCOL": "HTTP/1.1",
-            "REMOTE_ADDR": "203.0.113.7",
-            "wsgi.url_scheme": "http",
-            "wsgi.input": BytesIO(case.body),
-            "wsgi.version": (1, 0),
-            "wsgi.multithread": True,
-            "wsgi.multiprocess": False,
-            "wsgi.run_once": False,
-        }
-        if case.body:
-            environ["CONTENT_LENGTH"] = str(len(case.body))
-        for name, value in (*_USUAL, *headers):
-            key = name.upper().replace("-", "_")
-            environ[key if key == "CONTENT_TYPE" else f"HTTP_{key}"] = value
-        found.append(environ)
-    return found
+    return [
+        environ(path, (*USUAL, *headers), case.body, REQUEST_METHOD=case.method, QUERY_STRING=query)
+        for path, query, headers in _requests(case, count)
+    ]
 
 
 def _asgi_timer(app: Any, case: Case) -> Callable[[int], float]:
-    message = {"type": "http.request", "body": case.body, "more_body": False}
-
-    async def receive() -> Any:
-        return message
-
-    async def send(_: Any) -> None:
-        return None
-
     async def go(count: int) -> float:
-        requests = scopes(case, count)
-        began = time.thread_time()
-        for scope in requests:
-            await app(scope, receive, send)
-        return (time.thread_time() - began) / count * 1e6
+        return await asgi_seconds(app, scopes(case, count), time.thread_time, case.body) / count * 1e6
 
     runner = asyncio.Runner()
     return lambda count: runner.run(go(count))
 
 
 def _wsgi_timer(app: Any, case: Case) -> Callable[[int], float]:
-    def start_response(status: str, headers: Any, exc_info: Any = None) -> Any:
-        return None
-
-    def go(count: int) -> float:
-        requests = environs(case, count)
-        began = time.thread_time()
-        for environ in requests:
-            body = app(environ, start_response)
-            for _ in body:
-                pass
-            if hasattr(body, "close"):
-                body.close()
-        return (time.thread_time() - began) / count * 1e6
-
-    return go
+    return lambda count: wsgi_seconds(app, environs(case, count), time.thread_time) / count * 1e6
 
 
 class Row(NamedTuple):

@@ -19,13 +19,21 @@ import threading
 import time
 from collections.abc import Callable
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from io import BytesIO
 from pathlib import Path
 from typing import Any
 
 from .apps import Views, fastapi, flask
+from .native import again, asgi_seconds, discard, environ, raw, receiving, scope, wsgi_seconds
 
-Scope = dict[str, Any]
-TRACEPARENT = (b"traceparent", b"00-4bf92f3577b34da6a3ce929d0e0e4736-00f067aa0ba902b7-01")
+_FIELDS = [
+    ("host", "api.example.com"),
+    ("user-agent", "bench/1"),
+    ("accept", "*/*"),
+    ("traceparent", "00-4bf92f3577b34da6a3ce929d0e0e4736-00f067aa0ba902b7-01"),
+]
+_SCOPE = scope("/orders/42", raw(_FIELDS))
+_ENVIRON = environ("/orders/42", _FIELDS, **{"wsgi.errors": sys.stderr})
 
 
 def _app(kind: str) -> Any:
@@ -139,63 +147,12 @@ def measure(name: str, rounds: int, count: int) -> dict[str, float]:
     return {"request": best * 1e6, "other": whole * 1e6}
 
 
-def _scope() -> Scope:
-    return {
-        "type": "http",
-        "asgi": {"version": "3.0"},
-        "http_version": "1.1",
-        "method": "GET",
-        "scheme": "http",
-        "path": "/orders/42",
-        "raw_path": b"/orders/42",
-        "query_string": b"",
-        "root_path": "",
-        "client": ("203.0.113.7", 50000),
-        "server": ("127.0.0.1", 8000),
-        "headers": [(b"host", b"api.example.com"), (b"user-agent", b"bench/1"), (b"accept", b"*/*"), TRACEPARENT],
-        "state": {},
-    }
-
-
-async def _receive() -> Any:
-    return {"type": "http.request", "body": b"", "more_body": False}
-
-
-async def _send(_: Any) -> None:
-    return None
-
-
-def _asgi(app: Any, count: int) -> list[float]:
-    """Serve so many requests; the seconds that each took."""
-
-    async def serve() -> list[float]:
-        took = []
-        for _ in range(count):
-            scope = _scope()
-            began = time.perf_counter()
-            await app(scope, _receive, _send)
-            took.append(time.perf_counter() - began)
-        return took
-
-    return asyncio.run(serve())
+def _asgi(app: Any, count: int) -> None:
+    asyncio.run(asgi_seconds(app, (again(_SCOPE) for _ in range(count)), time.thread_time))
 
 
 def _wsgi(app: Any, count: int) -> None:
-    from io import BytesIO
-
-    for _ in range(count):
-        environ = {
-            "REQUEST_METHOD": "GET", "SCRIPT_NAME": "", "PATH_INFO": "/orders/42", "QUERY_STRING": "", "SERVER_NAME": "127.0.0.1",
-            "SERVER_PORT": "8000", "SERVER_PROTOCOL": "HTTP/1.1", "REMOTE_ADDR": "203.0.113.7", "wsgi.version": (1, 0),
-            "wsgi.url_scheme": "http", "wsgi.input": BytesIO(), "wsgi.errors": sys.stderr, "wsgi.multithread": True,
-            "wsgi.multiprocess": False, "wsgi.run_once": False, "HTTP_HOST": "api.example.com", "HTTP_USER_AGENT": "bench/1",
-            "HTTP_TRACEPARENT": TRACEPARENT[1].decode(),
-        }  # fmt: skip
-        body = app(environ, lambda *_: None)
-        for _ in body:
-            pass
-        if hasattr(body, "close"):
-            body.close()
+    wsgi_seconds(app, ({**_ENVIRON, "wsgi.input": BytesIO()} for _ in range(count)), time.thread_time)
 
 
 # A collector that goes away.
@@ -247,7 +204,7 @@ def outage(count: int) -> dict[str, float]:
 
     taker = ThreadingHTTPServer(("127.0.0.1", 0), _Taker)
     threading.Thread(target=taker.serve_forever, daemon=True).start()
-    port = _free_port()
+    port, receive = _free_port(), receiving()
 
     def p99(app: Any, during: Callable[[], object] = lambda: None) -> float:
         async def serve() -> list[float]:
@@ -258,7 +215,7 @@ def outage(count: int) -> dict[str, float]:
                 time.sleep(max(0.0, due - time.perf_counter()))
                 if number == count // 10:
                     threading.Thread(target=during).start()
-                await app(_scope(), _receive, _send)
+                await app(again(_SCOPE), receive, discard)
                 took.append(time.perf_counter() - due)
             return took
 

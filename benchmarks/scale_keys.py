@@ -18,7 +18,8 @@ from gatekeep import JWT, Authorize, Gateway, Route, Throttle, header
 from gatekeep.stores import MemoryStore
 
 from .apps import Views, asgi
-from .scale_requests import Subject, resident, scope
+from .native import discard, receiving
+from .scale_requests import Subject, get, resident
 from .tokens import AUDIENCE, ISSUER
 
 __all__ = ["KEYS", "TOKENS"]
@@ -30,12 +31,7 @@ def _wrapped(*specs: Any, **options: Any) -> Any:
 
 def _fill(app: Any, scopes: Iterator[dict[str, Any]], number: int) -> float:
     """Send each once; bytes of memory a request that stay. The one before is not counted: it starts the gateway."""
-
-    async def receive() -> dict[str, Any]:
-        return {"type": "http.request", "body": b"", "more_body": False}
-
-    async def send(_: Any) -> None:
-        return None
+    receive, send = receiving(), discard
 
     async def go() -> float:
         await app(next(scopes), receive, send)
@@ -56,7 +52,7 @@ def _throttled(new: int, keys: int) -> Subject:
 
     def requests(numbers: Iterator[int]) -> Iterator[dict[str, Any]]:
         for number in numbers:
-            yield scope("/orders/42", [(b"x-caller", b"caller-%09d" % number)])
+            yield get("/orders/42", (b"x-caller", b"caller-%09d" % number))
 
     each = _fill(app, requests(iter(range(keys + 1))), keys)
     return Subject(app, requests(_any_of(keys, new)), 200, each)
@@ -77,7 +73,7 @@ def _tokens(new: int, tokens: int) -> Subject:
     def requests(numbers: Iterator[int]) -> Iterator[dict[str, Any]]:
         for number in numbers:
             text = texts[number] if number < tokens else sign(number)
-            yield scope("/orders/42", [(b"authorization", b"Bearer " + text)])
+            yield get("/orders/42", (b"authorization", b"Bearer " + text))
 
     each = _fill(app, requests(iter([0, *range(tokens)])), tokens)
     return Subject(app, requests(_any_of(tokens, new)), 200, each)

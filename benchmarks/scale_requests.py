@@ -4,14 +4,17 @@ from __future__ import annotations
 
 import asyncio
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any, NamedTuple
 
-__all__ = ["Figures", "Subject", "figures_of", "resident", "scope"]
+from .native import USUAL, raw, receiving, scope
+
+__all__ = ["Figures", "Subject", "figures_of", "get", "resident"]
 
 _STRETCH = 250
 """Requests that are prepared, then timed together."""
+_USUAL = raw(USUAL)
 
 
 class Figures(NamedTuple):
@@ -31,24 +34,9 @@ class Subject(NamedTuple):
     each: float | None = None
 
 
-def scope(path: str, headers: Sequence[tuple[bytes, bytes]] = (), client: str = "203.0.113.7") -> dict[str, Any]:
-    """A GET request."""
-    usual = [(b"host", b"api.example.com"), (b"user-agent", b"bench/1"), (b"accept", b"*/*"), (b"accept-encoding", b"gzip, br")]
-    return {
-        "type": "http",
-        "asgi": {"version": "3.0"},
-        "http_version": "1.1",
-        "method": "GET",
-        "scheme": "http",
-        "path": path,
-        "raw_path": path.encode(),
-        "query_string": b"",
-        "root_path": "",
-        "headers": [*usual, *headers],
-        "client": (client, 50000),
-        "server": ("127.0.0.1", 8000),
-        "state": {},
-    }
+def get(path: str, *more: tuple[bytes, bytes]) -> dict[str, Any]:
+    """A GET request with the usual fields and more."""
+    return scope(path, [*_USUAL, *more])
 
 
 def figures_of(subject: Subject, count: int, runner: asyncio.Runner) -> Figures:
@@ -57,10 +45,7 @@ def figures_of(subject: Subject, count: int, runner: asyncio.Runner) -> Figures:
 
 
 async def _figures_of(subject: Subject, count: int) -> Figures:
-    app, statuses = subject.app, []
-
-    async def receive() -> dict[str, Any]:
-        return {"type": "http.request", "body": b"", "more_body": False}
+    app, receive, statuses = subject.app, receiving(), []
 
     async def send(message: Any) -> None:
         if message["type"] == "http.response.start":

@@ -11,7 +11,7 @@ from typing import Any
 from gatekeep import Gateway, Route
 
 from .cases import authorize
-from .scale_requests import Subject, resident, scope
+from .scale_requests import Subject, get, resident
 
 __all__ = ["ROUTES"]
 
@@ -65,11 +65,11 @@ def _requests(paths: str, routes: int) -> Iterator[dict[str, Any]]:
     while True:
         number += 1
         if paths == "one":
-            yield scope(f"{_path(routes // 2)}/7")
+            yield get(f"{_path(routes // 2)}/7")
         elif paths == "new":
-            yield scope(f"{_path(routes // 2)}/{number}")
+            yield get(f"{_path(routes // 2)}/{number}")
         else:
-            yield scope(f"{_path(chosen.randrange(routes))}/{number}")
+            yield get(f"{_path(chosen.randrange(routes))}/{number}")
 
 
 ROUTES: dict[str, Callable[[int], Subject]] = {

@@ -19,6 +19,8 @@ from gatekeep import Gateway, Io, Throttle
 from gatekeep.effects import run
 from gatekeep.stores import Bucket, MemoryStore, Slices, Taken
 
+from .native import environ, receiving, scope
+
 __all__ = ["MANY_KEYS", "in_apps", "in_memory", "many_keys", "on_redis", "sent"]
 
 Decide = Callable[[int], None]
@@ -280,15 +282,8 @@ def in_apps() -> tuple[Subjects, Subjects]:
 
 
 def _asgi(app: Any) -> Decide:
-    scope = {
-        "type": "http", "asgi": {"version": "3.0"}, "http_version": "1.1", "method": "GET", "scheme": "http", "path": "/x",
-        "raw_path": b"/x", "query_string": b"", "root_path": "", "headers": [(b"host", b"api.example.com")],
-        "client": ("203.0.113.9", 1234), "server": ("api.example.com", 80),
-    }  # fmt: skip
-    loop = asyncio.new_event_loop()
-
-    async def receive() -> dict[str, Any]:
-        return {"type": "http.request", "body": b"", "more_body": False}
+    request = scope("/x", [(b"host", b"api.example.com")], client=("203.0.113.9", 1234), server=("api.example.com", 80))
+    loop, receive = asyncio.new_event_loop(), receiving()
 
     async def send(message: dict[str, Any]) -> None:
         if message["type"] == "http.response.start" and message["status"] != 200:
@@ -296,25 +291,27 @@ def _asgi(app: Any) -> Decide:
 
     async def many(count: int) -> None:
         for _ in range(count):
-            await app({**scope, "state": {}}, receive, send)
+            await app({**request, "state": {}}, receive, send)
 
     return lambda count: loop.run_until_complete(many(count))
 
 
 def _wsgi(app: Any) -> Decide:
-    environ = {
-        "REQUEST_METHOD": "GET", "PATH_INFO": "/x", "QUERY_STRING": "", "SCRIPT_NAME": "", "SERVER_NAME": "api.example.com",
-        "SERVER_PORT": "80", "SERVER_PROTOCOL": "HTTP/1.1", "HTTP_HOST": "api.example.com", "REMOTE_ADDR": "203.0.113.9",
-        "wsgi.version": (1, 0), "wsgi.url_scheme": "http", "wsgi.errors": BytesIO(), "wsgi.multithread": True,
-        "wsgi.multiprocess": True, "wsgi.run_once": False,
-    }  # fmt: skip
+    request = environ(
+        "/x",
+        [("host", "api.example.com")],
+        SERVER_NAME="api.example.com",
+        SERVER_PORT="80",
+        REMOTE_ADDR="203.0.113.9",
+        **{"wsgi.errors": BytesIO(), "wsgi.multiprocess": True},
+    )
 
     def start_response(status: str, headers: Any, error: Any = None) -> Any:
         if status[:3] != "200":
             raise AssertionError(status)
 
     def once() -> None:
-        answer = app({**environ, "wsgi.input": BytesIO()}, start_response)
+        answer = app({**request, "wsgi.input": BytesIO()}, start_response)
         for _ in answer:
             pass
         close = getattr(answer, "close", None)

@@ -28,11 +28,14 @@ from gatekeep.components.transformer.vtl.values import Budget
 from gatekeep.headers import RawHeaders
 from gatekeep.message import Response
 
+from .native import again, scope
+
 _ORDER = {
     "order": {f"field_{number}": "as agreed by telephone, to be sent" for number in range(20)}
     | {"lines": [{"sku": f"sku-{number}", "note": "gift"} for number in range(10)]}
 }
 _ROWS = [{"sku": f"sku-{number}", "quantity": str(number), "note": "gift"} for number in range(20)]
+_SCOPE = scope("/orders", [(b"host", b"api.example.com"), (b"accept", b"*/*"), (b"user-agent", b"bench/1"), (b"x-debug", b"1")])
 _FIELDS = [(b"content-type", b"application/json"), (b"content-length", b"1000"), (b"server", b"app")]
 
 Row = tuple[str, Callable[[], Any]]
@@ -89,31 +92,13 @@ def _served(app: Any) -> Callable[[], Any]:
     async def send(message: Any) -> None:
         assert message.get("status", 200) == 200, message
 
-    asyncio.run(app(_scope(), receive, send))
+    asyncio.run(app(again(_SCOPE), receive, send))
 
     def run() -> None:
         with contextlib.suppress(StopIteration):
-            app(_scope(), receive, send).send(None)
+            app(again(_SCOPE), receive, send).send(None)
 
     return run
-
-
-def _scope() -> dict[str, Any]:
-    return {
-        "type": "http",
-        "asgi": {"version": "3.0", "spec_version": "2.4"},
-        "http_version": "1.1",
-        "method": "GET",
-        "scheme": "http",
-        "path": "/orders",
-        "raw_path": b"/orders",
-        "query_string": b"",
-        "root_path": "",
-        "headers": [(b"host", b"api.example.com"), (b"accept", b"*/*"), (b"user-agent", b"bench/1"), (b"x-debug", b"1")],
-        "client": ("203.0.113.7", 50_000),
-        "server": ("127.0.0.1", 8000),
-        "state": {},
-    }
 
 
 def _formats() -> list[Row]:

@@ -16,6 +16,8 @@ from collections.abc import Callable, Mapping
 from types import SimpleNamespace
 from typing import Any
 
+from .native import again, scope
+
 _HIDDEN = "-without-the-extra"
 _HEADERS = [
     (b"host", b"api.example.com"),
@@ -87,9 +89,10 @@ def _hook(schema: Any, body: bytes) -> Callable[[], Any]:
     hooks = Validator(Gateway().services).bind(plan)
     assert hooks is not None
     check: Any = hooks.on_request
+    sent = _scope(body)
 
     def run() -> None:
-        request = AsgiRequest(_scope(body), None)  # type: ignore[arg-type]
+        request = AsgiRequest(again(sent), None)  # type: ignore[arg-type]
         request.body = body
         check(SimpleNamespace(request=request, state={}))
 
@@ -100,8 +103,10 @@ def _nothing(_schema: Any, body: bytes) -> Callable[[], Any]:
     """What the row above spends on making its request."""
     from gatekeep.requests import AsgiRequest
 
+    sent = _scope(body)
+
     def run() -> None:
-        request = AsgiRequest(_scope(body), None)  # type: ignore[arg-type]
+        request = AsgiRequest(again(sent), None)  # type: ignore[arg-type]
         request.body = body
         SimpleNamespace(request=request, state={})
 
@@ -132,25 +137,13 @@ def _openapi_core(schema: Any, body: bytes) -> Callable[[], Any]:
 
 
 def _scope(body: bytes) -> dict[str, Any]:
-    return {
-        "type": "http",
-        "asgi": {"version": "3.0", "spec_version": "2.4"},
-        "http_version": "1.1",
-        "method": "POST",
-        "scheme": "http",
-        "path": "/orders",
-        "raw_path": b"/orders",
-        "query_string": b"",
-        "root_path": "",
-        "headers": [*_HEADERS, (b"content-length", b"%d" % len(body))],
-        "client": ("203.0.113.7", 50_000),
-        "server": ("127.0.0.1", 8000),
-        "state": {},
-    }
+    """To be copied for each request, as its head is parsed."""
+    return scope("/orders", [*_HEADERS, (b"content-length", b"%d" % len(body))], method="POST")
 
 
 def _served(app: Any, body: bytes, loop: asyncio.AbstractEventLoop) -> Callable[[], Any]:
     """A request to an ASGI app, in-process."""
+    sent = _scope(body)
 
     async def receive() -> Any:
         return {"type": "http.request", "body": body, "more_body": False}
@@ -158,7 +151,7 @@ def _served(app: Any, body: bytes, loop: asyncio.AbstractEventLoop) -> Callable[
     async def send(message: Any) -> None:
         assert message.get("status", 200) == 200, message
 
-    return lambda: loop.run_until_complete(app(_scope(body), receive, send))
+    return lambda: loop.run_until_complete(app(again(sent), receive, send))
 
 
 def _gateway(schema: Any) -> Any:

@@ -12,14 +12,13 @@ from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
 
+from ports import free_port
+
+__all__ = ["PATIENCE", "ROOT", "free_port", "get", "serving"]
+
 ROOT = Path(__file__).parent.parent
 PATIENCE = 30.0
 """Seconds that a server may take to come up or to end."""
-
-
-def free_port() -> int:
-    with socket.create_server(("127.0.0.1", 0)) as listener:
-        return int(listener.getsockname()[1])
 
 
 @contextmanager

@@ -19,7 +19,7 @@ from opaque import asgi_app, wsgi_app
 from probes import lined_up, pause, probe
 from wires import serve_asgi
 
-PATIENCE = 10.0
+PATIENCE = 30.0
 
 
 @pytest.fixture

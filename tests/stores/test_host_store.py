@@ -23,13 +23,13 @@ from gatekeep.stores import Bucket, BucketStore, Lease, LimitStore, Tally, Windo
 from gatekeep.stores.host import HostStore
 from gatekeep.testing import FakeClock
 from stores.contract import EPOCH, BucketStoreContract, Clocked, Limits, LimitStoreContract, Take, calendar, fresh_key
-from stores.servers import processes, take_many
+from stores.servers import PATIENCE, processes, take_many
 
 
 @pytest.fixture(scope="module", params=["sync", "async"])
 def clocked(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Clocked]:
     clock = FakeClock(wall=EPOCH, monotonic=0.0)
-    store = HostStore(f"host://{tmp_path_factory.mktemp('host')}/limits.db", clock=clock, timeout=5.0)
+    store = HostStore(f"host://{tmp_path_factory.mktemp('host')}/limits.db", clock=clock, timeout=PATIENCE)
     with asyncio.Runner() as runner:
 
         async def carry_out(io: Any) -> Any:
@@ -114,7 +114,7 @@ def calendar_of_all(unix: float) -> tuple[float, float]:
 
 
 def test_threads_and_tasks(url: str) -> None:
-    store = HostStore(url, timeout=5.0)
+    store = HostStore(url, timeout=PATIENCE)
     window = Window("k", 100.0, 3600.0, "fixed")
 
     async def together() -> int:
@@ -127,7 +127,7 @@ def test_threads_and_tasks(url: str) -> None:
 
 
 def test_a_child_opens_its_own(url: str) -> None:
-    store = HostStore(url, timeout=5.0)
+    store = HostStore(url, timeout=PATIENCE)
     bucket = Bucket("k", 1e-4, 3.0)
     assert store.take([bucket]).run().refused is None
     child = os.fork()

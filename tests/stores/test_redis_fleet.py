@@ -6,6 +6,7 @@ import time
 from collections.abc import Iterator
 from contextlib import suppress
 from multiprocessing.pool import Pool
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -16,7 +17,18 @@ from gatekeep.errors import DependencyError
 from gatekeep.stores import Bucket, Demand, Lease, Tally, Window
 from gatekeep.stores.redis import RedisStore
 from gatekeep.stores.redis_rows import redis_key
-from stores.servers import ClusterOfThree, OldRedis, SentinelSet, Valkey, processes, take_for, take_many, until
+from stores.servers import (
+    PATIENCE,
+    ClusterOfThree,
+    Grant,
+    OldRedis,
+    SentinelSet,
+    Takers,
+    Valkey,
+    processes,
+    take_many,
+    until,
+)
 
 PROCESSES, REQUESTS = 8, 2000
 
@@ -83,80 +95,73 @@ def nodes_keys(cluster: ClusterOfThree) -> list[str]:
     return keys
 
 
-def heard(workers: Any) -> tuple[list[tuple[float, int]], list[float]]:
-    rows = workers.get(60)
-    granted = sorted(moment for grants, _ in rows for moment in grants)
-    return granted, sorted(took for _, times in rows for took in times)
-
-
-def within_the_budget(took: list[float]) -> bool:
+def within_the_budget(waits: list[float]) -> bool:
     # The machine itself may hold a process up, now and then.
-    return took[int(len(took) * 0.99)] < 0.06 and sum(one > 0.15 for one in took) <= 20
+    return waits[int(len(waits) * 0.99)] < 0.06 and sum(one > 0.15 for one in waits) <= 20
 
 
-def test_a_server_that_is_killed_forgets_one_burst(fleet: Pool) -> None:
+def most(grants: list[Grant], rate: float) -> float:
+    """What is filled in, from the first of them to the last."""
+    return rate * (grants[-1].answered - grants[0].sent)
+
+
+def test_a_server_that_is_killed_forgets_one_burst(fleet: Pool, tmp_path: Path) -> None:
     server, rate, burst = Valkey(), 50.0, 200.0
-    workers = fleet.starmap_async(take_for, [(server.url, [Bucket("killed:x", rate, burst)], 3.0)] * 3)
-    with server.client() as client:
-        until(client.dbsize)
-    time.sleep(0.7)
+    takers = Takers(fleet, server.url, [Bucket("killed:x", rate, burst)], tmp_path)
+    until(lambda: len(takers.grants()) > burst + rate / 2)
     server.kill()
     time.sleep(0.5)
+    again = time.monotonic()
     server.start()
-    back = time.monotonic()
-    granted, took = heard(workers)
+    until(lambda: sum(grant.answered > again for grant in takers.grants()) >= burst + rate)  # limits work again
+    waits = takers.end()
     server.stop()
-    assert within_the_budget(took)
-    before = [at for at, _ in granted if at < back]
-    after = [at for at, _ in granted if at > back]
-    assert len(before) <= burst + rate * (before[-1] - before[0]) + 1
-    assert burst <= len(after) <= burst + rate * (after[-1] - after[0]) + 1  # limits work again
+    assert within_the_budget(waits)
+    before = [grant for grant in takers.grants() if grant.answered < again]
+    after = [grant for grant in takers.grants() if grant.sent > again]
+    assert len(before) <= burst + most(before, rate) + 1
+    assert len(after) <= burst + most(after, rate) + 1
 
 
-def test_a_node_of_a_cluster_that_is_killed_leaves_the_others_alone(fleet: Pool) -> None:
+def test_a_node_of_a_cluster_that_is_killed_leaves_the_others_alone(fleet: Pool, tmp_path: Path) -> None:
     cluster, rate, burst = ClusterOfThree(), 50.0, 200.0
-    buckets = [Bucket(key, rate, burst) for key in nodes_keys(cluster)]
-    workers = fleet.starmap_async(take_for, [(cluster.url, buckets, 5.5)] * 3)
-    with cluster.nodes[1].client() as client:
-        until(client.dbsize)
-    time.sleep(0.5)
+    takers = Takers(fleet, cluster.url, [Bucket(key, rate, burst) for key in nodes_keys(cluster)], tmp_path)
+    until(lambda: all(len(takers.grants(index)) > burst for index in range(3)))
     cluster.nodes[1].kill()
     time.sleep(0.3)
+    again = time.monotonic()
     cluster.nodes[1].start()
-    back = time.monotonic()
-    granted, took = heard(workers)
+    until(lambda: sum(grant.answered > again for grant in takers.grants(1)) >= burst)  # it is served again
+    waits = takers.end()
     cluster.stop()
-    assert within_the_budget(took)
+    assert within_the_budget(waits)
     for node in (0, 2):
-        times = [at for at, index in granted if index == node]
-        allowed = burst + rate * (times[-1] - times[0])
-        assert 0.8 * allowed <= len(times) <= allowed + 1  # what is not answered in time is taken, and granted to nobody
-    times = [at for at, index in granted if index == 1]
-    assert len(times) <= 2 * burst + rate * (times[-1] - times[0]) + 2
-    assert sum(at > back for at in times) >= burst  # it is served again
+        grants = takers.grants(node)
+        allowed = burst + most(grants, rate)
+        assert 0.8 * allowed <= len(grants) <= allowed + 1  # what is not answered in time is taken, and granted to nobody
+    grants = takers.grants(1)
+    assert len(grants) <= 2 * burst + most(grants, rate) + 2
 
 
-def test_a_primary_that_is_killed_is_followed_by_its_replica(fleet: Pool) -> None:
-    sentinels, rate, burst = SentinelSet(), 50.0, 200.0
-    workers = fleet.starmap_async(take_for, [(sentinels.url, [Bucket("failover:x", rate, burst)], 4.5)] * 3)
-    with sentinels.primary.client() as client:
-        until(client.dbsize)
-    time.sleep(0.7)
+def test_a_primary_that_is_killed_is_followed_by_its_replica(fleet: Pool, tmp_path: Path) -> None:
+    sentinels, rate, burst = SentinelSet(down_after=1000), 50.0, 200.0
+    takers = Takers(fleet, sentinels.url, [Bucket("failover:x", rate, burst)], tmp_path)
+    until(lambda: len(takers.grants()) > burst)
     killed = time.monotonic()
     sentinels.primary.kill()
-    granted, took = heard(workers)
+    until(lambda: sum(grant.sent > killed for grant in takers.grants()) >= rate)  # limits work again, on the replica
+    waits = takers.end()
     sentinels.primary.start()
     sentinels.stop()
-    assert within_the_budget(took)
-    times = [at for at, _ in granted]
+    assert within_the_budget(waits)
+    grants = takers.grants()
     # The replica may not have heard of the last takes: at most one burst more.
-    assert len(times) <= 2 * burst + rate * (times[-1] - times[0]) + 2
-    assert sum(at > killed for at in times) >= rate  # limits work again, on the replica
+    assert len(grants) <= 2 * burst + most(grants, rate) + 2
 
 
 def test_a_demoted_primary_is_left() -> None:
     sentinels = SentinelSet()
-    store = RedisStore(sentinels.url, timeout=2.0)
+    store = RedisStore(sentinels.url, timeout=PATIENCE)
     try:
         assert store.take([Bucket("demoted:x", 0.001, 5.0)]).run().remaining == (4.0,)
         with sentinels.sentinels[0].client() as client:
@@ -180,7 +185,7 @@ def test_a_demoted_primary_is_left() -> None:
 
 
 def test_what_one_slot_refuses_the_others_get_back(cluster: ClusterOfThree) -> None:
-    store = RedisStore(cluster.url, timeout=5.0)
+    store = RedisStore(cluster.url, timeout=PATIENCE)
     one, two, three = nodes_keys(cluster)
     rows: list[Demand] = [
         Bucket(one, 0.001, 5.0),

@@ -19,7 +19,7 @@ from gatekeep.stores.redis import RedisStore
 from gatekeep.stores.redis_node import Script
 from gatekeep.testing import FakeClock
 from stores.contract import fresh_key
-from stores.servers import ClusterOfThree, SentinelSet, Valkey, until
+from stores.servers import PATIENCE, ClusterOfThree, SentinelSet, Valkey, until
 
 Drive = Callable[[Io[Any]], Any]
 
@@ -60,30 +60,38 @@ def closed(store: RedisStore, drive: Drive) -> None:
 
 
 def test_who_finds_no_free_connection_does_not_blame_the_server(valkey: Valkey) -> None:
-    store = RedisStore(valkey.url, timeout=3.0, max_connections=1)
+    store, key = RedisStore(valkey.url, timeout=PATIENCE, max_connections=1), fresh_key()
+    node = store._links.node(None)
     assert store.get("k").run() is None
-    holding = threading.Thread(target=lambda: store.call("BLPOP", fresh_key(), 1).run())
+    holding = threading.Thread(target=lambda: store.call("BLPOP", key, PATIENCE).run())
     holding.start()
-    until(lambda: store._links.node(None)._threads._used == 1)  # type: ignore[union-attr]
+    until(lambda: node._threads._used == 1)
     store._timeout = 0.03
     for _ in range(4):
         with pytest.raises(DependencyError, match="connections are in use"):
             store.get("k").run()
     assert not store.away
+    with valkey.client() as client:
+        client.lpush(key, "let go")
     holding.join()
+    store._timeout = PATIENCE
     assert store.get("k").run() is None
 
     async def on_a_loop() -> None:
-        store._timeout = 3.0
-        holding = asyncio.create_task(store.call("BLPOP", fresh_key(), 1).arun())  # type: ignore[arg-type]
-        await asyncio.sleep(0.2)
+        assert await store.get("k").arun() is None
+        pool = (await node._loops.here()).pool(node)
+        holding = asyncio.create_task(store.call("BLPOP", key, PATIENCE).arun())  # type: ignore[arg-type]
+        while not pool._used:
+            await asyncio.sleep(0)
         store._timeout = 0.03
         for _ in range(4):
             with pytest.raises(DependencyError, match="connections are in use"):
                 await store.get("k").arun()
         assert not store.away
+        with valkey.client() as client:
+            client.lpush(key, "let go")
         await holding
-        store._timeout = 3.0
+        store._timeout = PATIENCE
         assert await store.get("k").arun() is None
 
     asyncio.run(on_a_loop())
@@ -91,23 +99,31 @@ def test_who_finds_no_free_connection_does_not_blame_the_server(valkey: Valkey) 
 
 
 def test_a_loop_that_is_held_up_does_not_blame_the_server(valkey: Valkey) -> None:
-    store = RedisStore(valkey.url, timeout=0.2)
+    store = RedisStore(valkey.url, timeout=PATIENCE)
 
     async def busy() -> None:
         await store.get("k").arun()
-        for _ in range(3):
-            asking = asyncio.create_task(store.get("k").arun())  # type: ignore[arg-type]
-            await asyncio.sleep(0)
-            await asyncio.sleep(0)
-            time.sleep(0.3)  # a view that blocks
-            assert await asking is None
+        store._timeout = 0.2
+        with valkey.client() as client:
+
+            def answered() -> int:
+                return int(client.info("commandstats")["cmdstat_get"]["calls"])
+
+            for _ in range(3):
+                before = answered()
+                asking = asyncio.create_task(store.get("k").arun())  # type: ignore[arg-type]
+                await asyncio.sleep(0)
+                await asyncio.sleep(0)
+                time.sleep(0.3)  # a view that blocks
+                until(lambda before=before: answered() > before)
+                assert await asking is None
 
     asyncio.run(busy())
     assert not store.away
 
 
 def test_one_who_is_cancelled_leaves_no_reply_to_others(valkey: Valkey) -> None:
-    store = RedisStore(valkey.url, timeout=3.0, max_connections=1)
+    store = RedisStore(valkey.url, timeout=PATIENCE, max_connections=1)
 
     async def cancelled() -> None:
         await store.put("k", b"mine", 60.0).arun()
@@ -123,7 +139,7 @@ def test_one_who_is_cancelled_leaves_no_reply_to_others(valkey: Valkey) -> None:
 
 
 def test_a_connection_that_the_server_closed_is_not_used(valkey: Valkey, drive: Drive) -> None:
-    store = RedisStore(valkey.url, timeout=3.0)
+    store = RedisStore(valkey.url, timeout=PATIENCE)
     drive(store.put("k", b"v", 60.0))
     for _ in range(3):
         with valkey.client() as client:
@@ -165,7 +181,7 @@ def test_passwords(drive: Drive) -> None:
     server = Valkey()
     with server.client() as client:
         client.config_set("requirepass", "s3cret")
-    right, wrong = (RedisStore(f"redis://:{word}@127.0.0.1:{server.port}", timeout=3.0) for word in ("s3cret", "guess"))
+    right, wrong = (RedisStore(f"redis://:{word}@127.0.0.1:{server.port}", timeout=PATIENCE) for word in ("s3cret", "guess"))
     assert drive(right.get("k")) is None
     with pytest.raises(DependencyError) as caught:
         drive(wrong.get("k"))
@@ -177,7 +193,7 @@ def test_passwords(drive: Drive) -> None:
 
 def test_a_server_that_became_a_replica_is_away_until_it_is_none(drive: Drive) -> None:
     server, clock = Valkey(), FakeClock()
-    store = RedisStore(server.url, timeout=3.0, clock=clock)
+    store = RedisStore(server.url, timeout=PATIENCE, clock=clock)
     bucket = Bucket(fresh_key(), 1.0, 100.0)
     drive(store.take([bucket]))
     with server.client() as client:
@@ -204,11 +220,11 @@ def test_a_server_that_became_a_replica_is_away_until_it_is_none(drive: Drive) -
 
 def test_sentinels_that_know_no_such_service_or_do_not_answer(drive: Drive) -> None:
     sentinels = SentinelSet()
-    store = RedisStore(sentinels.url.replace("/main/", "/other/"), timeout=3.0)
+    store = RedisStore(sentinels.url.replace("/main/", "/other/"), timeout=PATIENCE)
     with pytest.raises(DependencyError, match="knows no 'other'"):
         drive(store.get("k"))
     closed(store, drive)
-    known = RedisStore(sentinels.url, timeout=3.0)
+    known = RedisStore(sentinels.url, timeout=PATIENCE)
     assert drive(known.get("k")) is None
     for sentinel in sentinels.sentinels:
         sentinel.kill()
@@ -227,7 +243,7 @@ def test_sentinels_that_know_no_such_service_or_do_not_answer(drive: Drive) -> N
 
 
 def test_a_table_that_is_out_of_date(cluster: ClusterOfThree, drive: Drive) -> None:
-    store = RedisStore(cluster.url, timeout=3.0)
+    store = RedisStore(cluster.url, timeout=PATIENCE)
     links: Any = store._links
     buckets = [Bucket(fresh_key(), 0.001, 9.0) for _ in range(12)]
     assert drive(store.take(buckets)).refused is None
@@ -244,7 +260,7 @@ def test_a_table_that_is_out_of_date(cluster: ClusterOfThree, drive: Drive) -> N
 
 
 def test_a_slot_that_is_on_its_way(cluster: ClusterOfThree, drive: Drive) -> None:
-    store = RedisStore(cluster.url, timeout=3.0)
+    store = RedisStore(cluster.url, timeout=PATIENCE)
     key = fresh_key()
     slot = key_slot(f"gatekeep:v:{{{key}}}".encode())
     source = next(index for index in range(3) if slot < (index + 1) * 16384 // 3)
@@ -265,20 +281,20 @@ def test_a_slot_that_is_on_its_way(cluster: ClusterOfThree, drive: Drive) -> Non
 
 def test_a_cluster_of_which_some_seeds_are_gone(cluster: ClusterOfThree, drive: Drive) -> None:
     alive = cluster.nodes[2].port
-    store = RedisStore(f"redis+cluster://127.0.0.1:1,127.0.0.1:{alive}", timeout=3.0)
+    store = RedisStore(f"redis+cluster://127.0.0.1:1,127.0.0.1:{alive}", timeout=PATIENCE)
     assert drive(store.get("k")) is None
     closed(store, drive)
-    nowhere = RedisStore("redis+cluster://127.0.0.1:1", timeout=3.0)
+    nowhere = RedisStore("redis+cluster://127.0.0.1:1", timeout=PATIENCE)
     with pytest.raises(DependencyError, match="nothing is known"):
         drive(nowhere.get("k"))
     single = Valkey()
     with pytest.raises(DependencyError, match="cluster"):
-        drive(RedisStore(f"redis+cluster://127.0.0.1:{single.port}", timeout=3.0).get("k"))
+        drive(RedisStore(f"redis+cluster://127.0.0.1:{single.port}", timeout=PATIENCE).get("k"))
     single.stop()
 
 
 def test_a_slot_that_nobody_serves(cluster: ClusterOfThree) -> None:
-    store = RedisStore(cluster.url, timeout=3.0)
+    store = RedisStore(cluster.url, timeout=PATIENCE)
     store.get("k").run()
     links: Any = store._links
     starts, ranges = links._table
@@ -290,7 +306,7 @@ def test_a_slot_that_nobody_serves(cluster: ClusterOfThree) -> None:
 
 
 def test_a_node_that_serves_nothing_any_more_is_let_go(cluster: ClusterOfThree) -> None:
-    store = RedisStore(cluster.url, timeout=3.0)
+    store = RedisStore(cluster.url, timeout=PATIENCE)
     links: Any = store._links
 
     async def learn() -> int:
@@ -315,7 +331,7 @@ def test_a_node_that_serves_nothing_any_more_is_let_go(cluster: ClusterOfThree) 
 
 @pytest.mark.parametrize("place", ["valkey", "cluster"])
 def test_commands_pipelines_and_scripts(place: str, drive: Drive, request: pytest.FixtureRequest) -> None:
-    store = RedisStore(request.getfixturevalue(place).url, timeout=3.0)
+    store = RedisStore(request.getfixturevalue(place).url, timeout=PATIENCE)
     keys = [f"mine:{{{fresh_key()}}}" for _ in range(10)]
     assert drive(store.call("SET", keys[0], b"0")) == b"OK"
     assert drive(store.call("PING")) == b"PONG"
@@ -336,7 +352,7 @@ def test_commands_pipelines_and_scripts(place: str, drive: Drive, request: pytes
 
 def test_a_connection_of_ones_own(valkey: Valkey, cluster: ClusterOfThree) -> None:
     for server in (valkey, cluster):
-        store = RedisStore(server.url, timeout=3.0)
+        store = RedisStore(server.url, timeout=PATIENCE)
         store.get("k").run()
         line = store.open_line(b"key")
         line.send_command("PING")
@@ -355,11 +371,14 @@ def test_a_connection_of_ones_own(valkey: Valkey, cluster: ClusterOfThree) -> No
 
 
 def test_the_servers_calendar_counts(valkey: Valkey, drive: Drive) -> None:
-    def hourly(unix: float) -> tuple[float, float]:
-        return unix // 3600 * 3600, unix // 3600 * 3600 + 3600
-
     clock = FakeClock(wall=time.time())
-    store = RedisStore(valkey.url, timeout=3.0, clock=clock)
+    began = clock.wall() // 1 - 1800  # no hour is over while the test runs
+
+    def hourly(unix: float) -> tuple[float, float]:
+        start = began + (unix - began) // 3600 * 3600
+        return start, start + 3600
+
+    store = RedisStore(valkey.url, timeout=PATIENCE, clock=clock)
     demand = Tally(fresh_key(), 5.0, hourly)
     assert drive(store.take([demand])).remaining == (4.0,)
     for jump in (3600.0, -7200.0, 86400.0 * 3, -86400.0 * 3):
@@ -381,7 +400,7 @@ def test_the_servers_calendar_counts(valkey: Valkey, drive: Drive) -> None:
 
 @pytest.mark.parametrize("place", ["valkey", "cluster"])
 def test_every_operation_by_the_servers_clock(place: str, drive: Drive, request: pytest.FixtureRequest) -> None:
-    store = RedisStore(request.getfixturevalue(place).url, timeout=3.0)
+    store = RedisStore(request.getfixturevalue(place).url, timeout=PATIENCE)
     window, lease = Window(fresh_key(), 3.0, 3600.0, "fixed"), Lease(fresh_key(), 2.0, "me", 60.0)
     assert drive(store.take([window, lease])).remaining == (2.0, 1.0)
     drive(store.renew([lease]))
@@ -396,7 +415,7 @@ def test_every_operation_by_the_servers_clock(place: str, drive: Drive, request:
 def test_whatever_is_asked_of_a_store_that_is_away_is_a_dependency_error(drive: Drive) -> None:
     window, lease = Window("w", 3.0, 3600.0, "fixed"), Lease("l", 2.0, "me", 60.0)
     for url in ("redis://127.0.0.1:1", "redis+cluster://127.0.0.1:1"):
-        store = RedisStore(url, timeout=3.0)
+        store = RedisStore(url, timeout=PATIENCE)
         for operation in (
             store.take([window, lease]),
             store.peek([window]),
@@ -414,7 +433,7 @@ def test_whatever_is_asked_of_a_store_that_is_away_is_a_dependency_error(drive: 
 
 def test_what_a_node_granted_is_given_back_when_another_is_away() -> None:
     cluster = ClusterOfThree()
-    store = RedisStore(cluster.url, timeout=3.0)
+    store = RedisStore(cluster.url, timeout=PATIENCE)
     rows: list[Any] = [Window(f"both:{number}", 5.0, 3600.0, "fixed") for number in range(12)]
     assert store.take(rows).run().refused is None
     cluster.nodes[2].kill()

@@ -49,7 +49,7 @@ from stores.servers import ClusterOfThree, OldRedis, SentinelSet, Valkey, until
 
 Drive = Callable[[Io[Any]], Any]
 
-PATIENT = 5.0
+PATIENT = 30.0
 """Seconds that a healthy store may take on a busy machine."""
 
 

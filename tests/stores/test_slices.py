@@ -18,7 +18,7 @@ from gatekeep.stores import Bucket, Change, Demand, Slices, Taken, Tally, Window
 from gatekeep.stores.host import HostStore
 from gatekeep.stores.redis import RedisStore
 from gatekeep.testing import FakeClock
-from stores.servers import Valkey
+from stores.servers import PATIENCE, Valkey
 
 
 class Server:
@@ -291,7 +291,7 @@ def test_threads_spend_a_slice_once() -> None:
 
 def test_workers_on_a_real_server_are_granted_exactly_the_limit() -> None:
     server = Valkey()
-    stores = [RedisStore(server.url, timeout=5.0) for _ in range(3)]
+    stores = [RedisStore(server.url, timeout=PATIENCE) for _ in range(3)]
     workers = [Slices(store) for store in stores]
     leased = Bucket("leased:x", 1e-6, 300.0, 1.0, 30.0)
     granted = sum(ask(workers[number % 3], [leased], 0.0).refused is None for number in range(600))

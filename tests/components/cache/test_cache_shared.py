@@ -16,7 +16,7 @@ from gatekeep.effects import Io
 from gatekeep.stores.redis import RedisStore
 from stores.servers import ClusterOfThree, OldRedis, Valkey, until
 
-PATIENT = 5.0
+PATIENT = 30.0
 """Seconds that a healthy store may take on a busy machine."""
 SECRET = "0123456789abcdef0123456789abcdef"
 

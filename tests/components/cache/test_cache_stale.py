@@ -22,7 +22,7 @@ from gatekeep.exchange import Principal
 from gatekeep.testing import Client, FakeClock, call_asgi, call_wsgi
 from opaque import asgi_app, wsgi_app
 
-PATIENCE = 10.0
+PATIENCE = 30.0
 
 
 def until(client: Any, holds: Callable[[], bool]) -> None:

@@ -21,7 +21,7 @@ from gatekeep.stores.redis import RedisStore
 from gatekeep.testing import FakeClock
 from stores.servers import Valkey
 
-PATIENT = 5.0
+PATIENT = 30.0
 
 
 @pytest.fixture(scope="module")

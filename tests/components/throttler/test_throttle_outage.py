@@ -18,7 +18,7 @@ from gatekeep.stores.redis import RedisStore
 from gatekeep.testing import FakeClock
 from stores.servers import Valkey, until
 
-PATIENT = 5.0
+PATIENT = 30.0
 
 
 @pytest.fixture

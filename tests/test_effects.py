@@ -12,7 +12,7 @@ from contextlib import contextmanager
 
 import pytest
 
-from gatekeep.effects import Io, SingleFlight, arun, blocking, either, in_thread, is_flow, lift, run
+from gatekeep.effects import Io, SingleFlight, arun, blocking, either, in_thread, is_flow, lift, run, running_loop
 from gatekeep.errors import ConfigurationError, DependencyError, Origin
 
 
@@ -392,6 +392,15 @@ def in_child(work):
 
 
 @pytest.mark.filterwarnings("ignore:.*fork.*:DeprecationWarning")
+def test_a_loop_runs_in_its_own_thread_and_nowhere_else():
+    async def here_and_beside():
+        loop = asyncio.get_running_loop()
+        return running_loop() is loop, await loop.run_in_executor(None, running_loop)
+
+    assert running_loop() is None
+    assert asyncio.run(here_and_beside()) == (True, None)
+
+
 def test_after_a_fork_the_child_has_a_pool_and_flights_of_its_own():
     lifted = lift(blocking(lambda: "ran", timeout=10), "wsgi")
     assert lifted().run() == "ran"

@@ -13,7 +13,7 @@ from .component import caller
 from .components.metrics import Explanation
 from .components.metrics.explain import EXPLANATION
 from .components.metrics.explanation import explained
-from .effects import Flow, Protocol, arun, run
+from .effects import Flow, Protocol, arun, run, running_loop
 from .environ import environ_key
 from .errors import ConfigurationError
 from .exchange import Exchange
@@ -50,7 +50,7 @@ class Explains:
         flow = self._explained(front, request, headers, body, client)
         if front.protocol == "wsgi":
             return run(flow)
-        if _on_loop():
+        if running_loop() is not None:
             raise RuntimeError("explain() can't wait on a running event loop: use `await gateway.aexplain(...)`")
         return asyncio.run(arun(flow))
 
@@ -77,14 +77,6 @@ class Explains:
             request = request_of(front.protocol, request, headers, body, client)
         yield from self.start()
         return (yield from dry_run(front, request))
-
-
-def _on_loop() -> bool:
-    try:
-        asyncio.get_running_loop()
-    except RuntimeError:
-        return False
-    return True
 
 
 def request_of(

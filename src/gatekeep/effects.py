@@ -37,6 +37,7 @@ __all__ = [
     "is_flow",
     "lift",
     "run",
+    "running_loop",
 ]
 
 T = TypeVar("T")
@@ -89,6 +90,14 @@ async def arun(flow: Flow[T]) -> T:
                 io = flow.send(value)
     except StopIteration as stop:
         return cast(T, stop.value)
+
+
+def running_loop() -> asyncio.AbstractEventLoop | None:
+    """The loop that runs in this thread, where one does: whoever is called must wait there by its means, or not at all."""
+    try:
+        return asyncio.get_running_loop()
+    except RuntimeError:
+        return None
 
 
 def is_flow(value: object) -> bool:

@@ -18,7 +18,7 @@ from types import GeneratorType
 from typing import Any, TypeAlias
 
 from .clock import SYSTEM_CLOCK, Clock
-from .effects import Flow, arun, run
+from .effects import Flow, arun, run, running_loop
 from .forks import reset_after_fork
 
 __all__ = ["Job", "Runner"]
@@ -71,10 +71,7 @@ class Runner:
 
     def submit(self, job: Job) -> bool:
         """Run a job soon, in the colour of the caller. False when too much is waiting already, or the runner is closed."""
-        try:
-            loop = asyncio.get_running_loop()
-        except RuntimeError:
-            loop = None
+        loop = running_loop()
         with self._lock:
             if self._closed or self._busy >= self._limit:
                 return False

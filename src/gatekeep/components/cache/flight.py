@@ -9,7 +9,7 @@ from typing import Literal, Protocol, TypeAlias
 
 from cachetools import TTLCache
 
-from ...effects import Io
+from ...effects import Io, running_loop
 from ...forks import reset_after_fork
 
 __all__ = ["Flight", "Flights", "Leader", "Outcome"]
@@ -144,10 +144,7 @@ class Flights:
 
 
 def _wake(futures: dict[asyncio.AbstractEventLoop, asyncio.Future[None]]) -> None:
-    try:
-        here = asyncio.get_running_loop()
-    except RuntimeError:
-        here = None
+    here = running_loop()
     for loop, future in futures.items():
         if loop is here:
             _resolve(future)

@@ -15,7 +15,7 @@ from collections.abc import Callable
 from typing import Any
 
 from ....clock import Clock
-from ....effects import Blocking, Either, Flow, Io, is_async
+from ....effects import Blocking, Either, Flow, Io, is_async, running_loop
 from .change import AlarmChange
 from .sns import SNS
 from .webhook import Webhook
@@ -66,7 +66,7 @@ class Courier:
             if self._busy:
                 return
             self._busy = True
-        if self._async is not None and _on_loop():
+        if self._async is not None and running_loop() is not None:
             if not self._submit(self._bring):
                 self._give_up()
             return
@@ -163,14 +163,6 @@ class Courier:
 
 def _never() -> None:
     raise AssertionError("an async notifier runs on a loop")
-
-
-def _on_loop() -> bool:
-    try:
-        asyncio.get_running_loop()
-    except RuntimeError:
-        return False
-    return True
 
 
 def _name(notifier: Any) -> str:

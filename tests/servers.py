@@ -17,7 +17,7 @@ from ports import free_port
 __all__ = ["PATIENCE", "ROOT", "free_port", "get", "serving"]
 
 ROOT = Path(__file__).parent.parent
-PATIENCE = 30.0
+PATIENCE = 60.0
 """Seconds that a server may take to come up or to end."""
 
 

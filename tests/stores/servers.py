@@ -27,7 +27,7 @@ from gatekeep.errors import DependencyError
 from gatekeep.stores import Demand
 from ports import free_port
 
-PATIENCE = 30.0
+PATIENCE = 60.0
 """Seconds that a server may take to be up on a busy machine."""
 
 

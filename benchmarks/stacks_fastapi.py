@@ -30,6 +30,7 @@ from .tokens import AUDIENCE, ISSUER, public_key
 __all__ = ["WIDE", "Job", "bare_json", "documented", "tuned"]
 
 WIDE = "1000000/second"
+Page = Annotated[int, Query(ge=1)]
 _number = count()
 
 
@@ -102,12 +103,20 @@ def _limited(app: FastAPI, limiter: Limiter) -> None:
     FastAPICache.init(InMemoryBackend(), prefix="bench")  # one for the process; each app has a namespace of its own
 
 
+def _traced(app: FastAPI, job: Job, **options: Any) -> FastAPI:
+    if job.traced:
+        from opentelemetry.instrumentation.fastapi import FastAPIInstrumentor
+
+        FastAPIInstrumentor.instrument_app(app, **options)
+    return app
+
+
 def documented(views: Views, job: Job) -> FastAPI:
     app = _app()
     limiter = Limiter(key_func=get_remote_address, headers_enabled=True)
     _limited(app, limiter)
     pem = public_key().public_bytes(Encoding.PEM, PublicFormat.SubjectPublicKeyInfo)
-    caller = _caller_from(pem)
+    known = Annotated[Caller, Depends(_caller_from(pem))]
 
     @app.middleware("http")
     async def fields(request: Request, call_next: Any) -> Response:
@@ -122,27 +131,17 @@ def documented(views: Views, job: Job) -> FastAPI:
     @app.get("/orders/{order_id}")
     @limiter.limit(job.limit)
     @cache(expire=job.ttl, namespace=str(next(_number)))
-    async def read(
-        request: Request,
-        response: Response,
-        order_id: str,
-        who: Annotated[Caller, Depends(caller)],
-        page: Annotated[int, Query(ge=1)] = 1,
-    ) -> Order:
+    async def read(request: Request, response: Response, order_id: str, who: known, page: Page = 1) -> Order:
         views.runs += 1
         return Order(id=42, total=12.5)
 
     @app.post("/orders")
     @limiter.limit(job.limit)
-    async def create(request: Request, response: Response, order: NewOrder, who: Annotated[Caller, Depends(caller)]) -> Order:
+    async def create(request: Request, response: Response, order: NewOrder, who: known) -> Order:
         views.runs += 1
         return Order(id=42, total=12.5)
 
-    if job.traced:
-        from opentelemetry.instrumentation.fastapi import FastAPIInstrumentor
-
-        FastAPIInstrumentor.instrument_app(app)
-    return app
+    return _traced(app, job)
 
 
 class _Bodies(Coder):
@@ -191,28 +190,19 @@ def tuned(views: Views, job: Job) -> FastAPI:
     limiter = Limiter(key_func=get_remote_address, headers_enabled=True)
     _limited(app, limiter)
     app.add_middleware(_Fields)
-    caller = _caller_from(public_key())
+    known = Annotated[Caller, Depends(_caller_from(public_key()))]
 
     @app.get("/orders/{order_id}")
     @limiter.limit(job.limit)
     @cache(expire=job.ttl, namespace=str(next(_number)), coder=_Bodies, key_builder=_key)
-    async def read(
-        request: Request,
-        order_id: str,
-        who: Annotated[Caller, Depends(caller)],
-        page: Annotated[int, Query(ge=1)] = 1,
-    ) -> Response:
+    async def read(request: Request, order_id: str, who: known, page: Page = 1) -> Response:
         views.runs += 1
         return Response(ORDER, media_type="application/json")
 
     @app.post("/orders")
     @limiter.limit(job.limit)
-    async def create(request: Request, order: NewOrder, who: Annotated[Caller, Depends(caller)]) -> Response:
+    async def create(request: Request, order: NewOrder, who: known) -> Response:
         views.runs += 1
         return Response(ORDER, media_type="application/json")
 
-    if job.traced:
-        from opentelemetry.instrumentation.fastapi import FastAPIInstrumentor
-
-        FastAPIInstrumentor.instrument_app(app, exclude_spans=["receive", "send"])
-    return app
+    return _traced(app, job, exclude_spans=["receive", "send"])

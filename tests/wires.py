@@ -57,6 +57,20 @@ def scope(method: str = "GET", path: str = "/", **more: Any) -> dict[str, Any]:
     }
 
 
+async def sent(app: Any, scope: dict[str, Any], receive: Any = None) -> list[dict[str, Any]]:
+    """What an app sends to a client of whom it receives a request without a body, or what `receive` says."""
+    messages: list[dict[str, Any]] = []
+
+    async def nothing() -> dict[str, Any]:
+        return {"type": "http.request", "body": b"", "more_body": False}
+
+    async def send(message: dict[str, Any]) -> None:
+        messages.append(message)
+
+    await app(scope, receive or nothing, send)
+    return messages
+
+
 def serve_wsgi(app: Any, log: list[Any], *, method: str = "GET", path: str = "/", leave_after: int | None = None) -> None:
     """Logs ("head", status), ("body", chunk) and "closed"; with `leave_after` the client goes after so many chunks."""
 

@@ -6,7 +6,6 @@ import asyncio
 import contextlib
 import time
 from collections.abc import Callable, Iterator
-from io import BytesIO
 from typing import Any
 
 import pytest
@@ -20,6 +19,7 @@ from gatekeep.routing import Route
 from gatekeep.stores.redis import RedisStore
 from gatekeep.testing import FakeClock
 from stores.servers import Valkey
+from wires import environ, scope, sent
 
 PATIENT = 30.0
 
@@ -38,22 +38,11 @@ class Gate:
         self.wrapped = gateway.wsgi(view or streaming)
 
     def open(self, path: str = "/x", client: str = "192.0.2.1", **headers: str) -> tuple[int, Any]:
-        environ = {
-            "REQUEST_METHOD": "GET",
-            "SCRIPT_NAME": "",
-            "PATH_INFO": path,
-            "QUERY_STRING": "",
-            "SERVER_NAME": "testserver",
-            "SERVER_PORT": "80",
-            "SERVER_PROTOCOL": "HTTP/1.1",
-            "HTTP_HOST": "testserver",
-            "REMOTE_ADDR": client,
-            "wsgi.url_scheme": "http",
-            "wsgi.input": BytesIO(),
-            **{f"HTTP_{name.upper()}": value for name, value in headers.items()},
-        }
+        fields = {f"HTTP_{name.upper()}": value for name, value in headers.items()}
         heads: list[str] = []
-        body = self.wrapped(environ, lambda status, fields, exc_info=None: heads.append(status))
+        body = self.wrapped(
+            environ(path=path, REMOTE_ADDR=client, **fields), lambda status, fields, exc_info=None: heads.append(status)
+        )
         first = next(iter(body), b"")
         assert first is not None
         return int(heads[0][:3]), body
@@ -154,37 +143,6 @@ def test_report_mode_counts_and_lets_through() -> None:
     assert gate.open()[1]._conversation.exchange.decisions == []
 
 
-def http_scope(**more: Any) -> dict[str, Any]:
-    return {
-        "type": "http",
-        "asgi": {"version": "3.0", "spec_version": "2.4"},
-        "http_version": "1.1",
-        "method": "GET",
-        "scheme": "http",
-        "path": "/x",
-        "raw_path": b"/x",
-        "query_string": b"",
-        "root_path": "",
-        "headers": [(b"host", b"testserver")],
-        "client": ("192.0.2.1", 5),
-        "server": ("testserver", 80),
-        **more,
-    }
-
-
-async def call(wrapped: Any, scope: dict[str, Any], receive: Any = None) -> list[dict[str, Any]]:
-    sent: list[dict[str, Any]] = []
-
-    async def nothing() -> dict[str, Any]:
-        return {"type": "http.request", "body": b"", "more_body": False}
-
-    async def send(message: dict[str, Any]) -> None:
-        sent.append(message)
-
-    await wrapped(scope, receive or nothing, send)
-    return sent
-
-
 def slow(go: asyncio.Event) -> Any:
     async def app(scope: dict[str, Any], receive: Any, send: Any) -> None:
         await go.wait()
@@ -201,14 +159,14 @@ def test_a_cancelled_request_gives_its_place_back() -> None:
         wrapped = gateway.asgi(slow(go))
         found = []
         for _ in range(3):
-            task = asyncio.create_task(call(wrapped, http_scope()))
+            task = asyncio.create_task(sent(wrapped, scope(path="/x")))
             await asyncio.sleep(0)
-            found.append((await call(wrapped, http_scope()))[0]["status"])
+            found.append((await sent(wrapped, scope(path="/x")))[0]["status"])
             task.cancel()
             with contextlib.suppress(asyncio.CancelledError):
                 await task
         go.set()
-        found.append((await call(wrapped, http_scope()))[0]["status"])
+        found.append((await sent(wrapped, scope(path="/x")))[0]["status"])
         await gateway.aclose()
         return found
 
@@ -225,17 +183,17 @@ def test_an_open_websocket_is_one_until_it_closes() -> None:
 
         gateway = Gateway(Concurrency(1, by="ip"), clock=FakeClock())
         wrapped = gateway.asgi(app)
-        scope = http_scope(type="websocket", subprotocols=[], extensions={"websocket.http.response": {}})
+        handshake = scope(path="/x", type="websocket", subprotocols=[], extensions={"websocket.http.response": {}})
 
         async def receive() -> dict[str, Any]:
             return {"type": "websocket.connect"}
 
-        first = asyncio.create_task(call(wrapped, dict(scope), receive))
+        first = asyncio.create_task(sent(wrapped, dict(handshake), receive))
         await asyncio.sleep(0.01)
-        refused = await call(wrapped, dict(scope), receive)
+        refused = await sent(wrapped, dict(handshake), receive)
         gone.set()
         await first
-        accepted = await call(wrapped, dict(scope), receive)
+        accepted = await sent(wrapped, dict(handshake), receive)
         await gateway.aclose()
         return [refused[0]["status"], accepted[0]["type"]]
 
@@ -255,15 +213,15 @@ def test_a_shared_store_holds_the_places_of_all(valkey: Valkey) -> None:
         go = asyncio.Event()
         gateways = [Gateway(Concurrency(2, by="ip", name="a"), store=RedisStore(valkey.url, timeout=PATIENT)) for _ in range(2)]
         wrapped = [gateway.asgi(slow(go)) for gateway in gateways]
-        tasks = [asyncio.create_task(call(each, http_scope())) for each in wrapped]
+        tasks = [asyncio.create_task(sent(each, scope(path="/x"))) for each in wrapped]
         async with asyncio.timeout(PATIENT):
             while not all(held(gateway) for gateway in gateways):
                 await asyncio.sleep(0.005)
-        statuses = [(await call(each, http_scope()))[0]["status"] for each in wrapped]
+        statuses = [(await sent(each, scope(path="/x")))[0]["status"] for each in wrapped]
         go.set()
         statuses += [(await task)[0]["status"] for task in tasks]
         async with asyncio.timeout(PATIENT):
-            while (await call(wrapped[0], http_scope()))[0]["status"] != 200:
+            while (await sent(wrapped[0], scope(path="/x")))[0]["status"] != 200:
                 await asyncio.sleep(0.005)
         for gateway in gateways:
             await gateway.aclose()
@@ -280,14 +238,14 @@ def test_a_request_that_is_cancelled_while_the_store_is_asked_holds_nothing(valk
         gateway = Gateway(Concurrency(1, by="ip", name="c"), store=RedisStore(valkey.url, timeout=PATIENT))
         wrapped = gateway.asgi(slow(go))
         for steps in range(12):
-            task = asyncio.create_task(call(wrapped, http_scope()))
+            task = asyncio.create_task(sent(wrapped, scope(path="/x")))
             for _ in range(steps):
                 await asyncio.sleep(0)
             task.cancel()
             with contextlib.suppress(asyncio.CancelledError):
                 await task
         async with asyncio.timeout(PATIENT):
-            while (await call(wrapped, http_scope()))[0]["status"] != 200:
+            while (await sent(wrapped, scope(path="/x")))[0]["status"] != 200:
                 await asyncio.sleep(0.005)
         assert held(gateway) == 0
         await gateway.aclose()

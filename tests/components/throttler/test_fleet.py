@@ -7,7 +7,6 @@ import gc
 import logging
 import weakref
 from collections.abc import Iterator
-from io import BytesIO
 from typing import Any
 
 import pytest
@@ -22,6 +21,7 @@ from gatekeep.stores import BucketStore, Lease, LimitStore, MemoryStore, Taken
 from gatekeep.stores.redis import RedisStore
 from gatekeep.testing import FakeClock
 from stores.servers import Valkey
+from wires import environ, scope
 
 PATIENT = 30.0
 
@@ -211,40 +211,6 @@ def test_the_applications_clocks_have_no_say_in_a_shared_store(site, valkey, pro
 # Forged addresses.
 
 
-def environ(forwarded: str, peer: str) -> dict[str, Any]:
-    return {
-        "REQUEST_METHOD": "GET",
-        "SCRIPT_NAME": "",
-        "PATH_INFO": "/x",
-        "QUERY_STRING": "",
-        "SERVER_NAME": "x",
-        "SERVER_PORT": "80",
-        "SERVER_PROTOCOL": "HTTP/1.1",
-        "HTTP_HOST": "x",
-        "HTTP_X_FORWARDED_FOR": forwarded,
-        "REMOTE_ADDR": peer,
-        "wsgi.url_scheme": "http",
-        "wsgi.input": BytesIO(),
-    }
-
-
-def scope(forwarded: str, peer: str) -> dict[str, Any]:
-    return {
-        "type": "http",
-        "asgi": {"version": "3.0"},
-        "http_version": "1.1",
-        "method": "GET",
-        "scheme": "http",
-        "path": "/x",
-        "raw_path": b"/x",
-        "query_string": b"",
-        "root_path": "",
-        "headers": [(b"host", b"x"), (b"x-forwarded-for", forwarded.encode())],
-        "client": (peer, 5),
-        "server": ("x", 80),
-    }
-
-
 def addresses(count: int) -> Iterator[str]:
     for number in range(count):
         yield f"{number % 223 + 1}.{number >> 16 & 255}.{number >> 8 & 255}.{number & 255}"
@@ -259,7 +225,10 @@ def granted(protocol: str, gateway: Gateway, sent: Iterator[str], peer: str) -> 
 
         wrapped, heads = gateway.wrap(app), []
         for forwarded in sent:
-            body = wrapped(environ(forwarded, peer), lambda status, headers, exc_info=None: heads.append(status))
+            body = wrapped(
+                environ(path="/x", REMOTE_ADDR=peer, HTTP_X_FORWARDED_FOR=forwarded),
+                lambda status, headers, exc_info=None: heads.append(status),
+            )
             next(iter(body), None)
             body.close()
         return sum(head.startswith("200") for head in heads)
@@ -279,7 +248,8 @@ def granted(protocol: str, gateway: Gateway, sent: Iterator[str], peer: str) -> 
             return {"type": "http.request"}
 
         for forwarded in sent:
-            await wrapped(scope(forwarded, peer), receive, send)
+            fields = [(b"x-forwarded-for", forwarded.encode())]
+            await wrapped(scope(path="/x", client=(peer, 5), headers=fields), receive, send)
         await gateway.aclose()
         return passed
 

@@ -17,6 +17,7 @@ from gatekeep.errors import ConfigurationError
 from gatekeep.gateway import Gateway
 from gatekeep.routing import Route
 from gatekeep.testing import FakeClock
+from wires import scope, sent
 
 # The arithmetic.
 
@@ -98,35 +99,13 @@ def test_a_late_loop_lowers_the_limit_and_a_punctual_one_raises_it() -> None:
 # As clients meet it. Three requests are held under way; the fourth is one too many for some.
 
 
-def scope(path: str, kind: str = "http") -> dict[str, Any]:
-    return {
-        "type": kind,
-        "asgi": {"version": "3.0", "spec_version": "2.4"},
-        "http_version": "1.1",
-        "method": "GET",
-        "scheme": "http",
-        "path": path,
-        "raw_path": path.encode(),
-        "query_string": b"",
-        "root_path": "",
-        "headers": [(b"host", b"testserver")],
-        "client": ("192.0.2.1", 5),
-        "server": ("testserver", 80),
-        "extensions": {"websocket.http.response": {}},
-    }
+async def connecting() -> dict[str, Any]:
+    return {"type": "websocket.connect"}
 
 
 async def call(wrapped: Any, path: str, kind: str = "http") -> list[dict[str, Any]]:
-    sent: list[dict[str, Any]] = []
-
-    async def receive() -> dict[str, Any]:
-        return {"type": "websocket.connect"} if kind == "websocket" else {"type": "http.request", "body": b""}
-
-    async def send(message: dict[str, Any]) -> None:
-        sent.append(message)
-
-    await wrapped(scope(path, kind), receive, send)
-    return sent
+    request = scope(path=path, type=kind, extensions={"websocket.http.response": {}})
+    return await sent(wrapped, request, connecting if kind == "websocket" else None)
 
 
 async def overloaded(gateway: Gateway, held: int, paths: list[tuple[str, str]]) -> list[dict[str, Any]]:

@@ -20,6 +20,7 @@ LANGUAGE = {"errors", "clock", "forks", "effects", "environ", "headers", "messag
 KERNEL = {
     *LANGUAGE,
     "marks",
+    "memo",
     "exchange",
     "component",
     "proxies",

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import functools
-from collections import OrderedDict
 from collections.abc import Collection, Iterable, Mapping, Sequence
 from types import MappingProxyType
 from typing import TYPE_CHECKING, Any, TypeAlias
@@ -13,6 +12,7 @@ from .effects import Protocol as Wire
 from .errors import BadRequest, Denied, NotFound
 from .exchange import Site as ExchangeSite
 from .marks import ViewMarks, settle, view_marks
+from .memo import Memo
 from .merging import Beside, Layer, level_of, merge
 from .message import Request
 from .passage import Known
@@ -117,10 +117,10 @@ class Site(ExchangeSite):
         """Resolver and policies; one value, so that no request sees one of them new and the other old."""
         self._combined: dict[tuple[tuple[int, ...], bool], tuple[Endpoint, Pipeline]] = {}
         self._beside = Beside((), RouteTable(()))
-        self._memo: OrderedDict[tuple[str, str, str, str, bool], _Found] | None = OrderedDict()
+        self._memo: Memo[tuple[str, str, str, str, bool], _Found] | None = Memo(_MEMO)
         """What was found of late, where nothing but this key decides; callers choose paths: bounded, and nothing seen once."""
         self._sightings = Sightings(_MEMO)
-        self.known: OrderedDict[tuple[str, str], Known] = OrderedDict()
+        self.known: Memo[tuple[str, str], Known] = Memo(_MEMO)
         """Those of them that only depend on path and method, as the native has them."""
         self._reads_escapes = True
         """Whether it matters, too, how a path was escaped: to Routes."""
@@ -164,8 +164,8 @@ class Site(ExchangeSite):
         self._refused = {handshake: self._pipeline(None, (), (), nowhere, handshake=handshake) for handshake in kinds}
         self._ambiguous = {handshake: self._pipeline(None, (), (), unclear, handshake=handshake) for handshake in kinds}
         self._unmatched, self._table = unmatched, (resolver, policies)
-        self._memo = OrderedDict() if resolver is None or resolver.by_path else None
-        self.known = OrderedDict()
+        self._memo = Memo(_MEMO) if resolver is None or resolver.by_path else None
+        self.known = Memo(_MEMO)
         self._reads_escapes = bool(self._routes.routes)
         routes = self._routes.routes
         touched = (index for policy in policies.values() for index in (*policy.certain, *policy.possible))
@@ -348,14 +348,10 @@ class Site(ExchangeSite):
             if isinstance(params, dict):  # what one request could change, the next would believe
                 found = (pipeline, endpoint, MappingProxyType(params))
             if len(path) + len(method) <= _LONGEST and self._sightings.again(key):
-                memo[key] = found
-                if len(memo) > _MEMO:
-                    memo.popitem(last=False)
+                memo.put(key, found)
                 if path.isascii() and not (root or request.handshake or method == "OPTIONS"):
                     # By the path as it came: an empty one is not "/" to every framework.
-                    known[path, method] = Known(self, *found, path, method, strict=self._reads_escapes)
-                    if len(known) > _MEMO:
-                        known.popitem(last=False)
+                    known.put((path, method), Known(self, *found, path, method, strict=self._reads_escapes))
         return found
 
     def _find_preflight(self, request: Request, wanted: str) -> _Found:

@@ -29,7 +29,6 @@ from components.authorizer.minting import (
 from gatekeep.component import Services
 from gatekeep.components.authorizer import ANY, JWT, Authorize
 from gatekeep.components.authorizer.authenticator import Opening
-from gatekeep.components.authorizer.memo import Memo
 from gatekeep.errors import ConfigurationError, Denied, Unauthorized
 from gatekeep.exchange import Exchange, Principal, current
 from gatekeep.lifecycle import Runner
@@ -409,23 +408,6 @@ def test_one_object_on_many_routes_shares_what_it_knows(site, monkeypatch):
     token = mint()
     assert [client.get(path, headers=bearer(token)).status for path in ("/a", "/b")] == [200, 200]
     assert checked == ["RS256"]
-
-
-@given(st.lists(st.tuples(st.sampled_from(["put", "drop"]), st.integers(0, 20))), st.integers(1, 5))
-def test_a_memo_never_holds_more_than_it_may(steps, maximum):
-    memo: Memo[int, int] = Memo(maximum)
-    model: dict[int, int] = {}
-    for step, key in steps:
-        if step == "put":
-            memo.put(key, key)
-            model[key] = key
-            if len(model) > maximum:
-                del model[next(iter(model))]
-        else:
-            memo.drop(key)
-            model.pop(key, None)
-        assert len(memo) == len(model) <= maximum
-        assert all(memo.get(key) == value for key, value in model.items())
 
 
 # Mutations.

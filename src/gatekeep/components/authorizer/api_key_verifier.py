@@ -15,6 +15,7 @@ from ...component import Services
 from ...effects import Flow, SingleFlight
 from ...errors import BadRequest, DependencyError, Unauthorized, Unavailable
 from ...exchange import Exchange, Principal
+from ...memo import Memo
 from ...message import Request
 from ...sources import Header, Source
 from .api_keys.record import KeyRecord
@@ -22,7 +23,6 @@ from .api_keys.ring import KeyRing
 from .api_keys.store import LocalKeyStore
 from .api_keys.text import LONGEST
 from .authenticator import Verdict, Verifier
-from .memo import Memo
 
 if TYPE_CHECKING:
     from ...lifecycle import Periodic

@@ -13,6 +13,7 @@ from ...effects import Flow, Io, SingleFlight
 from ...errors import Denied, DependencyError, InternalError, Origin
 from ...exchange import Exchange
 from ...iam import Api
+from ...memo import Memo
 from ...sources import Header
 from .authenticator import Opening, Verdict, Verifier
 from .callables import UserCallable, limited
@@ -20,7 +21,6 @@ from .certificate_sources import server_certificate
 from .custom_answer import Decision, read_answer, refusal_of, unknown
 from .custom_events import EventFormat, event
 from .custom_identity import Identity
-from .memo import Memo
 
 __all__ = ["CustomVerifier"]
 

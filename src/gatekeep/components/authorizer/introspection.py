@@ -17,6 +17,7 @@ from ...effects import Flow, SingleFlight
 from ...errors import DependencyError, Unavailable
 from ...exchange import Exchange, Principal
 from ...forks import reset_after_fork
+from ...memo import Memo
 from ...sources import Header, Source
 from ...stores.circuit import Circuit
 from .authenticator import Authenticator, Opening, Verdict, Verifier
@@ -25,7 +26,6 @@ from .claims import ClaimRules, principal
 from .fetch import TIMEOUT, Endpoint, safe_url
 from .jws import MAX_TOKEN, BadToken
 from .jwt import ANY, Anything, checked_numbers, checked_strings
-from .memo import Memo
 
 __all__ = ["Introspection"]
 

@@ -9,12 +9,12 @@ from typing import NamedTuple, NoReturn
 from ...component import Services
 from ...errors import Unauthorized
 from ...exchange import Exchange, Principal
+from ...memo import Memo
 from ...sources import Source
 from .authenticator import Verdict, Verifier
 from .certificate import TrustStore, read_certificate
 from .certificate_rules import CertificateRules
 from .certificate_sources import Presented, ReadCertificate
-from .memo import Memo
 
 __all__ = ["CertificateVerifier"]
 

@@ -18,9 +18,9 @@ from signxml.verifier import SignatureConfiguration, VerifyResult, XMLVerifier
 from ...component import Services
 from ...errors import BadRequest, Unauthorized, Unavailable
 from ...exchange import Exchange, Principal
+from ...memo import Memo
 from ...sources import Header
 from .authenticator import ForeignCredential, Verdict, Verifier
-from .memo import Memo
 from .saml_assertion import AssertionRules, BadAssertion
 from .saml_metadata import Provider
 from .saml_xml import ASSERTION, SIGNATURE, BadXml, parse

@@ -10,13 +10,13 @@ from ...component import Services
 from ...effects import Flow
 from ...errors import Denied, Unauthorized
 from ...exchange import Exchange, Principal
+from ...memo import Memo
 from .authenticator import Verdict, Verifier
 from .bearer import Bearer, Refusal
 from .claims import ClaimRules, principal
 from .jws import MAX_TOKEN, BadToken, ForeignToken, Token, parse
 from .key_server import KeySource
 from .keys import Key, KeySet
-from .memo import Memo
 from .revocation import Revocations, Watch
 
 __all__ = ["TokenVerifier", "Trust"]

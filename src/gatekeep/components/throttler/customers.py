@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import logging
-from collections import OrderedDict
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
@@ -11,6 +10,7 @@ from ...component import Plan, Services
 from ...effects import Flow, Io, SingleFlight, lift
 from ...errors import Forbidden, Unavailable
 from ...exchange import Exchange, Principal
+from ...memo import Memo
 from .identity import Claim, compile_identity, text_of_claim, text_of_key, text_of_principal
 from .limit import LeaseLimit, Limit, free_name, make_limit, prefix_of
 from .plans import UsagePlan, UsagePlans
@@ -46,7 +46,7 @@ class Customers:
         self.spec = spec
         self._clock = services.clock
         self._of = lift(spec.of, plan.protocol, origin=spec.origin) if spec.of is not None else None
-        self._known: OrderedDict[str, tuple[float, Any]] = OrderedDict()
+        self._known: Memo[str, tuple[float, Any]] = Memo(_MOST)
         self._flights: SingleFlight[Any] = SingleFlight()
         self._unknown: set[str] = set()
 
@@ -71,13 +71,8 @@ class Customers:
             if known is None:
                 raise Unavailable("The usage plan can't be looked up now.", headers=[("Retry-After", "1")]) from None
             found = known[1]  # what held before
-        self._remember(customer, found, now)
+        self._known.put(customer, (now + self.spec.ttl, found))
         return self._resolve(found)
-
-    def _remember(self, customer: str, found: Any, now: float) -> None:
-        self._known[customer] = (now + self.spec.ttl, found)
-        if len(self._known) > _MOST:
-            self._known.popitem(last=False)
 
     def _resolve(self, found: Any) -> UsagePlan | None:
         if isinstance(found, UsagePlan):

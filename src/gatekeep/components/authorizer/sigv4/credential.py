@@ -13,7 +13,7 @@ from typing import Any, TypeAlias
 
 from ....effects import Blocking, Either, Flow, Io, SingleFlight
 from ....exchange import Principal
-from ..memo import Memo
+from ....memo import Memo
 from .canonical import signing_key
 
 __all__ = ["Credential", "Credentials", "Known", "Lookup", "is_access_key"]

@@ -12,13 +12,12 @@ from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
 
+from patience import PATIENCE
 from ports import free_port
 
 __all__ = ["PATIENCE", "ROOT", "free_port", "get", "serving"]
 
 ROOT = Path(__file__).parent.parent
-PATIENCE = 60.0
-"""Seconds that a server may take to come up or to end."""
 
 
 @contextmanager

@@ -182,7 +182,7 @@ def held():
 
     def hold(*_):
         entered.set()
-        gate.wait(10)
+        gate.wait(60)
         return "held"
 
     hold.entered = entered
@@ -250,14 +250,14 @@ class TestSingleFlight:
         def start():
             runs.append(1)
             entered.set()
-            gate.wait(10)
+            gate.wait(60)
             return "landed"
             yield
 
         results = []
         leader = threading.Thread(target=lambda: results.append(flight.join("k", start).run()))
         leader.start()
-        entered.wait(10)
+        entered.wait(60)
         followers = [threading.Thread(target=lambda: results.append(flight.join("k", start).run())) for _ in range(4)]
         for thread in followers:
             thread.start()
@@ -266,7 +266,7 @@ class TestSingleFlight:
             flight.join("k", start, timeout=0.0).run()
         gate.set()
         for thread in (leader, *followers):
-            thread.join(10)
+            thread.join(60)
         assert results == ["landed"] * 5
         assert runs == [1]
         assert flight.join("k", start).run() == "landed"
@@ -356,7 +356,7 @@ class TestSingleFlight:
 
         def start():
             entered.set()
-            gate.wait(10)
+            gate.wait(60)
             raise SystemExit(1)
             yield
 
@@ -368,13 +368,13 @@ class TestSingleFlight:
 
         leader = threading.Thread(target=call, args=(flight.join("k", start).run,))
         leader.start()
-        entered.wait(10)
+        entered.wait(60)
         follower = threading.Thread(target=call, args=(flight.join("k", start).run,))
         follower.start()
         until_waiting(flight, "k", 1)
         gate.set()
-        leader.join(10)
-        follower.join(10)
+        leader.join(60)
+        follower.join(60)
         assert sorted(kind.__name__ for kind in outcomes) == ["DependencyError", "SystemExit"]
 
 
@@ -409,13 +409,13 @@ def test_after_a_fork_the_child_has_a_pool_and_flights_of_its_own():
 
     def start():
         entered.set()
-        gate.wait(10)
+        gate.wait(60)
         return "landed"
         yield
 
     thread = threading.Thread(target=flight.join("k", start).run)
     thread.start()
-    entered.wait(10)
+    entered.wait(60)
 
     def work():
         gate.set()
@@ -424,7 +424,7 @@ def test_after_a_fork_the_child_has_a_pool_and_flights_of_its_own():
 
     assert in_child(work) == 0
     gate.set()
-    thread.join(10)
+    thread.join(60)
 
 
 # In a thread.
@@ -439,9 +439,9 @@ def test_nobody_waits_for_what_runs_in_a_thread(caplog):
 
     in_thread(fail)
     in_thread(over.set)
-    assert over.wait(10)
+    assert over.wait(60)
     in_thread(lambda: names.append("again"))
-    deadline = time.monotonic() + 10
+    deadline = time.monotonic() + 60
     while len(names) < 2 and time.monotonic() < deadline:
         time.sleep(0.01)
     assert names[0].startswith("gatekeep-blocking")

@@ -207,7 +207,7 @@ def test_the_floors_memory_is_bounded(protocol: str, known: dict[str, str], monk
 
 def test_of_requests_for_one_cold_answer_one_runs_the_view(protocol: str, known: dict[str, str]) -> None:
     seen = Seen(protocol)
-    barrier = threading.Barrier(2, timeout=5)
+    barrier = threading.Barrier(2, timeout=60)
 
     async def slow_asgi(scope: Any, receive: Any, send: Any) -> None:
         await asyncio.sleep(0)

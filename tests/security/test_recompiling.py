@@ -65,17 +65,17 @@ def test_nobody_waits_while_another_thread_compiles(app: flask.Flask, monkeypatc
 
         def slowly(adapter: FlaskAdapter) -> Any:
             compiling.set()
-            assert done.wait(10)
+            assert done.wait(60)
             return read(adapter)
 
         monkeypatch.setattr(FlaskAdapter, "read", slowly)
         assert client.get("/alias").status == 500
         other = threading.Thread(target=client.get, args=("/view",))
         other.start()
-        assert compiling.wait(10)
+        assert compiling.wait(60)
         assert client.get("/view").status == 200
         done.set()
-        other.join(10)
+        other.join(60)
         assert client.get("/view").status == 200
 
 

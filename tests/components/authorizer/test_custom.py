@@ -237,7 +237,7 @@ def test_one_that_takes_too_long_is_a_500(site, protocol, caplog):
     released = threading.Event()
 
     def slow(asked):
-        released.wait(10)
+        released.wait(60)
         return True
 
     async def slow_async(asked):
@@ -426,7 +426,7 @@ def test_many_at_once_ask_once(site, protocol):
 
     def slowly(request):
         asked.append(request)
-        release.wait(5)
+        release.wait(60)
         return True
 
     async def slowly_async(request):

@@ -214,7 +214,7 @@ def test_an_answer_that_is_none_closes_the_door(setting, answer):
 
 
 def test_slow_answers_are_not_waited_for(site, issuer, monkeypatch):
-    monkeypatch.setattr(introspection, "TIMEOUT", 0.2)
+    monkeypatch.setattr(introspection, "TIMEOUT", 1.0)
     setting = Setting(site, issuer)
     setting.server.gate.clear()
     assert setting.code() == "introspection_unavailable"

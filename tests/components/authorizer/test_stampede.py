@@ -25,13 +25,6 @@ def client(site, issuer):
     return site(Authorize(JWT(ISSUER, AUDIENCE, jwks_url=issuer.jwks_url)), clock=FakeClock())
 
 
-@pytest.fixture
-def patient(monkeypatch):
-    """A thousand threads take their time on a busy machine."""
-    for module in (fetch, key_server):
-        monkeypatch.setattr(module, "TIMEOUT", 30.0)
-
-
 class Crowd:
     """Requests under way at the same time, each a task or a thread of its own, while the test goes on."""
 
@@ -71,11 +64,11 @@ def made_up(key_id: str) -> str:
     return f"{head}.{b64(json.dumps(claims()).encode())}.{b64(bytes(256))}"
 
 
-def test_a_thousand_first_requests_cause_one_fetch(client, issuer, patient):
+def test_a_thousand_first_requests_cause_one_fetch(client, issuer):
     tokens = [mint(jti=str(number)) for number in range(10)]
     issuer.gate.clear()
     with Crowd(client, itertools.islice(itertools.cycle(tokens), CROWD)) as crowd:
-        issuer.reached.wait(30)
+        issuer.reached.wait(60)
         time.sleep(0.3)  # for the others to come; who comes later finds the keys, and asks as little
         issuer.gate.set()
     assert crowd.codes == [""] * CROWD
@@ -93,25 +86,25 @@ def test_ten_thousand_made_up_key_ids_cause_a_bounded_number(client, issuer):
     assert len(issuer.asked) <= 1 + 1 + 100 / 30
 
 
-def test_made_up_key_ids_at_the_same_time_share_a_fetch(client, issuer, patient):
+def test_made_up_key_ids_at_the_same_time_share_a_fetch(client, issuer):
     assert client.get("/", headers=bearer(mint())).status == 200
     issuer.gate.clear()
     issuer.reached.clear()
     with Crowd(client, [made_up(str(number)) for number in range(200)]):
-        issuer.reached.wait(30)
+        issuer.reached.wait(60)
         time.sleep(0.1)
         issuer.gate.set()
     assert issuer.asked == ["/jwks"] * 2
 
 
-def test_who_has_a_good_key_waits_for_nobody(client, issuer, patient, protocol):
+def test_who_has_a_good_key_waits_for_nobody(client, issuer, protocol):
     """While the issuer hangs, and with it those who bring an unknown key id, tokens never seen before are judged as ever."""
     assert client.get("/", headers=bearer(mint())).status == 200
     issuer.publish("rsa", "rsa-2")
     issuer.gate.clear()
     issuer.reached.clear()
     with Crowd(client, [mint("rsa-2"), made_up("x")]) as waiting:
-        issuer.reached.wait(30)
+        issuer.reached.wait(60)
         with Crowd(client, [mint(jti=str(number)) for number in range(50)]) as crowd:
             pass
         assert crowd.codes == [""] * 50
@@ -124,23 +117,23 @@ def test_who_has_a_good_key_waits_for_nobody(client, issuer, patient, protocol):
 
 def test_without_any_key_they_wait_up_to_their_deadline(client, issuer, monkeypatch):
     for module in (fetch, key_server):
-        monkeypatch.setattr(module, "TIMEOUT", 0.3)
+        monkeypatch.setattr(module, "TIMEOUT", 1.0)
     issuer.gate.clear()
     with Crowd(client, [mint(jti=str(number % 10)) for number in range(200)]) as crowd:
-        pass
+        assert issuer.reached.wait(60)
     assert crowd.codes == ["keys_unavailable"] * 200
     assert len(issuer.asked) == 1
     issuer.gate.set()
 
 
-def test_a_refresh_in_the_background_delays_nobody(client, issuer, patient):
+def test_a_refresh_in_the_background_delays_nobody(client, issuer):
     assert client.get("/", headers=bearer(mint())).status == 200
     issuer.gate.clear()
     issuer.reached.clear()
     client.gateway.clock.advance(250)
     refresh = threading.Thread(target=client.gateway.runner.run_due)
     refresh.start()
-    assert issuer.reached.wait(30)
+    assert issuer.reached.wait(60)
     assert client.get("/", headers=bearer(mint(jti="new"))).status == 200
     issuer.gate.set()
     refresh.join()

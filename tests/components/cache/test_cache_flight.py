@@ -38,7 +38,7 @@ def test_threads_hear_how_it_ended(flights, outcome):
     flight.end(outcome)
     flight.fail()  # comes too late
     for thread in threads:
-        thread.join(10)
+        thread.join(60)
     # One that came after the end found no flight: it looks again.
     assert set(heard) <= {outcome, "landed"}
     assert outcome in heard
@@ -58,7 +58,7 @@ def test_tasks_hear_it_on_whatever_loop_they_are(flights):
         time.sleep(0.001)
     flight.decline()
     for thread in threads:
-        thread.join(10)
+        thread.join(60)
     assert set(heard) <= {"declined", "landed"}
     assert len(heard) == 40
 

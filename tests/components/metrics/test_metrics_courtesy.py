@@ -79,6 +79,6 @@ def test_an_outbox_is_courteous() -> None:
 
     box: Outbox[int] = Outbox("test", send, capacity=10, batch=1, seconds=0.01)
     box.put(1)
-    assert sent.wait(30)
+    assert sent.wait(60)
     box.close()
     assert seen[0] == 0.0005

@@ -332,7 +332,7 @@ def test_many_threads_get_one_span(export: Any) -> None:
     gate = threading.Barrier(8)
 
     def change(number: int) -> None:
-        gate.wait(30)
+        gate.wait(60)
         span.set_attribute(f"n{number}", number)
 
     threads = [threading.Thread(target=change, args=(number,)) for number in range(8)]

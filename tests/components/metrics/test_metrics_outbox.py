@@ -87,7 +87,7 @@ def test_a_full_batch_wakes_the_thread() -> None:
     outbox: Outbox[int] = Outbox("test", send, capacity=100, batch=4, seconds=3600.0)
     for number in range(9):
         outbox.put(number)
-    assert arrived.wait(10.0)
+    assert arrived.wait(60)
     outbox.close()
     assert outbox.dropped == 0
 
@@ -198,7 +198,7 @@ def test_a_collector_that_is_killed_and_comes_back_misses_nothing(tmp_path: Path
             collector.start()
             app.stdin.write("\n")
             app.stdin.flush()
-            assert app.wait(30) == 0
+            assert app.wait(60) == 0
         receiver.wait_for(lambda: len(receiver.spans) >= 30)
     assert {span.name for span in receiver.spans} == {f"span {number}" for number in range(30)}
     assert len(receiver.spans) == 30

@@ -247,7 +247,7 @@ def test_prometheus_of_several_workers(tmp_path: Path, monkeypatch: pytest.Monke
         url = f"http://127.0.0.1:{port}"
         for number in range(60):
             urllib.request.urlopen(f"{url}/{number}").read()
-        deadline = time.monotonic() + 20
+        deadline = time.monotonic() + 60
         while True:
             with urllib.request.urlopen(f"{url}/metrics") as answer:
                 total = counts(answer.read().decode()).get(("GET", "__unmatched__", "200", ""), 0.0)

@@ -39,8 +39,6 @@ class Runner:
         self._clock = clock
         self._limit = limit
         self._periodic: list[Periodic] = []
-        self.restless = False
-        """Whether anything is periodic."""
         self.after_fork()
         reset_after_fork(self)
 
@@ -102,12 +100,17 @@ class Runner:
 
     # Again and again.
 
+    @property
+    def restless(self) -> bool:
+        """Whether anything is periodic."""
+        return bool(self._periodic)
+
     def every(self, seconds: float, job: Job, *, name: str) -> Periodic:
         """Run a job every so many seconds from the first request on; `cancel()` the result to stop it."""
         periodic = Periodic(self, seconds, job, name)
         with self._lock:
             self._periodic.append(periodic)
-            self.restless, self.settled = True, False
+            self.settled = False
             if self._threaded:
                 self._schedule(periodic)
                 self._start_thread()
@@ -171,7 +174,6 @@ class Runner:
         with self._lock:
             if periodic in self._periodic:
                 self._periodic.remove(periodic)
-                self.restless = bool(self._periodic)
                 self.settled = self.started and not self.restless
 
     def run_due(self) -> None:

@@ -11,6 +11,7 @@ from typing import Any
 
 import pytest
 
+from components.metrics.companions import Rewrite, Rewriter
 from gatekeep import ApiKey, Authorize, Cache, Gateway, Observe, Principal, Route, Throttle, Validate
 from gatekeep.component import Component, Hooks, Plan, Spec
 from gatekeep.components import STANDARD
@@ -233,19 +234,6 @@ def test_an_allow_that_fails_tells_nothing_and_fails_nothing(site: Any, caplog: 
 
 
 def test_a_rewritten_path_is_one_explanation(site: Any) -> None:
-    class Rewrite(Spec):
-        pass
-
-    class Rewriter(Component):
-        spec = Rewrite
-        repeats = False
-
-        def bind(self, plan: Plan) -> Hooks | None:
-            def on_request(exchange: Any) -> None:
-                exchange.forward().path = "/new"
-
-            return Hooks(on_request=on_request) if plan.template == "/old" else None
-
     routes = [Route("/old"), Route("/new", Gate())]
     client = site(
         Explain(roles={"operator"}), Rewrite(), routes=routes, order=[Explainer, Rewriter, Gatekeeper], clock=FakeClock()

@@ -17,6 +17,7 @@ from opentelemetry.sdk.resources import Resource
 from opentelemetry.sdk.trace import ReadableSpan, SpanProcessor, sampling
 from opentelemetry.trace import INVALID_SPAN, Link, SpanContext, SpanKind, Status, StatusCode, TraceFlags
 
+from components.metrics.companions import CALLER, get_below
 from gatekeep.component import Component, Hooks, Plan, Spec
 from gatekeep.components.metrics import MetricsEmitter, Observe
 from gatekeep.components.metrics.light import LightSpan, UnsampledSpan
@@ -25,7 +26,6 @@ from gatekeep.components.metrics.replay import LightProvider, readable
 from gatekeep.errors import Denied
 from gatekeep.exchange import Principal
 
-CALLER = f"00-{'a' * 32}-{'b' * 16}-01"
 UNSAMPLED = CALLER[:-2] + "00"
 
 
@@ -259,26 +259,7 @@ def test_limits_are_the_sdks(
 def test_below_another_span_it_is_internal(site: Any, export: Any) -> None:
     made = export()
     outer = made.provider.get_tracer("contrib").start_span("GET", kind=SpanKind.SERVER)
-    client = site(Observe(tracer_provider=made.provider))
-    around = client.app
-    if client.protocol == "wsgi":
-
-        def app(environ: Any, start_response: Any) -> Any:
-            with trace.use_span(outer):
-                body = around(environ, start_response)
-                chunks = list(body)
-                body.close()
-                return chunks
-
-        client.app = app
-    else:
-
-        async def asgi(scope: Any, receive: Any, send: Any) -> None:
-            with trace.use_span(outer):
-                await around(scope, receive, send)
-
-        client.app = asgi
-    client.get("/a", headers={"traceparent": CALLER})
+    get_below(outer, site(Observe(tracer_provider=made.provider)))
     [span] = made.take()
     assert span.kind is SpanKind.INTERNAL
     assert span.parent == outer.get_span_context()

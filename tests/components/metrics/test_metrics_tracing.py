@@ -22,6 +22,7 @@ from opentelemetry.semconv.attributes import (
 from opentelemetry.semconv.schemas import Schemas
 from opentelemetry.trace import SpanKind, StatusCode
 
+from components.metrics.companions import CALLER, Rewrite, Rewriter, get_below
 from gatekeep.component import Component, Hooks, Plan, Spec
 from gatekeep.components.metrics import MetricsEmitter, Observe
 from gatekeep.components.stages import Stage
@@ -30,7 +31,6 @@ from gatekeep.routing import Route
 from gatekeep.testing import FakeClock
 
 TRACE = "a" * 32
-CALLER = f"00-{TRACE}-{'b' * 16}-01"
 
 
 class Deny(Spec):
@@ -242,33 +242,9 @@ def test_the_global_propagator_decides_the_notation(site: Any, telemetry: Any, m
     assert seen == [f"{TRACE}-{span.context.span_id:016x}"]
 
 
-def _call_inside(client: Any, span: trace.Span) -> None:
-    """A request made while `span` is current where the gateway runs, as below another instrumentation."""
-    around = client.app
-
-    if client.protocol == "wsgi":
-
-        def app(environ: Any, start_response: Any) -> Any:
-            with trace.use_span(span):
-                body = around(environ, start_response)
-                chunks = list(body)
-                body.close()
-                return chunks
-
-        client.app = app
-    else:
-
-        async def asgi(scope: Any, receive: Any, send: Any) -> None:
-            with trace.use_span(span):
-                await around(scope, receive, send)
-
-        client.app = asgi
-    client.get("/a", headers={"traceparent": CALLER})
-
-
 def test_below_another_instrumentation_it_is_internal(site: Any, telemetry: Any) -> None:
     outer = telemetry.tracer_provider.get_tracer("contrib").start_span("GET", kind=SpanKind.SERVER)
-    _call_inside(site(Observe(**telemetry.options)), outer)
+    get_below(outer, site(Observe(**telemetry.options)))
     span = telemetry.span
     assert span.kind is SpanKind.INTERNAL
     assert span.parent.span_id == outer.get_span_context().span_id
@@ -276,14 +252,14 @@ def test_below_another_instrumentation_it_is_internal(site: Any, telemetry: Any)
 
 def test_below_an_instrumentation_that_does_not_sample(site: Any, telemetry: Any, unsampled: Any) -> None:
     outer = unsampled.tracer_provider.get_tracer("contrib").start_span("GET", kind=SpanKind.SERVER)
-    _call_inside(site(Observe(**telemetry.options)), outer)
+    get_below(outer, site(Observe(**telemetry.options)))
     assert telemetry.spans == []
 
 
 def test_a_span_that_somebody_forgot_is_no_parent(site: Any, telemetry: Any) -> None:
     forgotten = telemetry.tracer_provider.get_tracer("contrib").start_span("leaked")
     forgotten.end()
-    _call_inside(site(Observe(**telemetry.options)), forgotten)
+    get_below(forgotten, site(Observe(**telemetry.options)))
     _, span = telemetry.spans
     assert span.kind is SpanKind.SERVER
     assert span.parent.span_id == 0xBBBBBBBBBBBBBBBB
@@ -291,7 +267,7 @@ def test_a_span_that_somebody_forgot_is_no_parent(site: Any, telemetry: Any) -> 
 
 def test_a_remote_context_that_somebody_attached_is_the_callers(site: Any, telemetry: Any) -> None:
     remote = trace.SpanContext(0xC, 0xD, True, trace.TraceFlags(1))
-    _call_inside(site(Observe(**telemetry.options)), trace.NonRecordingSpan(remote))
+    get_below(trace.NonRecordingSpan(remote), site(Observe(**telemetry.options)))
     assert telemetry.span.kind is SpanKind.SERVER
     assert telemetry.span.parent.span_id == 0xBBBBBBBBBBBBBBBB
 
@@ -471,19 +447,6 @@ def test_a_broken_propagator_stops_no_request(
 
 
 def test_a_rewritten_path_keeps_its_one_span(site: Any, telemetry: Any) -> None:
-    class Rewrite(Spec):
-        pass
-
-    class Rewriter(Component):
-        spec = Rewrite
-        repeats = False
-
-        def bind(self, plan: Plan) -> Hooks | None:
-            def on_request(exchange: Any) -> None:
-                exchange.forward().path = "/new"
-
-            return Hooks(on_request=on_request) if plan.template == "/old" else None
-
     seen: list[str] = []
 
     def view(request: Any) -> Any:

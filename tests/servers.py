@@ -15,7 +15,7 @@ from pathlib import Path
 from patience import PATIENCE
 from ports import free_port
 
-__all__ = ["PATIENCE", "ROOT", "free_port", "get", "serving"]
+__all__ = ["PATIENCE", "ROOT", "free_port", "get", "listening", "serving"]
 
 ROOT = Path(__file__).parent.parent
 
@@ -35,7 +35,7 @@ def serving(*module: str, port: int, cwd: Path) -> Iterator[None]:
         )
         try:
             deadline = time.monotonic() + PATIENCE
-            while not _listening(port):
+            while not listening(port):
                 assert server.poll() is None, log.read_text("utf-8")
                 assert time.monotonic() < deadline, log.read_text("utf-8")
                 time.sleep(0.05)
@@ -45,7 +45,8 @@ def serving(*module: str, port: int, cwd: Path) -> Iterator[None]:
             server.wait(PATIENCE)
 
 
-def _listening(port: int) -> bool:
+def listening(port: int) -> bool:
+    """Whether somebody takes connections there."""
     try:
         socket.create_connection(("127.0.0.1", port), timeout=1.0).close()
     except OSError:

@@ -18,7 +18,7 @@ from opentelemetry.proto.collector.logs.v1.logs_service_pb2 import ExportLogsSer
 from opentelemetry.proto.collector.metrics.v1.metrics_service_pb2 import ExportMetricsServiceRequest, ExportMetricsServiceResponse
 from opentelemetry.proto.collector.trace.v1.trace_service_pb2 import ExportTraceServiceRequest, ExportTraceServiceResponse
 
-from servers import PATIENCE, free_port
+from servers import PATIENCE, free_port, listening
 
 AGENT = Path(rotel.__file__).parent / "rotel-agent"
 _SERVICES: dict[str, tuple[Any, Any]] = {
@@ -44,41 +44,32 @@ class Receiver:
             self._changed.notify_all()
         return response().SerializeToString()
 
-    def _messages(self, path: str) -> list[Any]:
-        return [message for kind, message in list(self._arrived) if kind == path]
+    def _under(self, path: str, *names: str) -> list[Any]:
+        """What lies so deep in the messages of a service."""
+        found = [message for kind, message in list(self._arrived) if kind == path]
+        for name in names:
+            found = [inner for outer in found for inner in getattr(outer, name)]
+        return found
 
     @property
     def spans(self) -> list[Any]:
-        return [
-            span
-            for message in self._messages("/v1/traces")
-            for resource in message.resource_spans
-            for scope in resource.scope_spans
-            for span in scope.spans
-        ]
+        return self._under("/v1/traces", "resource_spans", "scope_spans", "spans")
 
     @property
     def logs(self) -> list[Any]:
-        return [
-            record
-            for message in self._messages("/v1/logs")
-            for resource in message.resource_logs
-            for scope in resource.scope_logs
-            for record in scope.log_records
-        ]
+        return self._under("/v1/logs", "resource_logs", "scope_logs", "log_records")
 
     def points(self, name: str) -> list[tuple[str, dict[str, Any], Any]]:
         """The latest of each series of a metric: the process that it is of, its attributes, the point."""
         latest: dict[Any, tuple[str, dict[str, Any], Any]] = {}
-        for message in self._messages("/v1/metrics"):
-            for resource in message.resource_metrics:
-                process = attributes(resource.resource)["service.instance.id"]
-                for metric in (metric for scope in resource.scope_metrics for metric in scope.metrics if metric.name == name):
-                    for point in getattr(metric, metric.WhichOneof("data")).data_points:
-                        found = attributes(point)
-                        key = (process, tuple(sorted(found.items())))
-                        if key not in latest or latest[key][2].time_unix_nano <= point.time_unix_nano:
-                            latest[key] = (process, found, point)
+        for resource in self._under("/v1/metrics", "resource_metrics"):
+            process = attributes(resource.resource)["service.instance.id"]
+            for metric in (metric for scope in resource.scope_metrics for metric in scope.metrics if metric.name == name):
+                for point in getattr(metric, metric.WhichOneof("data")).data_points:
+                    found = attributes(point)
+                    key = (process, tuple(sorted(found.items())))
+                    if key not in latest or latest[key][2].time_unix_nano <= point.time_unix_nano:
+                        latest[key] = (process, found, point)
         return list(latest.values())
 
     def wait_for(self, done: Callable[[], bool]) -> None:
@@ -166,7 +157,7 @@ class Collector:
                 stderr=subprocess.STDOUT,
             )  # fmt: skip
         deadline = time.monotonic() + PATIENCE
-        while not (listens(self.grpc) and listens(self.http)):
+        while not (listening(self.grpc) and listening(self.http)):
             assert self._process.poll() is None, (self._where / "rotel.log").read_text()
             assert time.monotonic() < deadline
             time.sleep(0.05)
@@ -179,16 +170,6 @@ class Collector:
                 self._process.terminate()
             self._process.wait(PATIENCE)
             self._process = None
-
-
-def listens(port: int) -> bool:
-    import socket
-
-    try:
-        socket.create_connection(("127.0.0.1", port), timeout=1.0).close()
-    except OSError:
-        return False
-    return True
 
 
 @contextmanager

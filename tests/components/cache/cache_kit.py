@@ -1,9 +1,13 @@
-"""Entries and keys for tests of what keeps them."""
+"""Entries, their keys and the terms of a route, for tests of what keeps them."""
 
 from __future__ import annotations
 
+from math import inf
+from typing import Any
+
 from gatekeep.components.cache.entry import Entry
 from gatekeep.components.cache.form import FORMS
+from gatekeep.components.cache.freshness import Terms
 
 
 def key(path="/orders/42", query="", *, host="api.example.com", root="", route="wsgi  GET /orders/{id}", who=None, extra=()):
@@ -33,6 +37,22 @@ def entry(body=b"body", *, epoch=0, tags=(), form="wsgi", born=0.0, ttl=60.0, st
         epoch=epoch,
         **values,
     )
+
+
+def terms(**changed: Any) -> Terms:
+    """Five minutes for small entries, and nothing else that a route can ask for."""
+    usual = Terms(
+        http=False,
+        ttl=300.0,
+        max_ttl=inf,
+        negative_ttl=0.0,
+        heuristic=0.0,
+        stale_while_revalidate=0.0,
+        stale_if_error=0.0,
+        early_refresh=0.0,
+        max_entry=100,
+    )
+    return usual._replace(**changed)
 
 
 def nothing(name):

@@ -2,32 +2,21 @@
 
 from __future__ import annotations
 
-from math import inf
 from typing import Any
 
 import pytest
+from cache_kit import terms
 from hypothesis import given
 from hypothesis import strategies as st
 
 from gatekeep import Cache, Route
 from gatekeep.components.cache.form import FORMS
-from gatekeep.components.cache.freshness import Terms
 from gatekeep.components.cache.head import UNTOLD, Answered, plain_reader
 from gatekeep.components.cache.policy import refusal
 from gatekeep.testing import FakeClock
 
 MAX_ENTRY = 1_000
-TERMS = Terms(
-    http=False,
-    ttl=30.0,
-    max_ttl=inf,
-    negative_ttl=0.0,
-    heuristic=0.0,
-    stale_while_revalidate=0.0,
-    stale_if_error=0.0,
-    early_refresh=0.0,
-    max_entry=MAX_ENTRY,
-)
+TERMS = terms(ttl=30.0, max_entry=MAX_ENTRY)
 VALUES = {
     "content-type": ["application/json", "text/event-stream", "Text/Event-Stream; charset=utf-8", ""],
     "content-length": ["0", "1000", "1001", "-1", "ten", "", " 12 "],

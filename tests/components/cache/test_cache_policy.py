@@ -6,6 +6,7 @@ from math import inf
 from typing import Any
 
 import pytest
+from cache_kit import terms
 from origins import START, date
 
 from gatekeep.components.cache.conditions import matches, not_modified, range_holds
@@ -13,7 +14,7 @@ from gatekeep.components.cache.dates import read_date
 from gatekeep.components.cache.directives import LONGEST, delta, read_control, read_targeted
 from gatekeep.components.cache.entry import Entry
 from gatekeep.components.cache.form import FORMS
-from gatekeep.components.cache.freshness import Terms, lifetime, live
+from gatekeep.components.cache.freshness import lifetime, live
 from gatekeep.components.cache.head import Answered
 from gatekeep.components.cache.policy import (
     PLAIN,
@@ -41,21 +42,6 @@ def head_of(protocol: Any, status: int, pairs: list[tuple[str, str]]) -> Answere
 
 def lookup(**fields: str) -> Any:
     return {name.replace("_", "-"): value for name, value in fields.items()}.get
-
-
-def terms(**changed: Any) -> Terms:
-    usual = Terms(
-        http=False,
-        ttl=300.0,
-        max_ttl=inf,
-        negative_ttl=0.0,
-        heuristic=0.0,
-        stale_while_revalidate=0.0,
-        stale_if_error=0.0,
-        early_refresh=0.0,
-        max_entry=100,
-    )
-    return usual._replace(**changed)
 
 
 def entry(

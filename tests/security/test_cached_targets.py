@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import gc
 import time
+from collections.abc import Sequence
 from io import BytesIO
 from typing import Any
 
@@ -37,17 +38,19 @@ def told(request: opaque.Seen) -> tuple[int, list[tuple[str, str]], bytes]:
     return 200, vary, f"{current().principal.id} {request.headers.get('x-who')}".encode()
 
 
+def in_front(site: Any, cache: Cache, *target: Any, first: Sequence[Any] = (), **options: Any) -> Any:
+    """A client of /front, whose cache stands before the way to /target."""
+    routes = [Route("/front", cache, TO_TARGET), Route("/target", *target)]
+    return site(*first, view=told, clock=FakeClock(), routes=routes, **options)
+
+
 def targeted(response: Any) -> bool:
     return (response.headers.get("cache-status") or "").endswith("detail=target")
 
 
 @pytest.mark.parametrize("options", [{}, {"shared": True}, {"http": True}])
 def test_who_is_authorized_by_the_target_alone(site: Any, options: dict[str, Any]) -> None:
-    client = site(
-        view=told,
-        clock=FakeClock(),
-        routes=[Route("/front", Cache(ttl=60, **options), TO_TARGET), Route("/target", Authorize(KEYS))],
-    )
+    client = in_front(site, Cache(ttl=60, **options), Authorize(KEYS))
     ann, nobody, bob = (client.get("/front", headers=fields) for fields in ({"x-api-key": ANN}, {}, {"x-api-key": BOB}))
     assert targeted(ann)
     assert (ann.body, nobody.status, bob.body) == (b"ann None", 401, b"bob None")
@@ -57,40 +60,20 @@ def test_who_must_have_more_for_the_target(site: Any) -> None:
     def is_ann(_: Any, principal: Any) -> bool:
         return bool(principal.id == "ann")
 
-    client = site(
-        Authorize(KEYS),
-        view=told,
-        clock=FakeClock(),
-        routes=[
-            Route("/front", Cache(ttl=60, shared=True), TO_TARGET),
-            Route("/target", Authorize(when=is_ann)),
-        ],
-    )
+    client = in_front(site, Cache(ttl=60, shared=True), Authorize(when=is_ann), first=[Authorize(KEYS)])
     assert client.get("/front", headers={"x-api-key": ANN}).status == 200
     assert client.get("/front", headers={"x-api-key": BOB}).status == 403
 
 
 def test_who_comes_from_elsewhere(site: Any) -> None:
-    client = site(
-        view=told,
-        clock=FakeClock(),
-        trusted_proxies=["127.0.0.1"],
-        routes=[Route("/front", Cache(ttl=60), TO_TARGET), Route("/target", IPRules(allow=["192.0.2.0/24"]))],
-    )
+    client = in_front(site, Cache(ttl=60), IPRules(allow=["192.0.2.0/24"]), trusted_proxies=["127.0.0.1"])
     statuses = [client.get("/front", headers={"x-forwarded-for": address}).status for address in ("192.0.2.1", "198.51.100.1")]
     assert statuses == [200, 403]
 
 
 def test_what_the_target_says_of_its_caller_is_not_shared(site: Any) -> None:
-    client = site(
-        Authorize(KEYS),
-        view=told,
-        clock=FakeClock(),
-        routes=[
-            Route("/front", Cache(ttl=60, shared=True), TO_TARGET),
-            Route("/target", Transform(request=[set_header("x-name", "${principal.id}")])),
-        ],
-    )
+    names = Transform(request=[set_header("x-name", "${principal.id}")])
+    client = in_front(site, Cache(ttl=60, shared=True), names, first=[Authorize(KEYS)])
     assert [client.get("/front", headers={"x-api-key": key}).body for key in (ANN, BOB)] == [b"ann None", b"bob None"]
 
 
@@ -110,28 +93,15 @@ def test_what_the_first_route_says_of_its_caller_is_not_shared_by_the_target(sit
 
 
 def test_what_varies_by_a_field_that_the_target_sets(site: Any) -> None:
-    client = site(
-        view=told,
-        clock=FakeClock(),
-        trusted_proxies=["127.0.0.1"],
-        routes=[
-            Route("/front", Cache(ttl=60), TO_TARGET),
-            Route("/target", Transform(request=[set_header("x-who", "${client}")])),
-        ],
-    )
+    names = Transform(request=[set_header("x-who", "${client}")])
+    client = in_front(site, Cache(ttl=60), names, trusted_proxies=["127.0.0.1"])
     bodies = [client.get("/front", headers={"x-forwarded-for": address}).body for address in ("192.0.2.1", "198.51.100.1")]
     assert bodies == [b" 192.0.2.1", b" 198.51.100.1"]
 
 
 @pytest.mark.parametrize("target", [[], [Throttle("100/s")], [Cache(ttl=60)]])
 def test_what_both_ask_alike_is_kept(site: Any, target: list[Any]) -> None:
-    client = site(
-        Authorize(KEYS),
-        IPRules(deny=["192.0.2.7"]),
-        view=told,
-        clock=FakeClock(),
-        routes=[Route("/front", Cache(ttl=60), TO_TARGET), Route("/target", *target)],
-    )
+    client = in_front(site, Cache(ttl=60), *target, first=[Authorize(KEYS), IPRules(deny=["192.0.2.7"])])
     answers = [client.get("/front", headers={"x-api-key": key}) for key in (ANN, BOB, ANN)]
     assert [answer.body for answer in answers] == [b"ann None", b"bob None", b"ann None"]
     assert "hit" in answers[2].headers.get_all("cache-status")[-1]

@@ -32,7 +32,7 @@ class Receiver:
     """What arrived, in OTLP's own messages."""
 
     def __init__(self) -> None:
-        self.port = free_port()
+        self.port = 0
         self._arrived: list[tuple[str, Any]] = []
         self._changed = threading.Condition()
 
@@ -116,7 +116,8 @@ def receiving() -> Iterator[Receiver]:
         def log_message(self, *args: Any) -> None:
             """Quiet."""
 
-    server = ThreadingHTTPServer(("127.0.0.1", receiver.port), Handler)
+    server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
+    receiver.port = server.server_address[1]
     server.daemon_threads = True
     thread = threading.Thread(target=server.serve_forever, daemon=True)
     thread.start()

@@ -3,22 +3,20 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable, Mapping, Sequence
-from io import BytesIO
+from collections.abc import Callable
 from types import GeneratorType
 from typing import Any
-from urllib.parse import unquote, unquote_to_bytes
 
 from .component import caller
 from .components.metrics import Explanation
 from .components.metrics.explain import EXPLANATION
 from .components.metrics.explanation import explained
 from .effects import Flow, Protocol, arun, run, running_loop
-from .environ import environ_key
 from .errors import ConfigurationError
 from .exchange import Exchange
 from .front import Front
 from .message import Request
+from .native import Fields, environ_of, fields_of, scope_of
 from .requests import AsgiRequest, WsgiRequest
 
 __all__ = ["Explains", "dry_run", "request_of"]
@@ -37,7 +35,7 @@ class Explains:
         self,
         request: str | Request,
         *,
-        headers: Mapping[str, str] | Sequence[tuple[str, str]] = (),
+        headers: Fields = (),
         body: bytes = b"",
         client: str | None = "127.0.0.1",
     ) -> Explanation:
@@ -58,7 +56,7 @@ class Explains:
         self,
         request: str | Request,
         *,
-        headers: Mapping[str, str] | Sequence[tuple[str, str]] = (),
+        headers: Fields = (),
         body: bytes = b"",
         client: str | None = "127.0.0.1",
     ) -> Explanation:
@@ -71,7 +69,7 @@ class Explains:
         return self._fronts[0]
 
     def _explained(
-        self, front: Front, request: str | Request, headers: Any, body: bytes, client: str | None
+        self, front: Front, request: str | Request, headers: Fields, body: bytes, client: str | None
     ) -> Flow[Explanation]:
         if isinstance(request, str):
             request = request_of(front.protocol, request, headers, body, client)
@@ -79,56 +77,20 @@ class Explains:
         return (yield from dry_run(front, request))
 
 
-def request_of(
-    protocol: Protocol, line: str, headers: Mapping[str, str] | Sequence[tuple[str, str]], body: bytes, client: str | None
-) -> Request:
+def request_of(protocol: Protocol, line: str, headers: Fields, body: bytes, client: str | None) -> Request:
     """The request that "GET /orders/17?page=2" means, as a server would hand it over. Raises ValueError."""
     method, _, target = line.strip().partition(" ")
     target = target.strip()
     if not target.startswith("/"):
         raise ValueError(f'{line!r} is no request: write a method and a path, as in "GET /path"')
-    raw, _, query = target.partition("?")
-    fields = list(headers.items() if isinstance(headers, Mapping) else headers)
-    names = {name.lower() for name, _ in fields}
-    if "host" not in names:
-        fields.insert(0, ("host", "localhost"))
-    if body and "content-length" not in names:
-        fields.append(("content-length", str(len(body))))
+    fields = fields_of(headers, host="localhost", length=len(body))
     if protocol == "wsgi":
-        environ: dict[str, Any] = {
-            "REQUEST_METHOD": method,
-            "SCRIPT_NAME": "",
-            "PATH_INFO": unquote_to_bytes(raw).decode("latin-1"),
-            "RAW_URI": target,
-            "QUERY_STRING": query,
-            "SERVER_NAME": "localhost",
-            "SERVER_PORT": "80",
-            "SERVER_PROTOCOL": "HTTP/1.1",
-            "wsgi.url_scheme": "http",
-            "wsgi.input": BytesIO(body),
-        }
-        if client is not None:
-            environ["REMOTE_ADDR"] = client
-        environ.update((environ_key(name), value) for name, value in fields)
-        return WsgiRequest(environ)
+        return WsgiRequest(environ_of(method, target, fields, body, client=client, server="localhost"))
 
     async def receive() -> dict[str, Any]:
         return {"type": "http.request", "body": body, "more_body": False}
 
-    scope = {
-        "type": "http",
-        "http_version": "1.1",
-        "method": method,
-        "scheme": "http",
-        "path": unquote(raw),
-        "raw_path": raw.encode("latin-1"),
-        "query_string": query.encode("latin-1"),
-        "root_path": "",
-        "headers": [(name.lower().encode("latin-1"), value.encode("latin-1")) for name, value in fields],
-        "client": (client, 0) if client is not None else None,
-        "server": ("localhost", 80),
-    }
-    return AsgiRequest(scope, receive)
+    return AsgiRequest(scope_of(method, target, fields, client=client, server="localhost"), receive)
 
 
 def dry_run(front: Front, request: Request) -> Flow[Explanation]:

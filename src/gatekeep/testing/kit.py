@@ -4,13 +4,10 @@ from __future__ import annotations
 
 import asyncio
 import json as json_module
-import sys
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from io import BytesIO
 from types import TracebackType
 from typing import Any, Self
-from urllib.parse import unquote, unquote_to_bytes
 
 from ..asgi import AsgiDriver
 from ..clock import Clock
@@ -20,6 +17,7 @@ from ..frameworks import adapter_for
 from ..front import protocol_of
 from ..guard import guard_of
 from ..message import Headers, RawHeaders
+from ..native import Fields, environ_of, fields_of, scope_of
 from ..wsgi import WsgiDriver
 
 __all__ = ["Answer", "Client", "FakeClock", "call_asgi", "call_wsgi", "unguarded"]
@@ -61,13 +59,6 @@ class Answer:
         return f"<Answer {self.status} {self.body[:200]!r}>"
 
 
-Fields = Mapping[str, str] | Sequence[tuple[str, str]]
-
-
-def _pairs(headers: Fields | None) -> list[tuple[str, str]]:
-    return list(headers.items() if isinstance(headers, Mapping) else headers or ())
-
-
 async def call_asgi(
     app: Any,
     method: str,
@@ -81,32 +72,9 @@ async def call_asgi(
     extensions: Mapping[str, Any] | None = None,
 ) -> Answer:
     """Send one HTTP request to an ASGI app. `target` is the raw path with its query; an iterable body is sent in chunks."""
-    raw, _, query = target.partition("?")
-    pairs = [(name.lower().encode("latin-1"), value.encode("latin-1")) for name, value in _pairs(headers)]
-    names = {name for name, _ in pairs}
-    if b"host" not in names:
-        pairs.insert(0, (b"host", b"testserver"))
     chunks = [body] if isinstance(body, bytes) else list(body)
-    if b"content-length" not in names and b"transfer-encoding" not in names:
-        if not isinstance(body, bytes):
-            pairs.append((b"transfer-encoding", b"chunked"))
-        elif body:
-            pairs.append((b"content-length", b"%d" % len(body)))
-    scope: dict[str, Any] = {
-        "type": "http",
-        "asgi": {"version": "3.0", "spec_version": "2.4"},
-        "http_version": "1.1",
-        "method": method,
-        "scheme": scheme,
-        "path": unquote(raw),
-        "raw_path": raw.encode("latin-1"),
-        "query_string": query.encode("latin-1"),
-        "root_path": root_path,
-        "headers": pairs,
-        "client": (client, 50000) if client is not None else None,
-        "server": ("testserver", 80),
-        "state": {},
-    }
+    fields = fields_of(headers or (), host="testserver", length=len(body) if isinstance(body, bytes) else None)
+    scope = scope_of(method, target, fields, client=client, server="testserver", scheme=scheme, root_path=root_path)
     if extensions is not None:
         scope["extensions"] = dict(extensions)
     inbox = [
@@ -115,7 +83,7 @@ async def call_asgi(
     ]
     gone = asyncio.Event()
     status = 0
-    fields: Headers = RawHeaders()
+    answered: Headers = RawHeaders()
     received: list[bytes] = []
 
     async def receive() -> Mapping[str, Any]:
@@ -125,12 +93,12 @@ async def call_asgi(
         return {"type": "http.disconnect"}
 
     async def send(message: Mapping[str, Any]) -> None:
-        nonlocal status, fields
+        nonlocal status, answered
         if message["type"] == "http.response.start":
             if status:
                 raise AssertionError("the response head was sent twice")
             status = message["status"]
-            fields = RawHeaders.adopt([(bytes(name), bytes(value)) for name, value in message.get("headers", ())])
+            answered = RawHeaders.adopt([(bytes(name), bytes(value)) for name, value in message.get("headers", ())])
         elif message["type"] == "http.response.body":
             if not status:
                 raise AssertionError("a body came before the head")
@@ -140,7 +108,7 @@ async def call_asgi(
                 gone.set()
 
     await app(scope, receive, send)
-    return Answer(status, fields, received)
+    return Answer(status, answered, received)
 
 
 def call_wsgi(
@@ -156,41 +124,9 @@ def call_wsgi(
     environ: Mapping[str, Any] | None = None,
 ) -> Answer:
     """Send one HTTP request to a WSGI app. `target` is the raw path with its query; an iterable body is sent without a length."""
-    raw, _, query = target.partition("?")
-    chunked = not isinstance(body, bytes)
     whole = body if isinstance(body, bytes) else b"".join(body)
-    path = unquote_to_bytes(raw).decode("latin-1")
-    script = root_path.encode().decode("latin-1")
-    native: dict[str, Any] = {
-        "REQUEST_METHOD": method,
-        "SCRIPT_NAME": script,
-        "PATH_INFO": path[len(script) :] if script and path.startswith(script) else path,
-        "RAW_URI": target,
-        "QUERY_STRING": query,
-        "SERVER_NAME": "testserver",
-        "SERVER_PORT": "80",
-        "SERVER_PROTOCOL": "HTTP/1.1",
-        "HTTP_HOST": "testserver",
-        "wsgi.version": (1, 0),
-        "wsgi.url_scheme": scheme,
-        "wsgi.input": BytesIO(whole),
-        "wsgi.errors": sys.stderr,
-        "wsgi.multithread": True,
-        "wsgi.multiprocess": False,
-        "wsgi.run_once": False,
-    }
-    if client is not None:
-        native["REMOTE_ADDR"] = client
-    if chunked:
-        native["HTTP_TRANSFER_ENCODING"] = "chunked"
-        native["wsgi.input_terminated"] = True
-    elif whole:
-        native["CONTENT_LENGTH"] = str(len(whole))
-    for name, value in _pairs(headers):
-        key = name.upper().replace("-", "_")
-        key = key if key in ("CONTENT_TYPE", "CONTENT_LENGTH") else f"HTTP_{key}"
-        # Servers join repeated fields.
-        native[key] = f"{native[key]},{value}" if key in native and key != "HTTP_HOST" and key.startswith("HTTP_") else value
+    sent = fields_of(headers or (), host="testserver", length=len(body) if isinstance(body, bytes) else None)
+    native = environ_of(method, target, sent, whole, client=client, server="testserver", scheme=scheme, root_path=root_path)
     native.update(environ or {})
     head: list[Any] = []
     written: list[bytes] = []

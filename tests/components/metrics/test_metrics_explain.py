@@ -330,6 +330,18 @@ def test_a_dry_run_of_a_request_that_is_there(protocol: str) -> None:
     assert [step.decision for step in gateway.explain(request).steps] == ["answered: 418"]
 
 
+@pytest.mark.parametrize("protocol", ["wsgi", "asgi"])
+def test_a_dry_run_sees_every_line_of_a_field(protocol: str) -> None:
+    from gatekeep.dry_run import request_of
+
+    lines = [("X-Forwarded-For", "10.0.0.1"), ("Cookie", "a=1"), ("x-forwarded-for", "10.0.0.2"), ("Content-Type", "text/plain")]
+    request = request_of(protocol, "POST /a", lines, b"body", None)  # type: ignore[arg-type]
+    assert ",".join(request.header_lines("x-forwarded-for")) == "10.0.0.1,10.0.0.2"
+    assert [request.header(name) for name in ("host", "cookie", "content-type", "content-length")] == [
+        "localhost", "a=1", "text/plain", "4",
+    ]  # fmt: skip
+
+
 def test_a_dry_run_needs_to_know_the_app() -> None:
     with pytest.raises(ConfigurationError, match="in front of 0 apps"):
         Gateway().explain("GET /")

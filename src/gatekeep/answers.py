@@ -117,6 +117,7 @@ _AWS_BY_CODE = {
     "explicit_deny": _Wording(
         403, "AccessDeniedException", "User is not authorized to access this resource with an explicit deny", "Message"
     ),
+    "malformed_answer": _Wording(502, "InternalServerErrorException", "Internal server error"),
     "not_found": _Wording(403, "MissingAuthenticationTokenException", "Missing Authentication Token"),
     "quota_exceeded": _Wording(429, "LimitExceededException", "Limit Exceeded"),
     # Signature Version 4. API Gateway goes on to show what should have been signed; we don't.

@@ -1,8 +1,8 @@
 """What was recorded of AWS API Gateway about validation, parameter mapping and integration responses: one test a row.
 
 The number in a test's id is that of the section of AWS' behaviour that it belongs to: 5 request validation, 6.4 parameter mapping
-of REST APIs, 6.6 headers, 6.7 integration responses, 6.9 gateway responses. Templates and binary bodies stand with the tests of
-mapping templates.
+of REST APIs, 6.6 headers, 6.7 integration responses, 6.9 gateway responses, 9.4 requests to services. Rows on templates, binary
+bodies, mocks, Lambda proxies and paths of integrations stand with the tests of these: components/transformer.
 """
 
 from __future__ import annotations
@@ -13,7 +13,19 @@ from typing import Any
 
 import pytest
 
-from gatekeep import Route, Transform, Validate, by_field, by_status, map_body, parameter_mapping, set_header, set_status
+from gatekeep import (
+    Route,
+    Transform,
+    Validate,
+    by_field,
+    by_status,
+    map_body,
+    parameter_mapping,
+    rewrite_path,
+    set_header,
+    set_status,
+    vtl,
+)
 from gatekeep.errors import ConfigurationError
 from gatekeep.message import Response
 
@@ -38,14 +50,14 @@ BAD_BODY = (400, "BadRequestException", {"message": "Invalid request body"})
 def ask(site):
     """Send a request, give (status, x-amzn-ErrorType, JSON) of the answer, and in `ask.seen` what the app got."""
 
-    def ask(*specs, target="/things/7", method="POST", headers=JSON, body=b"", app=None, **options):
+    def ask(*specs, target="/things/7", method="POST", headers=JSON, body=b"", app=None, others=(), **options):
         ask.seen = []
 
         def view(request):
             ask.seen.append(request)
             return app or (200, list(JSON.items()), b'{"fine": true}')
 
-        client = site(routes=[Route("/things/{id}", *specs)], view=view, errors="aws", **options)
+        client = site(routes=[Route("/things/{id}", *specs), *others], view=view, errors="aws", **options)
         answer = client.request(method, target, headers=dict(headers), body=body)
         ask.answer = answer
         return answer.status, answer.headers.get("x-amzn-errortype"), json.loads(answer.body)
@@ -118,9 +130,8 @@ def built_in_models(ask):
 def illegal_headers_are_refused_when_they_are_mapped(ask):
     """AWS takes them and answers 500; here the mapping is refused before there is a request."""
     for name in ("content-length", "Transfer-Encoding"):
-        for key in ("integration.request.header", "method.response.header"):
-            with pytest.raises(ConfigurationError, match="AWS answers 500"):
-                parameter_mapping({f"{key}.{name}": "'1'"})
+        with pytest.raises(ConfigurationError, match="AWS answers 500"):
+            parameter_mapping({f"integration.request.header.{name}": "'1'"})
     assert ask(Transform(request=parameter_mapping({"integration.request.header.x-fine": "'1'"})))[0] == 200
 
 
@@ -143,6 +154,68 @@ def the_last_of_several_values_and_all_of_them(ask):
     }
     ask(Transform(request=parameter_mapping(mapping)), target="/things/7?a=1&a=2")
     assert (ask.seen[0].headers.get("x-last"), ask.seen[0].headers.get("x-all")) == ("2", "1,2")
+
+
+def a_value_that_is_missing_sets_nothing(ask):
+    mapping = {"integration.request.querystring.a": "method.request.header.none", "integration.request.header.b": "context.stage"}
+    ask(Transform(request=parameter_mapping(mapping)), target="/things/7?c=1")
+    assert (ask.seen[0].query_string, ask.seen[0].headers.get("b")) == ("c=1", None)
+
+
+def a_value_fills_the_path_of_the_integration(ask):
+    mapping = {"integration.request.path.object": "method.request.path.id", "integration.request.header.x-kind": "'object'"}
+    spec = Transform(request=[rewrite_path("/bucket/{object}"), *parameter_mapping(mapping)])
+    ask(spec, others=[Route("/bucket/{key}")])
+    assert (ask.seen[0].path, ask.seen[0].headers.get("x-kind")) == ("/bucket/7", "object")
+
+
+def its_own_query_comes_first_and_the_mapped_one_is_beside_it(ask):
+    mapping = {"integration.request.path.own": "method.request.header.x-own", "integration.request.querystring.a": "'mapped'"}
+    spec = Transform(request=[rewrite_path("/there?a={own}"), *parameter_mapping(mapping)])
+    ask(spec, target="/things/7?a=client&b=1", headers={**JSON, "x-own": "own"}, others=[Route("/there")])
+    assert ask.seen[0].query_string == "a=own&b=1&a=mapped"
+
+
+def names_of_services_and_types_as_static_headers(ask):
+    """What a template and a mapping make for EventBridge, SQS and Systems Manager."""
+    for target, kind, template, wanted in (
+        ("AWSEvents.PutEvents", "application/x-amz-json-1.1", "{\"Entries\":[$input.json('$.e')]}", b'{"Entries":[{"d":1}]}'),
+        (
+            "AmazonSQS.SendMessage",
+            "application/x-amz-json-1.0",
+            "{\"MessageBody\":$input.json('$.e')}",
+            b'{"MessageBody":{"d":1}}',
+        ),
+        ("AmazonSSM.GetParameter", "application/x-www-form-urlencoded", "Name=$util.urlEncode($input.body)", b"Name=%7B%22e%22"),
+    ):
+        mapping = {
+            "integration.request.header.X-Amz-Target": f"'{target}'",
+            "integration.request.header.Content-Type": f"'{kind}'",
+        }
+        ask(Transform(request=[map_body(vtl(template)), *parameter_mapping(mapping)]), body=b'{"e": {"d": 1}}')
+        got = ask.seen[0]
+        assert (got.headers.get_all("x-amz-target"), got.headers.get_all("content-type")) == ([target], [kind])
+        assert got.body.startswith(wanted)
+
+
+RENAMED = [
+    *("Authorization", "Connection", "Content-Length", "Content-MD5", "Date", "Expect", "Host", "Max-Forwards"),
+    *("Proxy-Authenticate", "Server", "Trailer", "Upgrade", "User-Agent", "WWW-Authenticate"),
+]
+
+
+def mapped_fields_about_the_connection_are_renamed(ask):
+    mapping = {f"method.response.header.{name}": "integration.response.header.x-own" for name in RENAMED}
+    ask(Transform(response=parameter_mapping(mapping)), app=app(200, {}, ("x-own", "mapped")))
+    for name in RENAMED:
+        assert ask.answer.headers.get(f"x-amzn-remapped-{name}") == "mapped"
+        assert ask.answer.headers.get(name) != "mapped"
+
+
+def a_mapped_accept_stays(ask):
+    mapping = parameter_mapping({"method.response.header.Accept": "'application/json'"})
+    ask(Transform(response=mapping))
+    assert ask.answer.headers.get("accept") == "application/json"
 
 
 def client_headers_stay_as_they_are(ask):
@@ -174,6 +247,10 @@ def a_default_alone_turns_an_error_into_success(ask):
     assert ask(Transform(response=by_status({"default": [set_status(200)]})), app=app(400, {"bad": 1}))[0] == 200
 
 
+def without_a_default_the_status_of_the_integration_stays(ask):
+    assert ask(Transform(response=by_status({"200": [set_header("x-a", "b")]})), app=app(400, {"bad": 1}))[0] == 400
+
+
 def each_response_has_its_own_mapping(ask):
     spec = Transform(
         response=by_status(
@@ -202,6 +279,13 @@ def a_customised_default_4xx_shows_through(ask):
     assert ask.answer.headers.get("x-mine") == "1"
 
 
+def a_refusal_is_a_message_alone(ask):
+    ask(Validate(aws=True, query=["q"]))
+    assert ask.answer.body == b'{"message":"Missing required request parameters: [q]"}'
+    ask(Validate(aws=True, body=PERSON))
+    assert ask.answer.body == b'{"message":"Invalid request body"}'
+
+
 def unsupported_media_type(ask):
     spec = Transform(request=[map_body({"a": "$body"})])
     got = ask(spec, headers={"content-type": "text/plain"}, body=b"x")
@@ -223,13 +307,21 @@ ROWS: list[tuple[str, Callable[[Any], None]]] = [
     ("S6.4", mapped_headers_replace_those_of_the_client),
     ("S6.4", a_mapped_query_parameter_takes_the_place_of_the_clients),
     ("S6.4", the_last_of_several_values_and_all_of_them),
+    ("S6.4", a_value_that_is_missing_sets_nothing),
+    ("S6.4", a_value_fills_the_path_of_the_integration),
+    ("S6.4", its_own_query_comes_first_and_the_mapped_one_is_beside_it),
     ("S6.6", client_headers_stay_as_they_are),
+    ("S6.6", mapped_fields_about_the_connection_are_renamed),
+    ("S6.6", a_mapped_accept_stays),
     ("S6.7", everything_as_a_pattern_catches_success_too),
     ("S6.7", a_status_as_a_pattern_does_not_fit_an_error_message),
     ("S6.7", a_pattern_fits_the_whole_message),
     ("S6.7", a_default_alone_turns_an_error_into_success),
+    ("S6.7", without_a_default_the_status_of_the_integration_stays),
     ("S6.7", each_response_has_its_own_mapping),
     ("S6.9", a_customised_default_4xx_shows_through),
+    ("S6.9", a_refusal_is_a_message_alone),
+    ("S9.4", names_of_services_and_types_as_static_headers),
     ("D6.1", unsupported_media_type),
 ]
 

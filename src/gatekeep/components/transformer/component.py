@@ -13,16 +13,17 @@ from ...errors import BadRequest, InternalError
 from ...exchange import NEGOTIATED, Exchange
 from ...message import Forwarded, HookResult, Patch, Response
 from .body import BodyMap, NotAcceptable, Reader, forget_bytes, mapped, parse_request
-from .expression import ANSWER_BODY, is_json
+from .expression import ANSWER_BODY, MOCKED, is_json
 from .formats import FORMATS, Unwritable
 from .items import LinesToArray, MappedLines
+from .mock import MockAnswers
 from .negotiation import Chooser, Offer, chooser, reader, types_of
 from .queries import BadExpression, BadValue
 from .selection import chosen, chosen_templates
 from .side import Side
 from .spec import Transform
 from .varying import add_vary, drop_vary, varies_of
-from .vtl import Place, TemplatesIn, TemplatesOut, header_params
+from .vtl import Place, Templates, TemplatesIn, TemplatesOut, header_params
 
 __all__ = ["Transformer"]
 
@@ -50,7 +51,11 @@ class Transformer(Component):
         response = spec.side("response", variables, plan.protocol, self.services.clock)
         bodies = request.facts.reads_bodies | response.facts.reads_bodies
         choose = chooser(spec.offers) if spec.offers else None
-        whole_answer = bool(response.maps_by_status or response.templates_by_status) or "response" in bodies or choose is not None
+        whole_answer = (
+            bool(response.maps_by_status or response.templates_by_status or response.proxy)
+            or "response" in bodies
+            or choose is not None
+        )
         on_way_in = _WayIn(
             request, reader(spec.accepts or ("json",)), spec.accepts, spec.offers, choose, whole_answer=whole_answer
         )
@@ -65,9 +70,14 @@ class Transformer(Component):
             filters_response_body={"json", "ndjson"} <= set(spec.offers) or bool(response.lines_by_status),
         )
         target = next((each.value for each in spec.request if each.kind == "rewrite_path"), None)
-        if request.templates is not None or response.templates_by_status:
-            place = Place(plan.id, plan.variables, self.services.clock, target or plan.template)
-            hooks = _with_templates(hooks, request, response, place)
+        path_values = {each.name: each.value for each in spec.request if each.kind == "fill_path"}
+        place = Place(plan.id, plan.variables, self.services.clock, target or plan.template, path_values)
+        hooks = _with_templates(hooks, request, response, place)
+        if response.proxy is not None:
+            way_out, need = response.proxy.around(hooks.on_response, plan.id)
+            hooks = hooks._replace(on_response=way_out, needs_response_body=need)
+        if request.mock is not None:
+            return _answering(request.mock, hooks, place)
         rewrites = target is not None or "path" in request.facts.overrides
         return self._once(spec, hooks) if rewrites else hooks
 
@@ -108,6 +118,12 @@ def _with_templates(hooks: Hooks, request: Side, response: Side, place: Place) -
         )
         hooks = hooks._replace(on_response=way_out.hook, needs_response_body=way_out.need)
     return hooks
+
+
+def _answering(status: int | Templates, hooks: Hooks, place: Place) -> Hooks:
+    """The request side alone, which answers: no app does."""
+    mock = MockAnswers(status, hooks.on_request, hooks.on_response, place)
+    return Hooks(on_request=mock.hook, needs_request_body=hooks.needs_request_body or isinstance(status, Templates))
 
 
 class _WayIn:
@@ -283,8 +299,8 @@ class _WayOut:
                 _say_format(response, offer)
             elif response.body is None or not _is_whole(response):
                 raise self._failed("the answer is compressed or partial, and can't be mapped")
-            elif response.body:
-                return self._map_slowly(exchange, response, response.body, maps, offer)
+            elif response.body or MOCKED in exchange.state:
+                return self._map_slowly(exchange, response, response.body or b"{}", maps, offer)
         self._edit(exchange)
         return None
 

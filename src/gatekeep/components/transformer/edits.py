@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import logging
-import re
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from functools import reduce
 from itertools import groupby
@@ -19,7 +18,7 @@ from .expression import Facts, source
 from .operations import Operation, Paths, statuses_of
 from .queries import MISSING, BadValue
 from .redaction import Redaction
-from .templates import pieces, text_template
+from .targets import compile_path
 from .values import Edit, HasHeaders, field_value, header_name, plain_text
 
 __all__ = ["EDITS", "ConstantHeaders", "as_functions", "as_patch", "compile_edit"]
@@ -171,43 +170,6 @@ def _rename_query(operation: Operation, _: Facts) -> Edit:
     return edit
 
 
-# The path, of requests.
-
-_PARAMETER = re.compile(r"(?<!\$)\{([A-Za-z_]\w*)\}")
-_SPANNING = re.compile(r"path\.\w+|request\.path")
-_UNCLEAR = re.compile(r"//|\\|[\x00-\x1f\x7f\ud800-\udfff]|/\.{1,2}(?:/|$)")
-
-
-def _rewrite_path(operation: Operation, facts: Facts) -> Edit:
-    if not isinstance(operation.value, str) or not operation.value.startswith(("/", "${request.path}")):
-        raise ValueError(f"{operation.value!r} is not a path: it does not start with a slash")
-    template = _PARAMETER.sub(r"${path.\1}", operation.value)
-    split = list(pieces(template))
-    literal = "".join("x" if is_expression else text for is_expression, text in split)
-    if _UNCLEAR.search(literal) or any(mark in literal for mark in "?#{}"):
-        raise ValueError(f"{operation.value!r} is not a plain path")
-    # What was part of a path may span segments; nothing else may add any.
-    parts = [
-        (_SPANNING.fullmatch(text) is not None, text_template(f"${{{text}}}", facts)) if is_expression else (True, text)
-        for is_expression, text in split
-    ]
-
-    def edit(exchange: Exchange, target: Forwarded) -> None:
-        path = ""
-        for spans, part in parts:
-            text = part if isinstance(part, str) else part(exchange, None)
-            if text is None:
-                raise BadValue("This request lacks a part of the path that it leads to.")
-            if not spans and "/" in text:
-                raise BadValue("A value of this request can't stand in a path.")
-            path += text
-        if _UNCLEAR.search(path):
-            raise BadValue("A value of this request can't stand in a path.")
-        target.path = path
-
-    return edit
-
-
 # The status, of answers.
 
 _NO_TARGET = frozenset({204, 205, 206, 304})
@@ -283,7 +245,7 @@ EDITS: Mapping[str, Kind] = {
     "remove_query": Kind(_REQUEST, _remove_query),
     "rename_header": Kind(_BOTH, _rename_header),
     "rename_query": Kind(_REQUEST, _rename_query),
-    "rewrite_path": Kind(_REQUEST, _rewrite_path),
+    "rewrite_path": Kind(_REQUEST, compile_path),
     "set_header": Kind(_BOTH, _set_header),
     "set_query": Kind(_REQUEST, _set_query),
     **{name: Kind(_BOTH, compile_cookie) for name, compile_cookie in COOKIE_EDITS.items()},

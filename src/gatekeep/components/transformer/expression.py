@@ -18,7 +18,7 @@ from ...errors import BadRequest
 from ...exchange import Exchange
 from .queries import MISSING, Source, jmespath_source, json_path_source
 
-__all__ = ["ANSWER_BODY", "TOKEN", "Facts", "clf", "is_json", "received", "source"]
+__all__ = ["ANSWER_BODY", "MOCKED", "TOKEN", "Facts", "clf", "is_json", "received", "source"]
 
 TOKEN: Final = re.compile(r"[!#$%&'*+\-.^_`|~0-9A-Za-z]+")
 """The name of a header (RFC 9110 §5.6.2)."""
@@ -119,6 +119,8 @@ def is_json(content_type: str) -> bool:
 
 _RECEIVED, _REQUEST_BODY, ANSWER_BODY = object(), object(), object()
 """Under which an exchange keeps the body of the request, its JSON, and that of the app's answer before it is mapped."""
+MOCKED = object()
+"""Under which an exchange keeps that its answer is none of the app's, and has no body but what is mapped of nothing."""
 
 
 def received(exchange: Exchange) -> bytes | None:

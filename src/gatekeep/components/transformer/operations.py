@@ -18,10 +18,12 @@ __all__ = [
     "add_query",
     "by_field",
     "by_status",
+    "lambda_proxy",
     "log_body",
     "map_body",
     "map_items",
     "map_status",
+    "mock",
     "redact",
     "remove_cookie",
     "remove_header",
@@ -174,11 +176,30 @@ def statuses_of(pattern: int | str) -> frozenset[int]:
 
 
 def rewrite_path(template: str) -> Operation:
-    """Send the request to another path, such as "/v2/{rest}"; `{rest}` is the route's path parameter.
+    """Send the request to another path, such as "/v2/{rest}?version=2"; `{rest}` is the route's path parameter.
 
-    The new path is looked up again, and the policy of the route that it leads to holds too.
+    The new path is looked up again, and the policy of the route that it leads to holds too. What stands behind a "?" comes
+    before the parameters of the request.
     """
     return Operation("rewrite_path", value=template)
+
+
+def mock(answer: Any = 200) -> Operation:
+    """Answer here, without the app: with this status, or with the `statusCode` of what a vtl() makes of the request.
+
+    The body is empty; operations on the response, by_status() among them, make of it what the client gets. Alone on its
+    side, but for log_body().
+    """
+    return Operation("mock", value=answer)
+
+
+def lambda_proxy(*, binary: Sequence[str] = ()) -> Operation:
+    """Take the app's 2xx answers for what a Lambda function gives to a REST API: {"statusCode": 200, "headers": …, "body": …}.
+
+    `binary`: AWS' binaryMediaTypes; a body with isBase64Encoded is decoded where the first type of the request's Accept is in
+    it. Other operations see the answer that comes of it. What is no such answer is a 502, `malformed_answer`.
+    """
+    return Operation("lambda_proxy", value=binary)
 
 
 def map_body(mapping: Callable[..., Any] | Either[Any] | Blocking[Any] | Any, *, errors: bool = False) -> Operation:

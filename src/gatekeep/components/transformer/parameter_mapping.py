@@ -11,6 +11,7 @@ from collections.abc import Callable, Mapping
 
 from ...component import caller
 from ...errors import ConfigurationError
+from .aws_headers import answer_header
 from .operations import (
     Operation,
     add_header,
@@ -120,13 +121,15 @@ def _of_rest_api(match: re.Match[str], value: str) -> Operation:
     place, name = match[1] or match[2] or match[3], match[4]
     if match[3]:
         raise ValueError("answers of the gateway's own are not mapped here")
-    if place == "path":
-        raise ValueError("there is no URI with such a parameter here: rewrite_path() says where a request goes")
-    if place == "header" and name.lower() in _ILLEGAL:
+    if match[1] == "header" and name.lower() in _ILLEGAL:
         raise ValueError(f"AWS answers 500 where {name} is mapped")
     static = _STATIC.fullmatch(value)
     text = static[1].replace("${", "$${") if static else _expression(value)
-    return (set_header if place == "header" else set_query)(name, text)
+    if place == "path":
+        return Operation("fill_path", name, text)
+    if place == "querystring":
+        return set_query(name, text)
+    return set_header(answer_header(name) if match[2] else name, text)
 
 
 # Sources, of both.

@@ -12,8 +12,11 @@ from ...message import Patch
 from .body import BodyMap, ItemMap, compile_item_map, compile_map, of_items
 from .edits import ConstantHeaders, as_functions, as_patch, compile_edit
 from .expression import Facts
+from .lambda_proxy import LambdaProxy
+from .mock import check_mock
 from .operations import Operation, Paths
 from .selection import Case, Choice
+from .targets import compile_own_query, with_targets
 from .values import Edit
 from .vtl import Templates, Vtl
 
@@ -40,6 +43,9 @@ class Side(NamedTuple):
     """Those for answers."""
     chooses: bool
     """Whether some map is for a choice to make."""
+    mock: int | Templates | None
+    """The status of the answer that is given here, or what makes it."""
+    proxy: LambdaProxy | None
     facts: Facts
     facts_by_status: Sequence[tuple[frozenset[int] | None, Facts]]
     """What each operation reads, beside the statuses that it is for; None: for all."""
@@ -53,6 +59,8 @@ class _Parts:
         self.maps: list[tuple[frozenset[int], BodyMap | Choice]] = []
         self.lines: list[tuple[frozenset[int], ItemMap]] = []
         self.templates: list[tuple[frozenset[int], Templates | Choice]] = []
+        self.mock: int | Templates | None = None
+        self.proxy: LambdaProxy | None = None
 
     def check(self) -> None:
         """A template takes a body as it came, and gives it as it is to go on: it stands alone. Raises ValueError."""
@@ -72,6 +80,7 @@ def compile_side(operations: Iterable[Operation], facts: Facts, protocol: Protoc
     """`protocol` is None while only the syntax is checked. Raises ValueError, naming the operation; ConfigurationError."""
     parts = _Parts()
     facts_by_status = []
+    operations = with_targets(operations)
     for operation in operations:
         if operation.statuses is not None and facts.side == "request":
             raise ValueError(f"{operation.written or operation.kind}: by_status() is for answers")
@@ -82,7 +91,10 @@ def compile_side(operations: Iterable[Operation], facts: Facts, protocol: Protoc
         facts.personal |= own.personal
         facts.single_use |= own.single_use
         facts_by_status.append((operation.statuses, own))
+    _add_queries(parts, operations, facts)
     parts.check()
+    if parts.mock is not None and any(each.kind not in ("mock", "log_body") for each in operations):
+        raise ValueError("mock() stands alone, but for log_body(): nobody sees what else is made of the request")
     by_status = any(statuses is not None for statuses, _ in parts.edits)
     return Side(
         edits=() if by_status else as_functions(edit for _, edit in parts.edits),
@@ -94,6 +106,8 @@ def compile_side(operations: Iterable[Operation], facts: Facts, protocol: Protoc
         templates=next((each for _, each in parts.templates if isinstance(each, Templates)), None),
         templates_by_status=_by_status(parts.templates, tuple),
         chooses=any(isinstance(each, Choice) for _, each in parts.maps),
+        mock=parts.mock,
+        proxy=parts.proxy,
         facts=facts,
         facts_by_status=facts_by_status,
     )
@@ -102,7 +116,13 @@ def compile_side(operations: Iterable[Operation], facts: Facts, protocol: Protoc
 def _add(parts: _Parts, operation: Operation, facts: Facts, protocol: Protocol | None, origin: Origin | None) -> None:
     statuses = operation.statuses
     try:
-        if isinstance(operation.value, Vtl):
+        if operation.kind == "mock":
+            _add_mock(parts, operation, facts)
+        elif operation.kind == "lambda_proxy":
+            if statuses is not None or parts.proxy is not None:
+                raise ValueError("it stands once, and beside by_status(), not in it")
+            parts.proxy = LambdaProxy(operation, facts)
+        elif isinstance(operation.value, Vtl):
             if operation.errors and facts.side == "request":
                 raise ValueError("errors=True says nothing about a request")
             parts.templates.append((_mapped_statuses(operation), Templates(operation.value, facts)))
@@ -128,6 +148,25 @@ def _add(parts: _Parts, operation: Operation, facts: Facts, protocol: Protocol |
         raise ValueError(f"{operation.written or operation.kind}: {error}") from None
 
 
+def _add_mock(parts: _Parts, operation: Operation, facts: Facts) -> None:
+    if facts.side != "request" or parts.mock is not None:
+        raise ValueError("it stands once, among the operations on the request")
+    check_mock(operation)
+    parts.mock = Templates(operation.value, facts) if isinstance(operation.value, Vtl) else operation.value
+
+
+def _add_queries(parts: _Parts, operations: Iterable[Operation], facts: Facts) -> None:
+    """The queries of paths that requests are sent to, after all that is done to what the client sent."""
+    for operation in operations:
+        if operation.kind == "rewrite_path":
+            try:
+                own = compile_own_query(operation, facts)
+            except ValueError as error:
+                raise ValueError(f"rewrite_path: {error}") from None
+            if own is not None:
+                parts.edits.append((None, own))
+
+
 def _case(operations: Any, facts: Facts, protocol: Protocol | None, origin: Origin | None) -> Case:
     if not isinstance(operations, (list, tuple)) or not all(isinstance(each, Operation) for each in operations):
         raise ValueError(f"{operations!r} is not a list of operations")
@@ -135,6 +174,8 @@ def _case(operations: Any, facts: Facts, protocol: Protocol | None, origin: Orig
     for operation in operations:
         if operation.statuses is not None:
             raise ValueError("by_status() stands around it, not in it")
+        if operation.kind == "lambda_proxy":
+            raise ValueError("lambda_proxy() stands beside by_field(), not in it")
         _add(parts, operation, facts, protocol, origin)
     parts.check()
     return Case(

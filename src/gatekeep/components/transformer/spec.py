@@ -53,6 +53,10 @@ class Transform(Spec):
         if not (self.request or self.response or self.accepts or self.offers):
             raise self.mistake("it does nothing", fix="give request or response")
         _ = self.reads_principal  # compiles both sides: what is wrong is named where it is written
+        if any(each.kind == "mock" for each in self.request) and (
+            self.accepts or any(each.kind == "lambda_proxy" for each in self.response)
+        ):
+            raise self.mistake("mock() answers without the app", fix="leave accepts and lambda_proxy() out")
 
     def _check_formats(self, formats: Sequence[str]) -> None:
         if isinstance(formats, str):

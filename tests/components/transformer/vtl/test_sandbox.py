@@ -190,7 +190,7 @@ def test_half_of_a_surrogate_pair_does_not_get_through():
         with pytest.raises(BadInput):
             Template(text).render({**given, "half": "\ud800"})
     assert Template("$util.escapeJavaScript($half)").render({**given, "half": "\ud800"}) == "\\uD800"
-    place = Place("GET /", {}, FakeClock(), None)
+    place = Place("GET /", {}, FakeClock(), None, {})
     exchange = SimpleNamespace(state={}, path_params={"id": "\ud800"})
     with pytest.raises(Failed, match="half of a surrogate pair"):
         place.render(Template("$input.params('id')"), exchange, "")

@@ -4,8 +4,22 @@ Python's Velocity engine, airspeed, reads attributes of whatever it is given, kn
 is not there otherwise than AWS does. This one reaches nothing but what values.py and methods.py name, within a budget.
 """
 
+from .binary import check_types, is_listed
 from .mapping import Templates, Vtl, vtl
 from .reads import header_params
-from .ways import Place, TemplatesIn, TemplatesOut
+from .values import Failed
+from .ways import WRONG, Place, TemplatesIn, TemplatesOut
 
-__all__ = ["Place", "Templates", "TemplatesIn", "TemplatesOut", "Vtl", "header_params", "vtl"]
+__all__ = [
+    "WRONG",
+    "Failed",
+    "Place",
+    "Templates",
+    "TemplatesIn",
+    "TemplatesOut",
+    "Vtl",
+    "check_types",
+    "header_params",
+    "is_listed",
+    "vtl",
+]

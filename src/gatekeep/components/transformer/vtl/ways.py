@@ -11,7 +11,7 @@ from .... import strict_json
 from ....clock import Clock
 from ....component import Need, RequestHook, ResponseHook
 from ....effects import Flow
-from ....errors import BadRequest, InternalError
+from ....errors import BadRequest, Denied, InternalError
 from ....exchange import Exchange
 from ....message import HookResult, Response
 from ..body import Unmappable, forget_bytes
@@ -19,6 +19,7 @@ from ..edits import as_functions, compile_edit
 from ..expression import ANSWER_BODY, Facts, is_json, received
 from ..operations import Operation, remove_header, rewrite_path, set_header, set_query
 from ..queries import BadExpression, BadValue
+from ..targets import filled
 from ..values import header_name
 from . import binary
 from .engine import MAX_CHARACTERS, MAX_SECONDS, MAX_STEPS, Template
@@ -26,11 +27,13 @@ from .mapping import Templates
 from .objects import Overrides, variables
 from .values import BadInput, Budget, Failed, as_text
 
-__all__ = ["Place", "TemplatesIn", "TemplatesOut"]
+__all__ = ["WRONG", "Place", "TemplatesIn", "TemplatesOut"]
 
 _log = logging.getLogger("gatekeep")
 _OVERRIDES = object()
 """Under which an exchange keeps its Overrides."""
+WRONG = (BadInput, BadValue, Failed)
+"""What goes wrong with a request and its templates."""
 
 
 class Place(NamedTuple):
@@ -41,6 +44,35 @@ class Place(NamedTuple):
     clock: Clock
     target: str | None
     """The template of the path that requests go to, for its parameters to be overridden."""
+    path_values: Mapping[str, str]
+    """What parameter mapping fills some of them with."""
+
+    def made(self, templates: Templates, exchange: Exchange) -> tuple[bytes | None, bool]:
+        """What becomes of the request's body, and whether a template made it; None: it passes as it is.
+
+        Raises Unmappable, BadInput, Failed.
+        """
+        kind = exchange.request.content_type
+        template = templates.for_request(kind)
+        if template is None and templates.binary is None:
+            return None, False
+        body = received(exchange)
+        if body is None:
+            raise Unmappable("This route takes bodies without a Content-Encoding.")
+        payload = binary.request_payload(body, kind, templates.binary or (), templates.handling)
+        if template is None:
+            return payload.encode() if isinstance(payload, str) else payload, False
+        if isinstance(payload, bytes):
+            raise Failed("the body is bytes, on which no template runs; handling=convert_to_text would make it text")
+        return self.render(template, exchange, payload), True
+
+    def refused(self, error: Exception) -> Denied:
+        """What the client gets for one of WRONG."""
+        if isinstance(error, BadInput):
+            return BadRequest(f"The body {error}.", code="invalid_request")
+        if isinstance(error, BadValue):
+            return BadRequest(str(error), code="invalid_request")
+        return self.failed(error)
 
     def render(self, template: Template, exchange: Exchange, body: str) -> bytes:
         budget = Budget(MAX_STEPS, MAX_CHARACTERS, MAX_SECONDS)
@@ -52,7 +84,7 @@ class Place(NamedTuple):
         except UnicodeEncodeError:
             raise Failed("the output holds half of a surrogate pair") from None
 
-    def failed(self, error: Failed) -> InternalError:
+    def failed(self, error: Exception) -> InternalError:
         """Details are for the log alone."""
         _log.error("%s: a mapping template failed: %s", self.route, error)
         return InternalError("The gateway could not process this request.")
@@ -74,34 +106,18 @@ class TemplatesIn:
             found = self._inner(exchange) if self._inner is not None else None
             if _OVERRIDES in exchange.state:
                 self._override(exchange)
-        except BadInput as error:
-            raise BadRequest(f"The body {error}.", code="invalid_request") from None
-        except BadValue as error:
-            raise BadRequest(str(error), code="invalid_request") from None
-        except Failed as error:
-            raise self._place.failed(error) from None
+        except WRONG as error:
+            raise self._place.refused(error) from None
         return found
 
     def _render(self, exchange: Exchange) -> None:
-        templates, request = self._templates, exchange.request
-        template = templates.for_request(request.content_type)
-        if template is None and templates.binary is None:
-            return
-        body = received(exchange)
-        if body is None:
-            raise Unmappable("This route takes bodies without a Content-Encoding.")
-        payload = binary.request_payload(body, request.content_type, templates.binary or (), templates.handling)
-        if template is not None:
-            if isinstance(payload, bytes):
-                raise Failed("the body is bytes, on which no template runs; handling=convert_to_text would make it text")
-            payload = self._place.render(template, exchange, payload)
-        new = payload.encode() if isinstance(payload, str) else payload
-        if new == body:
+        new, rendered = self._place.made(self._templates, exchange)
+        if new is None or new == received(exchange):
             return
         forwarded = exchange.forward()
         forwarded.body = new
         forget_bytes(forwarded.headers)
-        if template is not None and not request.content_type:
+        if rendered and not exchange.request.content_type:
             forwarded.headers.set("content-type", "application/json")
 
     def _override(self, exchange: Exchange) -> None:
@@ -115,7 +131,7 @@ class TemplatesIn:
             if self._place.target is None:
                 raise Failed("no path is known here whose parameters could be overridden")
             values = {name: as_text(value, budget) for name, value in requested["path"].items()}
-            edits.append(rewrite_path(_filled(self._place.target, values)))
+            edits.append(filled(rewrite_path(_overridden(self._place.target, values)), self._place.path_values))
         if edits:
             _carry_out(
                 edits, Facts("request", variables=self._place.stage, clock=self._place.clock), exchange, exchange.forward()
@@ -126,8 +142,8 @@ _PARAMETER = re.compile(r"(?<!\$)\{([A-Za-z_]\w*)(?::[^{}]*)?\}")
 _NOT_IN_PATH = re.compile(r"[/?#{}]|\$\Z")
 
 
-def _filled(template: str, values: Mapping[str, str]) -> str:
-    """The template of a path with values in place of some parameters; the others are left to rewrite_path()."""
+def _overridden(template: str, values: Mapping[str, str]) -> str:
+    """The template of a path with values in place of some parameters."""
 
     def fill(match: re.Match[str]) -> str:
         value = values.get(match[1])

@@ -12,6 +12,7 @@ from typing import Any, NamedTuple
 
 from ...forks import reset_after_fork
 from .distribution import Distribution
+from .lookups import LOOKUPS
 
 __all__ = ["SPAN", "Finished", "Slot", "Traffic"]
 
@@ -26,8 +27,6 @@ OTHER = "_OTHER"
 
 BOUNDS = tuple(0.0005 * 2 ** (step / 4) for step in range(72))
 """Upper bounds of the latency buckets, in seconds, 0.5 ms to 110 s, each 19 % above the last."""
-
-_SERVED = frozenset({"hit", "stale", "stale_if_error", "revalidated"})
 
 
 class Finished(NamedTuple):
@@ -67,11 +66,11 @@ class Slot:
         elif status >= 400:
             self.client_errors += 1
         self.latency.add(request.seconds)
-        for component, outcome in request.decisions:
-            if component == "response_cache":
-                if outcome in _SERVED:
+        for decision in request.decisions:
+            if decision in LOOKUPS:
+                if LOOKUPS[decision]:
                     self.hits += 1
-                elif outcome == "miss":
+                else:
                     self.misses += 1
 
     @classmethod

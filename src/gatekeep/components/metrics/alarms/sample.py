@@ -6,6 +6,7 @@ from collections.abc import Mapping, Sequence
 from typing import NamedTuple
 
 from ..distribution import Distribution
+from ..lookups import LOOKUPS
 
 __all__ = ["AUTHORIZER", "BOUNDS", "INTEGRATION", "LATENCY", "Finished", "Sample"]
 
@@ -13,8 +14,6 @@ BOUNDS = tuple(0.0005 * 2 ** (step / 8) for step in range(145))
 """Upper bounds of the buckets, in seconds, 0.5 ms to 131 s, each 9 % above the last; those of an alarm's own come between."""
 
 LATENCY, INTEGRATION, AUTHORIZER = "latency", "integration latency", "authorizer latency"
-
-_SERVED = frozenset({"hit", "stale", "stale_if_error", "revalidated"})
 
 
 class Finished(NamedTuple):
@@ -51,11 +50,11 @@ class Sample:
         self.count += 1
         status = request.status
         self.statuses[status] = self.statuses.get(status, 0) + 1
-        for component, outcome in request.decisions:
-            if component == "response_cache":
-                if outcome in _SERVED:
+        for decision in request.decisions:
+            if decision in LOOKUPS:
+                if LOOKUPS[decision]:
                     self.hits += 1
-                elif outcome == "miss":
+                else:
                     self.misses += 1
         timings = self.timings
         if timings:

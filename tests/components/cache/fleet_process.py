@@ -21,7 +21,7 @@ from gatekeep.stores.redis import RedisStore
 from gatekeep.testing import call_asgi, call_wsgi
 
 SLOW = 0.4
-"""Seconds that the view takes: for the others to come in the meantime."""
+"""Seconds that the view takes when all requests have been made: for the last of them to find that it is under way."""
 
 
 class Scenario(NamedTuple):
@@ -45,14 +45,13 @@ def main() -> None:
     told = {}
     for name, scenario in SCENARIOS.items():
         run = runner(counter, name, scenario)
-        store = RedisStore(url, timeout=5.0)
-        spec = Cache(ttl=60, fallback=scenario.fallback, wait=20.0)
+        store = RedisStore(url, timeout=60.0)
+        spec = Cache(ttl=60, fallback=scenario.fallback, wait=60.0)
         gateway = Gateway(routes=[Route(f"/{scenario.fallback}/{scenario.failing}", spec)], store=store)
         path = gateway.routes[0].path
         together = tasks if protocol == "asgi" else threads
-        told[name] = Counter(
-            together(gateway, path, run, scenario.requests, lambda name=name: meet(counter, name, int(processes)))
-        )
+        crowd = Crowd(counter, name, int(processes), scenario.requests)
+        told[name] = Counter(together(gateway, path, run, crowd))
         gateway.close()
     print(json.dumps(told))
 
@@ -69,19 +68,38 @@ def runner(counter, name, scenario):
     return run
 
 
-def meet(counter, name, processes) -> None:
-    """Wait until all processes are here."""
-    counter.incr(f"ready:{name}")
-    while int(counter.get(f"ready:{name}")) < processes:
-        time.sleep(0.005)
+class Crowd(NamedTuple):
+    """The requests of all processes, on their way."""
+
+    counter: redis.Redis
+    name: str
+    processes: int
+    requests: int
+    """Of each process."""
+
+    def meet(self) -> None:
+        """Wait until all processes are here."""
+        self.counter.incr(f"ready:{self.name}")
+        while int(self.counter.get(f"ready:{self.name}")) < self.processes:
+            time.sleep(0.005)
+
+    def come(self) -> None:
+        """A request is made."""
+        self.counter.incr(f"made:{self.name}")
+
+    def is_here(self) -> bool:
+        """Whether all have been made."""
+        return int(self.counter.get(f"made:{self.name}")) == self.processes * self.requests
 
 
 def answered(answer) -> str:
     return f"{answer.status} {answer.body.decode() if answer.status == 200 else ''}"
 
 
-def tasks(gateway, path, run, requests, meet):
+def tasks(gateway, path, run, crowd):
     async def app(scope, receive, send):
+        while not crowd.is_here():
+            await asyncio.sleep(0.01)
         await asyncio.sleep(SLOW)
         body = run()
         await send({"type": "http.response.start", "status": 200, "headers": [(b"content-type", b"text/plain")]})
@@ -90,20 +108,23 @@ def tasks(gateway, path, run, requests, meet):
     driver = gateway.asgi(app)
 
     async def one():
+        crowd.come()
         try:
             return answered(await call_asgi(driver, "GET", path))
         except RuntimeError:
             return "raised"
 
     async def all_of_them():
-        meet()
-        return await asyncio.gather(*(one() for _ in range(requests)))
+        crowd.meet()
+        return await asyncio.gather(*(one() for _ in range(crowd.requests)))
 
     return asyncio.run(all_of_them())
 
 
-def threads(gateway, path, run, requests, meet):
+def threads(gateway, path, run, crowd):
     def app(environ, start_response):
+        while not crowd.is_here():
+            time.sleep(0.01)
         time.sleep(SLOW)
         body = run()
         start_response("200 OK", [("Content-Type", "text/plain")])
@@ -113,16 +134,17 @@ def threads(gateway, path, run, requests, meet):
     answers = []
 
     def one():
+        crowd.come()
         try:
             answers.append(answered(call_wsgi(driver, "GET", path)))
         except RuntimeError:
             answers.append("raised")
 
-    crowd = [threading.Thread(target=one) for _ in range(requests)]
-    meet()
-    for thread in crowd:
+    running = [threading.Thread(target=one) for _ in range(crowd.requests)]
+    crowd.meet()
+    for thread in running:
         thread.start()
-    for thread in crowd:
+    for thread in running:
         thread.join()
     return answers
 

@@ -222,7 +222,7 @@ class Exchange:
         if self._request_id is None:
             inbound = self.site.inbound_request_id
             sent = inbound(self.request) if inbound is not None else None
-            self._request_id = sent or f"{getrandbits(128):032x}"
+            self._request_id = sent or getrandbits(128).to_bytes(16, "big").hex()
         return self._request_id
 
     # What a hook does.

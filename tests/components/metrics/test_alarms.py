@@ -458,7 +458,10 @@ def test_a_client_that_leaves_is_nobodys_error() -> None:
     clock = FakeClock()
     gateway = Gateway(Alarm("5xx count > 0 for 10 s"), Alarm("request count > 0 for 10 s"), clock=clock)
 
+    here = asyncio.Event()
+
     async def app(scope: Any, receive: Any, send: Any) -> None:
+        here.set()
         await asyncio.Event().wait()
 
     async def leave() -> None:
@@ -468,7 +471,7 @@ def test_a_client_that_leaves_is_nobodys_error() -> None:
             "http_version": "1.1", "client": ("127.0.0.1", 1), "server": ("a", 80), "root_path": "",
         }  # fmt: skip
         task = asyncio.ensure_future(served(scope, None, None))
-        await asyncio.sleep(0.01)
+        await here.wait()
         task.cancel()
         await asyncio.gather(task, return_exceptions=True)
         clock.advance(10)

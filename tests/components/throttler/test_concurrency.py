@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-import time
 from collections.abc import Callable, Iterator
 from typing import Any
 
@@ -12,12 +11,14 @@ import pytest
 
 from components.throttler.who import ORDER, Who, who
 from gatekeep.components.throttler import Concurrency, EarlyThrottler, Throttle, header
+from gatekeep.components.throttler.settlement import Settlement
 from gatekeep.components.transformer import Transform, rewrite_path
 from gatekeep.errors import ConfigurationError
 from gatekeep.gateway import Gateway
 from gatekeep.routing import Route
 from gatekeep.stores.redis import RedisStore
 from gatekeep.testing import FakeClock
+from patience import until
 from stores.servers import Valkey
 from wires import environ, scope, sent
 
@@ -175,10 +176,11 @@ def test_a_cancelled_request_gives_its_place_back() -> None:
 
 def test_an_open_websocket_is_one_until_it_closes() -> None:
     async def main() -> list[Any]:
-        gone = asyncio.Event()
+        here, gone = asyncio.Event(), asyncio.Event()
 
         async def app(scope: dict[str, Any], receive: Any, send: Any) -> None:
             await send({"type": "websocket.accept"})
+            here.set()
             await gone.wait()
 
         gateway = Gateway(Concurrency(1, by="ip"), clock=FakeClock())
@@ -189,7 +191,7 @@ def test_an_open_websocket_is_one_until_it_closes() -> None:
             return {"type": "websocket.connect"}
 
         first = asyncio.create_task(sent(wrapped, dict(handshake), receive))
-        await asyncio.sleep(0.01)
+        await here.wait()
         refused = await sent(wrapped, dict(handshake), receive)
         gone.set()
         await first
@@ -203,9 +205,12 @@ def test_an_open_websocket_is_one_until_it_closes() -> None:
 # In a shared store.
 
 
+def settlement(gateway: Gateway) -> Settlement:
+    return next(component for component in gateway.components if isinstance(component, EarlyThrottler))._settlement
+
+
 def held(gateway: Gateway) -> int:
-    throttler = next(component for component in gateway.components if isinstance(component, EarlyThrottler))
-    return len(throttler._settlement._held)
+    return len(settlement(gateway)._held)
 
 
 def test_a_shared_store_holds_the_places_of_all(valkey: Valkey) -> None:
@@ -253,20 +258,38 @@ def test_a_request_that_is_cancelled_while_the_store_is_asked_holds_nothing(valk
     asyncio.run(main())
 
 
-def test_living_workers_renew_their_places_and_those_of_a_dead_one_come_free(valkey: Valkey) -> None:
-    spec = Concurrency(1, by="ip", ttl=1.0, name="b")
+def test_living_workers_renew_their_places(valkey: Valkey) -> None:
+    spec = Concurrency(1, by="ip", ttl=PATIENT, name="b")
     living, other = (Gate(Gateway(spec, store=RedisStore(valkey.url, timeout=PATIENT))) for _ in range(2))
-    assert living.open()[0] == 200
-    until = time.monotonic() + 1.6
-    while time.monotonic() < until:
+    with valkey.client() as client:
+        client.flushall()
+        assert living.open()[0] == 200
         assert other.open()[0] == 429
-        time.sleep(0.1)
-    living.wrapped.gateway.runner.close()  # it dies: nobody renews, nobody releases
-    until = time.monotonic() + PATIENT
-    while other.open()[0] == 429:
-        assert time.monotonic() < until
-        time.sleep(0.05)
+        [key] = client.keys("*192.0.2.1*")
+
+        def lost_at() -> float:
+            [(_, when)] = client.zrange(key, 0, -1, withscores=True)
+            return float(when)
+
+        first = lost_at()
+        settlement(living.wrapped.gateway).watch(0.3)  # more often than is needed for a lease of this length
+        until(lambda: lost_at() > first + 0.5)
+    assert other.open()[0] == 429
     for gate in (living, other):
+        gate.wrapped.gateway.close()
+
+
+def test_the_places_of_a_dead_worker_come_free_when_their_leases_are_over(valkey: Valkey) -> None:
+    spec = Concurrency(1, by="ip", ttl=1.0, name="d")
+    dead, other = (Gate(Gateway(spec, store=RedisStore(valkey.url, timeout=PATIENT))) for _ in range(2))
+    with valkey.client() as client:
+        seconds, microseconds = client.time()
+        assert dead.open()[0] == 200
+        dead.wrapped.gateway.runner.close()  # nobody renews, nobody releases
+        until(lambda: other.open()[0] == 200)
+        later, more = client.time()
+    assert later + more / 1e6 >= seconds + microseconds / 1e6 + 1.0
+    for gate in (dead, other):
         gate.wrapped.gateway.close()
 
 

@@ -110,20 +110,22 @@ async def call(wrapped: Any, path: str, kind: str = "http") -> list[dict[str, An
 
 async def overloaded(gateway: Gateway, held: int, paths: list[tuple[str, str]]) -> list[dict[str, Any]]:
     """The heads of the answers to some requests while so many others are under way."""
-    go = asyncio.Event()
+    here, go = asyncio.Semaphore(0), asyncio.Event()
 
     async def app(scope: dict[str, Any], receive: Any, send: Any) -> None:
         if scope["type"] == "websocket":
             await send({"type": "websocket.accept"})
             return
         if scope["path"] == "/slow":
+            here.release()
             await go.wait()
         await send({"type": "http.response.start", "status": 200, "headers": []})
         await send({"type": "http.response.body", "body": b"ok"})
 
     wrapped = gateway.asgi(app)
     tasks = [asyncio.create_task(call(wrapped, "/slow")) for _ in range(held)]
-    await asyncio.sleep(0.01)
+    for _ in tasks:
+        await here.acquire()
     heads = [(await call(wrapped, path, kind))[0] for path, kind in paths]
     go.set()
     await asyncio.gather(*tasks)

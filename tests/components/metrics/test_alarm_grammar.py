@@ -153,6 +153,10 @@ def test_a_secret_is_in_no_repr() -> None:
         ("seconds", 0.25, "250 ms"),
         ("seconds", 2.5, "2.5 s"),
         ("number", 1200.0, "1200"),
+        ("number", 2_500_000.0, "2500000"),
+        ("rate", 999.6, "1000/s"),
+        ("rate", 1234.5, "1234/s"),
+        ("share", 0.0000001, "0.00001%"),
         ("share", None, "–"),
     ],
 )

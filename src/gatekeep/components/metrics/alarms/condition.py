@@ -13,6 +13,7 @@ import difflib
 import operator
 import re
 from collections.abc import Callable, Mapping
+from decimal import Decimal
 from typing import NamedTuple
 
 from .metric import METRICS, Metric, Unit, find_metric
@@ -129,12 +130,18 @@ def told(unit: Unit, value: float | None) -> str:
     if value is None:
         return "–"
     if unit == "share":
-        return f"{value * 100:.3g}%"
+        return f"{_digits(value * 100)}%"
     if unit == "rate":
-        return f"{value:.3g}/s"
+        return f"{_digits(value)}/s"
     if unit == "seconds":
-        return f"{value:.3g} s" if value >= 1 else f"{value * 1000:.3g} ms"
-    return f"{value:.6g}"
+        return f"{_digits(value)} s" if value >= 1 else f"{_digits(value * 1000)} ms"
+    return _digits(value, 6)
+
+
+def _digits(value: float, significant: int = 3) -> str:
+    """So many significant digits, or all of a whole part that has more; never an exponent."""
+    rounded = f"{value:.0f}" if abs(value) >= 10**significant else f"{value:.{significant}g}"
+    return f"{Decimal(rounded):f}"
 
 
 def _or(names: object) -> str:

@@ -76,15 +76,6 @@ class Patch:
         """The names as a WSGI environ has them, and what else an app may take for them."""
         self.variables = tuple((environ_key(name), value) for name, value in self.text)
 
-    def valued(self, value: str) -> Patch:
-        """This one, of one field, with another value, which needs no check: of our own making."""
-        other = Patch.__new__(Patch)
-        other.names, other.raw_names, other.lengths, other.keys = self.names, self.raw_names, self.lengths, self.keys
-        other.text = [(self.text[0][0], value)]
-        other.raw = [(self.raw[0][0], value.encode("latin-1"))]
-        other.variables = ((self.variables[0][0], value),)
-        return other
-
     def of_raw(self, pairs: RawPairs) -> RawPairs:
         """ASGI's fields with the change made, in a list of its own."""
         sent = _LF.join(map(_name_of, pairs)).decode("latin-1")

@@ -12,7 +12,7 @@ from .component import Spec
 from .errors import ConfigurationError
 from .frameworks import Adapter, adapter_for
 from .guard import guarded_apps
-from .marks import layers, settle, strays, view_marks
+from .marks import settle, strays, view_marks
 from .merging import level_of
 from .routing import Route
 
@@ -96,8 +96,4 @@ def _other_apps(apps: Sequence[Any]) -> list[Any]:
 
 
 def _reached_by(adapter: Adapter) -> frozenset[int]:
-    reached: set[int] = set()
-    for endpoint in adapter.read().endpoints:
-        reached |= view_marks(endpoint.view).reached
-        reached |= {id(layer) for layer in layers(endpoint.view)}
-    return frozenset(reached)
+    return frozenset().union(*(view_marks(endpoint.view).reached for endpoint in adapter.read().endpoints))

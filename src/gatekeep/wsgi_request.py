@@ -67,10 +67,6 @@ class WsgiRequest(Request):
     def fields(self) -> Mapping[str, Any]:
         return self.native
 
-    @staticmethod
-    def field_key(name: str) -> str:
-        return environ_key(name)
-
     def header_lines(self, name: str) -> list[str]:
         value = self.header(name)
         return [] if value is None else [value]

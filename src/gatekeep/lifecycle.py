@@ -79,7 +79,7 @@ class Runner:
                 self._start_thread()
                 self._wake.notify()
                 return True
-        task = loop.create_task(self._drive(job))
+        task = loop.create_task(_drive(job))
         self._tasks.add(task)
         task.add_done_callback(self._done)
         return True
@@ -89,14 +89,6 @@ class Runner:
         self._tasks.discard(task)
         with self._lock:
             self._busy -= 1
-
-    async def _drive(self, job: Job) -> None:
-        try:
-            work = job()
-            if type(work) is GeneratorType:
-                await arun(work)
-        except Exception:
-            _log.exception("background work failed")
 
     # Again and again.
 
@@ -155,12 +147,7 @@ class Runner:
             await asyncio.sleep(periodic.seconds)
             if periodic.cancelled:
                 return
-            try:
-                work = periodic.job()
-                if type(work) is GeneratorType:
-                    await arun(work)
-            except Exception:
-                _log.exception("the background job %s failed", periodic.name)
+            await _drive(periodic.job, periodic.title)
 
     def begin(self) -> None:
         """The gateway's components are started."""
@@ -179,9 +166,7 @@ class Runner:
     def run_due(self) -> None:
         """Run every periodic job once, now, synchronously: for tests, with a fake clock."""
         for periodic in list(self._periodic):
-            work = periodic.job()
-            if type(work) is GeneratorType:
-                run(work)
+            _run(periodic.job)
 
     # The thread.
 
@@ -205,11 +190,9 @@ class Runner:
                     periodic = self._due()
                 job = self._queue.popleft() if periodic is None else periodic.job
             try:
-                work = job()
-                if type(work) is GeneratorType:
-                    run(work)
+                _run(job)
             except Exception:
-                _log.exception("background work failed" if periodic is None else f"the background job {periodic.name} failed")
+                _log.exception("%s failed", _SUBMITTED if periodic is None else periodic.title)
             finally:
                 with self._lock:
                     if periodic is not None:
@@ -268,16 +251,37 @@ class Runner:
         await loop.run_in_executor(None, self.close)
 
 
+_SUBMITTED = "background work"
+"""What is submitted, in the log."""
+
+
+def _run(job: Job) -> None:
+    work = job()
+    if type(work) is GeneratorType:
+        run(work)
+
+
+async def _drive(job: Job, title: str = _SUBMITTED) -> None:
+    try:
+        work = job()
+        if type(work) is GeneratorType:
+            await arun(work)
+    except Exception:
+        _log.exception("%s failed", title)
+
+
 class Periodic:
     """A job that repeats; `cancel()` stops it."""
 
-    __slots__ = ("_runner", "cancelled", "job", "name", "seconds")
+    __slots__ = ("_runner", "cancelled", "job", "name", "seconds", "title")
 
     def __init__(self, runner: Runner, seconds: float, job: Job, name: str) -> None:
         self._runner = runner
         self.seconds = seconds
         self.job = job
         self.name = name
+        self.title = f"the background job {name}"
+        """In the log."""
         self.cancelled = False
 
     def cancel(self) -> None:

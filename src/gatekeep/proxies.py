@@ -10,7 +10,7 @@ from typing import TypeAlias
 
 from .message import Request
 
-__all__ = ["Address", "Network", "TrustedProxies", "parse_address"]
+__all__ = ["Address", "Network", "TrustedProxies", "canonical", "parse_address"]
 
 Address: TypeAlias = ipaddress.IPv4Address | ipaddress.IPv6Address
 Network: TypeAlias = ipaddress.IPv4Network | ipaddress.IPv6Network
@@ -43,7 +43,7 @@ class TrustedProxies:
     def client(self, request: Request) -> str | None:
         """The client's address in canonical text; None where there is none (a Unix socket)."""
         if not self.networks:
-            return _canonical(request.peer)
+            return canonical(request.peer)
         peer = parse_address(request.peer)
         if peer is None:
             return None
@@ -77,7 +77,8 @@ def _forwarded_for(element: str) -> str:
 
 
 @lru_cache(maxsize=4096)
-def _canonical(text: str | None) -> str | None:
+def canonical(text: str | None) -> str | None:
+    """An address in the one way of writing it; None for what is none."""
     address = parse_address(text)
     return None if address is None else str(address)
 

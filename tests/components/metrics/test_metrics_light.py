@@ -65,7 +65,10 @@ def export() -> Iterator[Callable[..., Export]]:
 
 def encoded(spans: list[ReadableSpan]) -> bytes:
     """OTLP, without what differs from request to request."""
-    message = encode_spans(spans)
+    return plain_message(encode_spans(spans))
+
+
+def plain_message(message: Any) -> bytes:
     for scope in message.resource_spans[0].scope_spans if message.resource_spans else ():
         for span in scope.spans:
             span.span_id = b""

@@ -56,6 +56,25 @@ def test_what_waits_is_kept_in_order_and_what_is_too_much_is_counted() -> None:
     assert collector.arrived == list(range(25 - outbox.dropped))
 
 
+def test_a_collector_that_is_away_is_tried_when_it_is_time() -> None:
+    collector = Away()
+    outbox = box(collector)
+    woken: list[int] = []
+    outbox.ticker.wake = lambda: woken.append(outbox.waiting)  # type: ignore[method-assign]
+    for number in range(5):
+        outbox.put(number)
+    assert woken == [5]
+    assert not outbox.empty()
+    for number in range(5, 9):
+        outbox.put(number)
+    assert woken == [5]
+    collector.there = True
+    assert outbox.empty()
+    for number in range(9, 14):
+        outbox.put(number)
+    assert woken == [5, 5]
+
+
 def test_closing_counts_what_never_arrives() -> None:
     outbox = box(Away())
     for number in range(6):

@@ -17,7 +17,7 @@ from ...errors import Denied
 from ...exchange import Exchange
 from .access_log import AccessLog
 from .access_log_queue import INTERVAL, QUEUE
-from .integration import WAITS, integration_seconds
+from .integration import INTEGRATION, WAITS
 from .ledger import BATCH, Ledger
 from .lifetime import closing, starting
 from .providers import Providers
@@ -60,7 +60,7 @@ class MetricsEmitter(Component):
             on_response=route.on_response(),
             on_finish=route.on_finish,
             filters_response_body=spec.access_log is not None,
-            before_app=route.before_app if spec.trace and spec.span == "own" else None,
+            before_app=route.tracing.before_app if spec.trace and spec.span == "own" else None,
             makes_span=route.makes_span if spec.trace and spec.span == "own" else None,
         )
 
@@ -87,65 +87,58 @@ class _ObservedRoute:
         "_enriches",
         "_handshake",
         "_instruments",
+        "_length",
         "_measured",
         "_metrics",
         "_monotonic",
+        "_providers",
         "_route",
         "_trace",
         "_tracer",
-        "_tracing",
         "access_log",
+        "tracing",
     )
 
     def __init__(self, emitter: MetricsEmitter, spec: Observe, plan: Plan) -> None:
         clock = emitter.services.clock
         self._monotonic = clock.monotonic
         providers = Providers(spec.tracer_provider, spec.meter_provider, emitter)
+        self._providers = providers.both
         self._tracer, self._instruments = providers.tracer, providers.instruments
-        self._tracing = RouteTracing(spec, plan)
+        self.tracing = RouteTracing(spec, plan)
         self._enriches = spec.trace and spec.span == "app"
         self._trace, self._metrics = spec.trace and not self._enriches, spec.metrics
         self.access_log = AccessLog(spec, plan, clock) if spec.access_log is not None else None
         self._handshake = plan.handshake
+        self._length = b"content-length" if plan.protocol == "asgi" else "CONTENT_LENGTH"
         self._counted = spec.metrics and not plan.handshake
         self._route = plan.template if plan.template is not None else UNMATCHED
         self._measured: tuple[tuple[Component, Measures], ...] | None = None
         """The components of the route that measure something, and how; known with the first request."""
 
     def on_request(self, exchange: Exchange) -> None:
-        if self._counted:
-            instruments = self._instruments()
-            if instruments is not None:
-                instruments.ledger.active.add(exchange)
-                exchange.watch = self
+        tracer, ledger = self._providers()
+        if ledger is not None and self._counted:
+            ledger.active.add(exchange)
+            exchange.watch = self
         if self.access_log is not None:
             exchange.watch = self
         if not self._trace:
             if self._enriches:
-                self._tracing.meet(exchange)
-            return
-        try:
-            tracer = self._tracer()
-            if tracer is not None:
-                exchange.state[self] = self._tracing.start(tracer, exchange)
+                self.tracing.meet(exchange)
+        elif tracer is not None:
+            try:
+                self.tracing.start(tracer, exchange)
                 exchange.watch = self
-        except Exception:
-            # A sampler or propagator of the user's: what watches a request must not be what stops it.
-            _log.exception("no span for a request to %s", self._route)
+            except Exception:
+                # A sampler or propagator of the user's: what watches a request must not be what stops it.
+                _log.exception("no span for a request to %s", self._route)
 
     def makes_span(self) -> bool:
         return self._tracer() is not None
 
-    def before_app(self, exchange: Exchange) -> None:
-        span: Span | None = exchange.state.get(self)
-        if span is not None:
-            try:
-                self._tracing.pass_on(span, exchange)
-            except Exception:
-                _log.exception("the span of a request to %s is not passed on", self._route)
-
     def on_response(self) -> ResponseHook | None:
-        log, enrich = self.access_log, self._tracing.enrich
+        log, enrich = self.access_log, self.tracing.enrich
         if not self._enriches:
             return log.on_response if log is not None else None
         if log is None:
@@ -160,7 +153,7 @@ class _ObservedRoute:
     def waiting(self, exchange: Exchange, name: str, flow: Flow[Any]) -> Flow[Any]:
         """Put a span around what a component waits for, and count how long it took."""
         began = self._monotonic()
-        parent: Span | None = exchange.state.get(self)
+        parent: Span | None = exchange.state.get(self.tracing)
         tracer = self._tracer() if parent is not None and parent.is_recording() else None
         span: Span = INVALID_SPAN
         token = None
@@ -187,26 +180,30 @@ class _ObservedRoute:
                 instruments.ledger.waits.append((name, self._route, waited))
 
     def on_finish(self, exchange: Exchange) -> None:
-        span: Span | None = exchange.state.get(self)
+        span: Span | None = exchange.state.get(self.tracing)
         try:
             if self._metrics:
-                instruments = self._instruments()
-                if instruments is not None:
-                    self._count(instruments.ledger, exchange, self._monotonic())
+                ledger = self._providers()[1]
+                if ledger is not None:
+                    self._count(ledger, exchange)
             if self.access_log is not None:
                 self.access_log.write(exchange, span)
         finally:
             if span is not None:
-                self._tracing.end(span, exchange)
+                self.tracing.end(span, exchange)
 
-    def _count(self, ledger: Ledger, exchange: Exchange, now: float) -> None:
+    def _count(self, ledger: Ledger, exchange: Exchange) -> None:
         ledger.active.discard(exchange)
-        request, response = exchange.request, exchange.response
+        now = self._monotonic()
+        request, response, state = exchange.request, exchange.response, exchange.state
         measured = self._measured if self._measured is not None else self._find_measured(exchange)
         finished = ledger.finished
         status, body, headers = None, None, None
         if response is not None:
             status, body, headers = response.status, response.body, response.headers
+        integration = state.get(INTEGRATION)
+        if integration is not None and integration < 0.0:
+            integration += now  # it has not begun its answer
         # A Finished, made without the call.
         finished.append(
             (
@@ -215,16 +212,14 @@ class _ObservedRoute:
                 status,
                 request.scheme,
                 request.http_version,
-                None if exchange.outcome == "completed" and status is not None and status < 500 else error_type(exchange),
-                now - exchange.monotonic if not self._handshake or status != 101 else None,
-                request.header("content-length"),
+                None if status is not None and status < 500 and exchange.outcome == "completed" else error_type(exchange),
+                now - exchange.monotonic if status != 101 or not self._handshake else None,
+                request.fields.get(self._length),
                 None if body is None else len(body),
                 headers,
                 exchange.decisions,
-                [(measures, exchange.state[owner]) for owner, measures in measured if owner in exchange.state]
-                if measured
-                else (),
-                integration_seconds(exchange.state, now),
+                [(measures, state[owner]) for owner, measures in measured if owner in state] if measured else (),
+                integration,
             )
         )
         if len(finished) >= BATCH:

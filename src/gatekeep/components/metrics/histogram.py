@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 from bisect import bisect_left
+from collections import Counter
 from collections.abc import Callable, Hashable, Mapping, Sequence
+from functools import partial
 from math import inf
 from typing import Any
 
@@ -56,8 +58,8 @@ class Histogram:
             return
         cell = self.cells.get(key) or self._open(key)
         buckets, bounds = cell.buckets, self.bounds
-        for value in values:
-            buckets[bisect_left(bounds, value)] += 1
+        for bucket, count in Counter(map(partial(bisect_left, bounds), values)).items():
+            buckets[bucket] += count
         cell.total += sum(values)
         cell.lowest = min(cell.lowest, *values)
         cell.highest = max(cell.highest, *values)

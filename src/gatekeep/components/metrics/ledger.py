@@ -14,7 +14,7 @@ from typing import Any, NamedTuple, TypeAlias
 
 from ...exchange import Exchange
 from ...forks import reset_after_fork
-from ...headers import Headers
+from ...headers import Headers, RawHeaders
 from .histogram import BYTES, MOST_SERIES, SECONDS, Histogram
 from .semantics import OTHER, known_methods
 
@@ -44,7 +44,7 @@ class Finished(NamedTuple):
     error: str | None
     seconds: float | None
     """None where a duration means nothing: a WebSocket that was open."""
-    received: str | None
+    received: str | bytes | None
     """Content-Length of the request, as it was sent."""
     body: int | None
     """Bytes of the answer's body where the gateway made it or held it whole."""
@@ -143,7 +143,7 @@ class Ledger:
                 if received is not None and (size := _number(received)) is not None:
                     group[1].append(size)
                 if body is None and headers is not None:
-                    body = _number(headers.get("content-length"))
+                    body = _declared(headers)
                 if body is not None:
                     group[2].append(body)
             if integration is not None:
@@ -212,8 +212,17 @@ class Ledger:
         return counts
 
 
-def _number(text: str | None) -> int | None:
-    return int(text) if text is not None and text.isascii() and text.isdigit() and len(text) < 19 else None
+def _number(text: str | bytes | None) -> int | None:
+    return int(text) if text is not None and len(text) < 19 and text.isascii() and text.isdigit() else None
+
+
+def _declared(headers: Headers) -> int | None:
+    """The Content-Length of an answer."""
+    if type(headers) is RawHeaders:
+        sent = dict(headers.raw()).get(b"content-length")
+        if sent is not None:
+            return int(sent) if sent.isdigit() and len(sent) < 19 else None
+    return _number(headers.get("content-length"))
 
 
 def request_attributes(key: RequestKey) -> Mapping[str, str | int]:

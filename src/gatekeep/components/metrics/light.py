@@ -33,7 +33,10 @@ __all__ = ["LightSpan", "LightTracer", "Parent", "Teller", "UnsampledSpan", "par
 _log = logging.getLogger("gatekeep.metrics")
 
 Parent = Context | str | None
-"""Where a span stands: in a context, below a caller's `traceparent`, or nowhere: then it begins a trace."""
+"""Where a span stands: in a context, below a caller's `traceparent`, or nowhere: then it begins a trace.
+
+Outside of a context there is nothing else to pass on than the span's own `traceparent`.
+"""
 
 
 class Teller(Protocol):
@@ -68,6 +71,11 @@ def _identity(traceparent: str, parent: Parent) -> SpanContext:
     return SpanContext(int(traceparent[3:35], 16), int(traceparent[36:52], 16), False, flags, state)
 
 
+def _child(flags: int, sampled: bool | None) -> tuple[bool | None, str]:
+    # A child has its parent's word on whether the trace's id is random (W3C Trace Context Level 2 §3.2.2.5).
+    return sampled, f"-{(flags & TraceFlags.RANDOM_TRACE_ID) | bool(sampled):02x}"
+
+
 class LightTracer(Tracer):
     """Begins light spans, for who knows how; to everybody else the SDK's own tracer."""
 
@@ -83,6 +91,10 @@ class LightTracer(Tracer):
         self._tracer = tracer
         self.decisions = decisions
         """Whether it is sampled: of a root; below a remote parent, unsampled and sampled; below a local one. None: it depends."""
+        self.first = _child(2, decisions[0])
+        """Whether the first span of a trace is sampled, or None, and how its `traceparent` ends: its id is random."""
+        self.children = {f"-{flags:02x}": _child(flags, decisions[1 + (flags & 1)]) for flags in range(256)}
+        """The same of a span below a caller's `traceparent`, by how that ends."""
         self.decide = decide
         """The same, by the trace's id and the parent's context."""
         self.make = make
@@ -113,8 +125,6 @@ class LightSpan(Span):
     ended: int | None = None
     """Unix time, in nanoseconds."""
     endings: Any = None
-    plain = False
-    """Whether there is nothing else to pass on than `traceparent`."""
     _context: SpanContext | None = None
 
     def __init__(
@@ -212,14 +222,12 @@ class LightSpan(Span):
 class UnsampledSpan(NonRecordingSpan):
     """A span that is not recorded, whose identity is spelled out for those who ask."""
 
-    plain = False
-
     def __init__(self, parent: Parent, traceparent: str) -> None:
-        self._parent = parent
+        self.parent_place = parent
         self.traceparent = traceparent
 
     def get_span_context(self) -> SpanContext:
-        return _identity(self.traceparent, self._parent)
+        return _identity(self.traceparent, self.parent_place)
 
     def __repr__(self) -> str:
         return f"<UnsampledSpan {self.traceparent}>"

@@ -18,7 +18,6 @@ from opentelemetry.sdk.environment_variables import OTEL_SDK_DISABLED
 from opentelemetry.sdk.metrics import MeterProvider
 from opentelemetry.sdk.resources import Resource
 from opentelemetry.sdk.trace import ReadableSpan, TracerProvider
-from opentelemetry.sdk.trace.export import SpanExportResult
 from opentelemetry.sdk.trace.sampling import Sampler
 
 from ...errors import ConfigurationError
@@ -29,7 +28,8 @@ from .light import LightSpan
 from .log_export import LogOutbox, OtlpHandler
 from .outbox import Outbox
 from .reader import Reader
-from .replay import LightProvider, readable
+from .replay import LightProvider
+from .span_sender import SpanSender
 
 __all__ = ["Telemetry", "configure"]
 
@@ -160,9 +160,10 @@ class Telemetry:
     # The signals.
 
     def _trace(self, resource: Resource, sampler: Sampler | None) -> None:
-        box: Outbox[ReadableSpan | LightSpan] = Outbox("traces", self._send_spans, finish=readable, **_box("OTEL_BSP"))
+        sender = SpanSender(lambda: self._exporter("traces"))
+        box: Outbox[ReadableSpan | LightSpan] = Outbox("traces", sender.send, finish=sender.finish, **_box("OTEL_BSP"))
         self._boxes["traces"] = box
-        self.tracer_provider = LightProvider(resource, sampler, box)
+        self.tracer_provider = sender.provider = LightProvider(resource, sampler, box)
         trace.set_tracer_provider(self.tracer_provider)
         _check(trace.get_tracer_provider() is self.tracer_provider)
 
@@ -195,9 +196,6 @@ class Telemetry:
         if found is None:
             found = self._exporters[signal] = self._makers[signal]()
         return found
-
-    def _send_spans(self, spans: Sequence[ReadableSpan]) -> bool:
-        return self._exporter("traces").export(spans) is SpanExportResult.SUCCESS
 
     def _send_logs(self, records: Sequence[ReadableLogRecord]) -> bool:
         return self._exporter("logs").export(records) is LogRecordExportResult.SUCCESS

@@ -9,13 +9,13 @@ from __future__ import annotations
 import logging
 import threading
 from collections import deque
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Sequence, Sized
 from typing import Any, Generic, TypeVar
 
 from opentelemetry.context import _SUPPRESS_INSTRUMENTATION_KEY, attach, detach, set_value
 
 from ...forks import reset_after_fork
-from .courtesy import COURTESY
+from .pace import Paced
 
 __all__ = ["Outbox", "Ticker", "quietly"]
 
@@ -71,8 +71,7 @@ class Ticker:
             wake.wait(self._seconds)
             wake.clear()
             if not self._ended:
-                with COURTESY:
-                    self._job()
+                self._job()
 
 
 class Outbox(Generic[T]):
@@ -84,12 +83,12 @@ class Outbox(Generic[T]):
     def __init__(
         self,
         name: str,
-        send: Callable[[Sequence[Any]], bool],
+        send: Callable[[Any], bool],
         *,
         capacity: int,
         batch: int,
         seconds: float,
-        finish: Callable[[Sequence[T]], list[Any]] = list,
+        finish: Callable[[Sequence[T]], Sized] = Paced,
     ) -> None:
         self._send = send
         self._finish = finish
@@ -101,10 +100,14 @@ class Outbox(Generic[T]):
 
     def after_fork(self) -> None:
         self._queue: deque[T] = deque()
-        self._unsent: list[Any] = []
+        self._unsent: Sized = ()
+        self._away = False
+        """Whether what was sent last has not arrived: then it is tried again when it is time, and not for each batch."""
         self._lock = threading.Lock()
         self._counting = threading.Lock()
         self._closed = False
+        self._quick = self._batch
+        """How many may wait before there is more to do than to add one; none, once it is closed."""
         self.dropped = 0
         """Items that will never arrive."""
 
@@ -116,13 +119,16 @@ class Outbox(Generic[T]):
         """Never waits, never raises; drops the item where there is no room."""
         queue = self._queue
         waiting = len(queue)
+        if 0 < waiting < self._quick:  # so somebody empties it, and has time yet
+            queue.append(item)
+            return
         if waiting >= self._capacity or self._closed:
             self.drop(1)
             return
         queue.append(item)
         if not self.ticker.running:
             self.ticker.begin()
-        elif waiting >= self._batch and not waiting % self._batch:
+        elif waiting >= self._batch and not waiting % self._batch and not self._away:
             self.ticker.wake()
 
     def drop(self, count: int) -> None:
@@ -141,18 +147,20 @@ class Outbox(Generic[T]):
                 unsent = self._unsent
                 if not unsent:
                     break
-                if not quietly(lambda unsent=unsent: self._send(unsent)):  # type: ignore[misc]
+                self._away = not quietly(lambda unsent=unsent: self._send(unsent))  # type: ignore[misc]
+                if self._away:
                     return False
-                self._unsent = []
+                self._unsent = ()
         return True
 
     def close(self) -> None:
         """Send what waits, once; what does not arrive now is dropped."""
         self.ticker.end()
         self._closed = True
+        self._quick = 0
         self.empty()
         left = self.waiting
         if left:
             self._queue.clear()
-            self._unsent = []
+            self._unsent = ()
             self.drop(left)

@@ -12,6 +12,7 @@ from opentelemetry.trace import Tracer, TracerProvider
 
 from ...component import Component
 from .instruments import SCHEMA_URL, SCOPE, VERSION, Instruments, instruments_of
+from .ledger import Ledger
 from .light import LightTracer
 
 __all__ = ["Providers"]
@@ -25,7 +26,7 @@ _NOTHING: Final = object()
 class Providers:
     """Asked for every request, as a provider may be set at any time; what the API itself provides emits nothing."""
 
-    __slots__ = ("instruments", "tracer")
+    __slots__ = ("both", "instruments", "tracer")
 
     def __init__(
         self, tracer_provider: TracerProvider | None, meter_provider: MeterProvider | None, emitter: Component | None = None
@@ -41,6 +42,31 @@ class Providers:
         meters = Source(get_meter_provider, get_meter_provider.__globals__, "_METER_PROVIDER", meter_provider)
         self.tracer = tracers.of(_tracer_of)
         self.instruments = meters.of(owned)
+        self.both = _together(tracers, self.tracer, meters, self.instruments)
+        """The tracer, and the ledger of the instruments."""
+
+
+def _together(
+    tracers: Source[TracerProvider],
+    tracer: Callable[[], Tracer | None],
+    meters: Source[MeterProvider],
+    instruments: Callable[[], Instruments | None],
+) -> Callable[[], tuple[Tracer | None, Ledger | None]]:
+    tracers_now, meters_now = tracers.current, meters.current
+    seen_tracers: object = _NOTHING
+    seen_meters: object = _NOTHING
+    used: tuple[Tracer | None, Ledger | None] = (None, None)
+
+    def now() -> tuple[Tracer | None, Ledger | None]:
+        nonlocal seen_tracers, seen_meters, used
+        if tracers_now() is not seen_tracers or meters_now() is not seen_meters:
+            found, other = tracers_now(), meters_now()
+            emitted = instruments()
+            used = tracer(), None if emitted is None else emitted.ledger
+            seen_tracers, seen_meters = found, other
+        return used
+
+    return now
 
 
 def _tracer_of(provider: TracerProvider) -> Tracer:
@@ -58,11 +84,14 @@ class Source(Generic[P]):
 
     def __init__(self, get: Callable[[], P], variables: Mapping[str, Any], name: str, own: P | None = None) -> None:
         self._get = get if own is None else lambda: own
-        self._current: Callable[[], object] = partial(variables.get, name) if own is None and name in variables else self._get
+        if own is not None:
+            variables = {name: own}
+        self.current: Callable[[], object] = partial(variables.get, name) if name in variables else get
+        """Gives another object whenever the provider is another one."""
 
     def of(self, use: Callable[[P], U]) -> Callable[[], U | None]:
         """A function that gives what `use` makes of the provider, made once; None where the provider emits nothing."""
-        get, current = self._get, self._current
+        get, current = self._get, self.current
         seen: object = _NOTHING
         used: U | None = None
 

@@ -31,6 +31,7 @@ from .histogram import Histogram as Counted
 from .instruments import SCHEMA_URL, SCOPE, VERSION
 from .ledger import Ledger
 from .outbox import Ticker, quietly
+from .pace import Paced, paced
 
 __all__ = ["Reader"]
 
@@ -115,11 +116,11 @@ class Reader(MetricReader):
         began = self._since if self._delta else ledger.began
         metrics = []
         for histogram in ledger.histograms:
-            points = [
+            points = Paced(
                 point
-                for key, cell in list(histogram.cells.items())
+                for key, cell in paced(list(histogram.cells.items()))
                 if (point := self._point(histogram, key, cell, began, now)) is not None
-            ]
+            )
             if points:
                 metrics.append(Metric(histogram.name, histogram.description, histogram.unit, HistogramData(points, temporality)))
         return metrics

@@ -32,8 +32,9 @@ from opentelemetry.trace import NonRecordingSpan, Span, SpanContext, SpanKind, T
 from .instruments import SCHEMA_URL, SCOPE, VERSION
 from .light import LightSpan, LightTracer, parent_of
 from .outbox import Outbox
+from .pace import paced
 
-__all__ = ["LightProvider", "readable"]
+__all__ = ["LightProvider", "readable", "replay", "untouched"]
 
 _log = logging.getLogger("gatekeep.otlp")
 
@@ -140,18 +141,25 @@ def readable(items: Iterable[ReadableSpan | LightSpan]) -> list[ReadableSpan]:
 
 
 def _readable(items: Iterable[ReadableSpan | LightSpan]) -> Iterator[ReadableSpan]:
-    for item in items:
+    for item in paced(items):
         if not isinstance(item, LightSpan):
             yield item
             continue
         try:
-            yield from _replay(item)
+            yield from replay(item)
         except Exception:
             _log.exception("a span could not be exported")
 
 
-def _replay(item: LightSpan) -> list[ReadableSpan]:
-    if item.made is None and item.tracer.on and item.tracer.read is not None:
+def untouched(item: LightSpan) -> bool:
+    """Whether a light span says what it has put aside, and all of that."""
+    return item.made is None and item.tracer.on and item.tracer.read is not None
+
+
+def replay(item: LightSpan) -> list[ReadableSpan]:
+    """What is exported of a light span that has ended."""
+    if untouched(item):
+        assert item.tracer.read is not None
         return [item.tracer.read(item)]
     ended: list[ReadableSpan] = []
     span = item.make()

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import re
 from collections.abc import Callable, Mapping
 from functools import partial
@@ -9,8 +10,9 @@ from hashlib import blake2b
 from random import getrandbits
 from typing import Any, NamedTuple
 
-from opentelemetry import baggage, context, propagate, trace
+from opentelemetry import baggage, propagate, trace
 from opentelemetry.context import Context
+from opentelemetry.propagate import get_global_textmap
 from opentelemetry.propagators.textmap import Getter, Setter, TextMapPropagator
 from opentelemetry.trace import INVALID_SPAN, NonRecordingSpan, Span, SpanContext, SpanKind, StatusCode, TraceFlags, Tracer
 
@@ -19,6 +21,8 @@ from ...environ import environ_key
 from ...errors import Denied
 from ...exchange import Exchange
 from ...message import Headers, Request
+from ...proxies import canonical
+from .current_context import attach, detach, get_current
 from .light import LightSpan, LightTracer, UnsampledSpan, remote
 from .redact import SECRET_PARAMETERS, names_secrets, redacted, without_secrets
 from .semantics import OTHER, error_type, known_methods, server_address
@@ -26,7 +30,9 @@ from .spec import Observe
 
 __all__ = ["Facts", "Place", "RouteTracing"]
 
-_NATIVE_OFF = (("fastapi.telemetry", None), ("starlette.opentelemetry", True))
+_log = logging.getLogger("gatekeep.metrics")
+
+_NATIVE_OFF = {"fastapi.telemetry": None, "starlette.opentelemetry": True}
 """Scope keys by which FastAPI's and Starlette's own telemetry learn that somebody outside makes the span."""
 
 _BELOW = "below"
@@ -77,6 +83,7 @@ class RouteTracing:
         "_host",
         "_known",
         "_names",
+        "_native_off",
         "_other_name",
         "_principal",
         "_propagator",
@@ -97,6 +104,7 @@ class RouteTracing:
         self._secret = SECRET_PARAMETERS | {name.lower() for name in spec.redact}
         self._secret_params = names_secrets(plan.template, self._secret)
         self._asgi = plan.protocol == "asgi"
+        self._native_off: Mapping[str, Any] = _NATIVE_OFF if self._asgi else {}
         self._fixed: dict[str, Any] = {}
         if plan.template is not None:
             self._fixed["http.route"] = plan.template
@@ -116,72 +124,75 @@ class RouteTracing:
 
     # On the way in.
 
-    def start(self, tracer: Tracer, exchange: Exchange) -> Span:
+    def start(self, tracer: Tracer, exchange: Exchange) -> None:
         """Start the request's span, and make it the current one until the driver leaves the request."""
-        request, surrounding = exchange.request, context.get_current()
-        propagator = propagate.get_global_textmap()
-        if propagator is not self._propagator:
-            self._fields = tuple(name.lower() for name in propagator.fields)
-            self._w3c = set(self._fields) == _W3C_FIELDS
-            self._propagator = propagator
-        light = type(tracer) is LightTracer and tracer.on
-        if light and self._w3c and not surrounding:
-            fields = request.fields
-            if self._tracestate not in fields and self._baggage not in fields:
-                sent = fields.get(self._traceparent)
-                if type(sent) is bytes:
-                    sent = sent.decode("latin-1")
-                if sent is None or _PARENT(sent) is not None:
-                    own = self._plain(tracer, exchange, sent)  # type: ignore[arg-type]
-                    exchange.on_leave(partial(context.detach, context.attach(Context({_SPAN: own}))))
-                    return own
-        parent, kind = self._place(request, surrounding)
-        span: Span
-        if light:
-            span = self._below(tracer, exchange, parent, kind)  # type: ignore[arg-type]
+        if get_global_textmap() is not self._propagator:
+            self._learn()
+        surrounding = get_current()
+        if type(tracer) is LightTracer and tracer.on:
+            if self._w3c and not surrounding:
+                request = exchange.request
+                fields = request.fields
+                if self._tracestate not in fields and self._baggage not in fields:
+                    sent = fields.get(self._traceparent)
+                    if type(sent) is bytes:
+                        sent = sent.decode("latin-1")
+                    if sent is None or _PARENT(sent) is not None:
+                        span = self._plain(tracer, exchange, request, fields, sent)
+                        exchange.state[self] = span
+                        exchange.on_leave(partial(detach, attach(Context({_SPAN: span}))))
+                        return
+            parent, kind = self._place(exchange.request, surrounding)
+            own: Span = self._below(tracer, exchange, parent, kind)
         else:
-            name = self._names.get(request.method, self._other_name)
-            span = tracer.start_span(name, parent, kind, self.attributes(self._facts(exchange)))
+            parent, kind = self._place(exchange.request, surrounding)
+            name = self._names.get(exchange.request.method, self._other_name)
+            own = tracer.start_span(name, parent, kind, self.attributes(self._facts(exchange)))
+        exchange.state[self] = own
         if kind is SpanKind.INTERNAL:
             exchange.state[_BELOW] = True
-        if span.get_span_context().is_valid:
-            exchange.on_leave(partial(context.detach, context.attach(trace.set_span_in_context(span, parent))))
-        return span
+        if own.get_span_context().is_valid:
+            exchange.on_leave(partial(detach, attach(trace.set_span_in_context(own, parent))))
 
-    def _plain(self, tracer: LightTracer, exchange: Exchange, sent: str | None) -> LightSpan | UnsampledSpan:
+    def _learn(self) -> None:
+        propagator = get_global_textmap()
+        self._fields = tuple(name.lower() for name in propagator.fields)
+        self._w3c = set(self._fields) == _W3C_FIELDS
+        self._propagator = propagator
+
+    def _plain(
+        self, tracer: LightTracer, exchange: Exchange, request: Request, fields: Mapping[Any, Any], sent: str | None
+    ) -> LightSpan | UnsampledSpan:
         """A light span below what a client sent; None: the first of a trace."""
         if sent is None:
-            trace_id, flags = f"{getrandbits(128) or 1:032x}", TraceFlags.RANDOM_TRACE_ID
-            sampled = tracer.decisions[0]
+            trace_part = f"00-{getrandbits(128) or 1:032x}-"
+            sampled, flags = tracer.first
         else:
-            trace_id, flags = sent[3:35], int(sent[53:], 16)
-            sampled = tracer.decisions[1 + (flags & 1)]
+            trace_part = sent[:36]
+            sampled, flags = tracer.children[sent[52:]]
         if sampled is None:
             parent = Context() if sent is None else trace.set_span_in_context(NonRecordingSpan(remote(sent)), Context())
-            sampled = tracer.decide(int(trace_id, 16), parent)
-        # A child has its parent's word on whether the trace's id is random (W3C Trace Context Level 2 §3.2.2.5).
-        traceparent = f"00-{trace_id}-{getrandbits(64) or 1:016x}-{(flags & 2) | sampled:02x}"
-        span: LightSpan | UnsampledSpan
-        if sampled:
-            name = self._names.get(exchange.request.method, self._other_name)
-            span = LightSpan(tracer, name, SpanKind.SERVER, sent, traceparent, self, self._facts(exchange))
-        else:
-            span = UnsampledSpan(sent, traceparent)
-        span.plain = True
-        return span
+            sampled = tracer.decide(int(trace_part[3:35], 16), parent)
+            flags = f"-{int(flags[1:], 16) | sampled:02x}"
+        traceparent = f"{trace_part}{getrandbits(64) or 1:016x}{flags}"
+        if not sampled:
+            return UnsampledSpan(sent, traceparent)
+        method = request.method
+        name = self._names.get(method, self._other_name)
+        return LightSpan(tracer, name, SpanKind.SERVER, sent, traceparent, self, self._facts(exchange, request, fields))
 
     def _below(self, tracer: LightTracer, exchange: Exchange, parent: Context, kind: SpanKind) -> LightSpan | UnsampledSpan:
         """A light span in a context."""
         outer = trace.get_current_span(parent).get_span_context()
         if outer.is_valid:
-            flags, trace_id = int(outer.trace_flags), outer.trace_id
-            sampled = tracer.decisions[(1 if outer.is_remote else 3) + (flags & 1)]
+            given, trace_id = int(outer.trace_flags), outer.trace_id
+            sampled = tracer.decisions[(1 if outer.is_remote else 3) + (given & 1)]
         else:
-            flags, trace_id = TraceFlags.RANDOM_TRACE_ID, getrandbits(128) or 1
+            given, trace_id = TraceFlags.RANDOM_TRACE_ID, getrandbits(128) or 1
             sampled = tracer.decisions[0]
         if sampled is None:
             sampled = tracer.decide(trace_id, parent)
-        traceparent = f"00-{trace_id:032x}-{getrandbits(64) or 1:016x}-{(flags & 2) | sampled:02x}"
+        traceparent = f"00-{trace_id:032x}-{getrandbits(64) or 1:016x}-{(given & 2) | sampled:02x}"
         if not sampled:
             return UnsampledSpan(parent, traceparent)
         name = self._names.get(exchange.request.method, self._other_name)
@@ -210,9 +221,12 @@ class RouteTracing:
                 return Place(self._propagator.extract(request, surrounding, _GETTER), SpanKind.SERVER)
         return Place(surrounding, SpanKind.SERVER)
 
-    def _facts(self, exchange: Exchange) -> Any:
-        request = exchange.request
-        fields = request.fields
+    def _facts(self, exchange: Exchange, request: Request | None = None, fields: Mapping[Any, Any] | None = None) -> Any:
+        if request is None:
+            request = exchange.request
+        if fields is None:
+            fields = request.fields
+        peer = request.peer
         return (
             request.method,
             request.scheme,
@@ -221,8 +235,8 @@ class RouteTracing:
             without_secrets(request.path, exchange.path_params, self._secret) if self._secret_params else request.path,
             request.http_version,
             request.query_string,
-            exchange.client,
-            request.peer,
+            peer if exchange.site.inbound_request_id is None else exchange.client,  # behind no proxies the two are one
+            peer,
             fields.get(self._agent),
             exchange.request_id,
         )
@@ -254,6 +268,7 @@ class RouteTracing:
             attributes["server.port"] = port
         if query_string:
             attributes["url.query"] = redacted(query_string, self._secret)
+        client = canonical(client)
         if client is not None:
             attributes["client.address"] = client
         if peer is not None:
@@ -264,20 +279,27 @@ class RouteTracing:
 
     # At the app.
 
-    def pass_on(self, span: Span, exchange: Exchange) -> None:
+    def before_app(self, exchange: Exchange) -> None:
         """Let the app see the span as the caller's."""
-        if type(span) in _LIGHT and span.plain:  # type: ignore[attr-defined]
-            traceparent: str | None = span.traceparent  # type: ignore[attr-defined]
-        else:
-            identity = span.get_span_context()
-            if not identity.is_valid:
-                return
-            traceparent = self._alone(identity, exchange.request.fields)
-        sole = self._asgi and _BELOW not in exchange.state
+        span: Span | None = exchange.state.get(self)
+        if span is None:
+            return
+        try:
+            if type(span) in _LIGHT and type(span.parent_place) is not Context and exchange.forwarded is None:  # type: ignore[attr-defined]
+                exchange.native = self._stamped(exchange.request, span.traceparent, self._native_off)  # type: ignore[attr-defined]
+            else:
+                self._pass_on(span, exchange)
+        except Exception:
+            _log.exception("the span of a request to %s is not passed on", exchange.route)
+
+    def _pass_on(self, span: Span, exchange: Exchange) -> None:
+        identity = span.get_span_context()
+        if not identity.is_valid:
+            return
+        traceparent = self._alone(identity, exchange.request.fields)
+        native_off = self._native_off if _BELOW not in exchange.state else {}
         if traceparent is not None and exchange.forwarded is None:
-            exchange.native = native = self._stamped(exchange.request, traceparent)
-            if sole:
-                native.update(_NATIVE_OFF)
+            exchange.native = self._stamped(exchange.request, traceparent, native_off)
             return
         headers = exchange.forward().headers
         if traceparent is not None:
@@ -285,8 +307,7 @@ class RouteTracing:
         else:
             headers.remove("tracestate")  # what came with an invalid traceparent ends here (W3C Trace Context §3.3.1.1)
             propagate.inject(headers, trace.set_span_in_context(span), _SETTER)
-        if sole:
-            exchange.request.native.update(_NATIVE_OFF)
+        exchange.request.native.update(native_off)
 
     def _alone(self, identity: SpanContext, fields: Mapping[Any, Any]) -> str | None:
         """The `traceparent` of a span (W3C Trace Context §3.2.2) that has nothing else to pass on, and nothing to take away."""
@@ -294,22 +315,20 @@ class RouteTracing:
             return None
         return f"00-{identity.trace_id:032x}-{identity.span_id:016x}-{identity.trace_flags:02x}"
 
-    def _stamped(self, request: Request, traceparent: str) -> dict[str, Any]:
+    def _stamped(self, request: Request, traceparent: str, more: Mapping[str, Any]) -> dict[str, Any]:
         """The request's scope or environ with this span as the caller's."""
-        native = dict(request.native)
         key = self._traceparent
         if not self._asgi:
-            native[key] = traceparent
-            return native
-        pairs = list(native["headers"])
+            return {**request.native, key: traceparent}
+        native = {**request.native, **more}
+        native["headers"] = pairs = list(native["headers"])
         sent = request.fields.get(key)
         if sent is not None:
             try:
                 pairs.remove((key, sent))
             except ValueError:  # a server that gives lists
-                pairs = [pair for pair in pairs if pair[0] != key]
+                pairs[:] = [pair for pair in pairs if pair[0] != key]
         pairs.append((key, traceparent.encode("latin-1")))
-        native["headers"] = pairs
         return native
 
     # On the way out.
@@ -350,16 +369,19 @@ class RouteTracing:
         """Say how it ended."""
         response, error = exchange.response, exchange.error
         status = response.status if response is not None else None
+        kind = type(span)
+        if kind is UnsampledSpan:
+            return
         if (
-            type(span) is LightSpan
-            and span.made is None
-            and span.ended is None
-            and exchange.outcome == "completed"
+            kind is LightSpan
             and status is not None
             and status < 500
+            and exchange.outcome == "completed"
+            and span.made is None  # type: ignore[attr-defined]
+            and span.ended is None  # type: ignore[attr-defined]
             and (error is None or isinstance(error, Denied))
         ):
-            span.close(self._endings(exchange, status))
+            span.close(self._endings(exchange, status))  # type: ignore[attr-defined]
             return
         if span.is_recording():
             attributes = self.endings(self._endings(exchange, status))

@@ -301,7 +301,7 @@ class RawHeaders(Headers):
         self._pairs.append((_raw_name(name), value.encode("latin-1")))
 
     def stamp(self, name: str, value: str) -> None:
-        if name in _names_in(self._pairs):
+        if name in _LF.join(map(_name_of, self._pairs)).decode("latin-1").lower():
             self.remove(name)
         self._pairs.append((_raw_name(name), value.encode("latin-1")))
 

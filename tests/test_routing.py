@@ -10,8 +10,11 @@ from hypothesis import strategies as st
 
 from gatekeep.components.ip_rules import IPRules
 from gatekeep.errors import ConfigurationError
+from gatekeep.paths import ambiguity
 from gatekeep.requests import AsgiRequest, WsgiRequest
-from gatekeep.routing import Endpoint, Route, RouteTable, SegmentTrie, Template, ambiguity, covers, may_meet
+from gatekeep.routing import Endpoint, Route, RouteTable
+from gatekeep.template import Template, covers, may_meet
+from gatekeep.trie import SegmentTrie
 
 
 def requested(path, method="GET", raw=None, protocol="asgi", root=""):

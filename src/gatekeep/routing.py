@@ -11,23 +11,10 @@ from .component import Spec, caller
 from .errors import ConfigurationError
 from .message import Request
 from .paths import ambiguity
-from .template import Template, covers, fold, fold_path, may_meet
+from .template import Template, fold, fold_path, may_meet
 from .trie import Segment, SegmentTrie
 
-__all__ = [
-    "Endpoint",
-    "Found",
-    "Params",
-    "Resolver",
-    "Route",
-    "RouteTable",
-    "Segment",
-    "SegmentTrie",
-    "Template",
-    "ambiguity",
-    "covers",
-    "may_meet",
-]
+__all__ = ["Endpoint", "Found", "Params", "Resolver", "Route", "RouteTable"]
 
 Params: TypeAlias = Mapping[str, Any] | Callable[[], Mapping[str, Any]] | None
 
@@ -138,9 +125,10 @@ def _respelled(path: str) -> str:
 
 
 class RouteTable:
-    """The Routes of a gateway. A path that fits one only when it is folded, or but for trailing slashes, is ambiguous: an app
+    """The Routes of a gateway, and which of them hold for a path.
 
-    that reads it the other way must not be reached around the policy. A Route that names that way itself settles it.
+    A path that fits one only when it is folded, or but for trailing slashes, is ambiguous: an app that reads it the other way
+    must not be reached around the policy. A Route that names that way itself settles it.
     """
 
     def __init__(self, routes: Sequence[Route]) -> None:

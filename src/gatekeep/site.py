@@ -21,8 +21,9 @@ from .policy import Policy
 from .refetch import refetch
 from .refusal import Refusal, refusing
 from .requests import AsgiRequest, WsgiRequest
-from .routing import Endpoint, Params, Resolver, Route, RouteTable, covers
+from .routing import Endpoint, Params, Resolver, Route, RouteTable
 from .sightings import Sightings
+from .template import covers
 
 if TYPE_CHECKING:
     from .frameworks import Adapter

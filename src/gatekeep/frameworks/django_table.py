@@ -26,7 +26,8 @@ from django.utils.module_loading import import_string
 
 from ..effects import Protocol as Wire
 from ..message import Request
-from ..routing import Endpoint, Found, Segment, SegmentTrie
+from ..routing import Endpoint, Found
+from ..trie import Segment, SegmentTrie
 
 __all__ = ["Chain", "DjangoTable", "key_of"]
 

@@ -34,7 +34,8 @@ from werkzeug.routing import (
 from ..effects import Protocol as Wire
 from ..errors import ConfigurationError
 from ..message import Request
-from ..routing import Endpoint, Found, Segment, SegmentTrie
+from ..routing import Endpoint, Found
+from ..trie import Segment, SegmentTrie
 from . import Guard
 
 __all__ = ["FlaskAdapter", "FlaskTable"]

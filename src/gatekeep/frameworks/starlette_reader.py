@@ -12,7 +12,8 @@ from starlette.convertors import FloatConvertor, IntegerConvertor, StringConvert
 from starlette.endpoints import HTTPEndpoint
 from starlette.routing import PARAM_FORMAT_REGEX, Host, Mount, Route, Router, WebSocketRoute
 
-from ..routing import Endpoint, Segment
+from ..routing import Endpoint
+from ..trie import Segment
 from .starlette_guard import Item, Place, Post, base_app, inner_router
 from .starlette_table import Asked, Door, Entry, Leaf, Level, Pair, Table
 

@@ -15,7 +15,8 @@ from starlette.routing import Match, Router
 from starlette.types import Scope
 
 from ..message import Request
-from ..routing import Endpoint, Found, Params, Segment, SegmentTrie
+from ..routing import Endpoint, Found, Params
+from ..trie import Segment, SegmentTrie
 from .starlette_guard import Item, Matches, is_fastapi
 
 __all__ = ["Asked", "Door", "Entry", "Leaf", "Level", "Pair", "Table"]

@@ -21,9 +21,10 @@ _ODD = re.compile(r"[\\;\x00-\x1f\x7f\ufffd]")
 
 
 def ambiguity(request: Request) -> str | None:
-    """Why two readers may take this path differently, or None: dot or empty segments, backslash, `;`, control characters,
+    """Why two readers may take this path differently, or None.
 
-    bytes that are no UTF-8, encoded separators, and a path that does not start at the root.
+    For dot or empty segments, backslash, `;`, control characters, bytes that are no UTF-8, encoded separators, and a path that
+    does not start at the root.
     """
     path = request.path
     raw = request.raw_path

@@ -44,9 +44,10 @@ def _segments(shape: str) -> Iterator[Segment]:
 
 
 def fold(text: str) -> str:
-    """A path, or a part of one, as a forgiving app may read it: decoded once more, in one letter case, with plain characters for
+    """A path, or a part of one, as a forgiving app may read it.
 
-    their look-alikes of other forms (NFKC), up to a "?" or "#", and without blanks around its segments.
+    Decoded once more, in one letter case, with plain characters for their look-alikes of other forms (NFKC), up to a "?" or
+    "#", and without blanks around its segments.
     """
     if text.isascii() and _may_fold(text) is None:
         return text.lower()

@@ -47,9 +47,9 @@ class Api:
         return f"{self.arn}/{stage}/{request.method.upper()}{request.path or '/'}"
 
     def other_names(self, exchange: Exchange) -> Sequence[str]:
-        """What else an app may serve the request as: HEAD by what serves GET, a path without the slashes at its end, or with
+        """What else an app may serve the request as.
 
-        one at its start for many (werkzeug).
+        HEAD by what serves GET, a path without the slashes at its end, or with one at its start for many (werkzeug).
         """
         request = exchange.request
         if request.handshake:

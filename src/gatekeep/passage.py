@@ -78,8 +78,7 @@ class Passage:
             request = known.site.view(self._native, self._receive)
             # As it was when it came: below a mount the app has changed these.
             request.path, request.root_path, request.method = known.path, "", known.method
-            monotonic = known.site.gateway.clock.monotonic()
-            self._exchange = exchange = Exchange(request, known.site, known.pipeline, known.endpoint, known.params, monotonic)
+            self._exchange = exchange = known.open(request, known.site.gateway.clock.monotonic())
             exchange.admitted = known.key
         return self._exchange
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import json as json_module
 from collections.abc import Iterable, Iterator, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from types import TracebackType
 from typing import Any, Self
@@ -12,6 +13,7 @@ from typing import Any, Self
 from ..asgi import AsgiDriver
 from ..clock import Clock
 from ..effects import Protocol as Wire
+from ..effects import arun, is_flow, run
 from ..errors import ConfigurationError
 from ..frameworks import adapter_for
 from ..front import protocol_of
@@ -180,8 +182,6 @@ class Client:
                 return await asyncio.gather(*(call_asgi(self.app, m, t, **options) for m, t, options in calls))
 
             return self._loop.run(together())
-        from concurrent.futures import ThreadPoolExecutor
-
         with ThreadPoolExecutor(min(64, len(calls) or 1)) as pool:
             return list(pool.map(lambda call: call_wsgi(self.app, call[0], call[1], **call[2]), calls))
 
@@ -193,8 +193,6 @@ class Client:
 
     def run(self, flow: Any) -> Any:
         """Drive a flow, or await a coroutine, in the app's colour."""
-        from ..effects import arun, is_flow, run
-
         if self._loop is None:
             return run(flow)
         return self._loop.run(arun(flow) if is_flow(flow) else flow)

@@ -25,7 +25,7 @@ def health(request: HttpRequest) -> JsonResponse:
 
 
 class Orders(View):
-    @Throttle("12/minute", burst=3)
+    @Throttle("6/minute", burst=3)
     def get(self, request: HttpRequest) -> JsonResponse:
         return JsonResponse([{"id": 7, "item": "tea"}], safe=False)
 

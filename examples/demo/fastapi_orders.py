@@ -23,7 +23,7 @@ def build(gateway: Gateway) -> FastAPI:
         return {"ok": True}
 
     @app.get("/orders")
-    @Throttle("12/minute", burst=3)
+    @Throttle("6/minute", burst=3)
     async def list_orders() -> list[dict[str, Any]]:
         return [{"id": 7, "item": "tea"}]
 

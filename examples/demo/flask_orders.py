@@ -22,7 +22,7 @@ def build(gateway: Gateway) -> Flask:
         return {"ok": True}
 
     @app.get("/orders")
-    @Throttle("12/minute", burst=3)
+    @Throttle("6/minute", burst=3)
     def list_orders() -> list[dict[str, Any]]:
         return [{"id": 7, "item": "tea"}]
 

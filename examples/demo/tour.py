@@ -29,7 +29,7 @@ STOPS = (
     ),
     Stop("Cache: the same again, from memory", 'curl -si "$URL/live/orders/7" -H "$TOKEN"', ("200", "Age: ", "gatekeep; hit")),
     Stop(
-        "Throttler: three at once, then one in five seconds",
+        "Throttler: three at once, then one in ten seconds",
         'for i in 1 2 3 4 5; do curl -si "$URL/live/orders" -H "$TOKEN"; echo; done',
         ("200", "RateLimit: ", "429", "Retry-After: "),
     ),

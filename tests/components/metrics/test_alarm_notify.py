@@ -366,7 +366,7 @@ def test_each_worker_of_a_real_server_tells_for_itself(receivers: Any, tmp_path:
     port = free_port()
     command = ("gunicorn", "--preload", "-w", "2", "--threads", "1", "-b", f"127.0.0.1:{port}", "shop:app")
     with serving(*command, port=port, cwd=tmp_path):
-        deadline = time.monotonic() + 30
+        deadline = time.monotonic() + 60
         while len({json.loads(body)["data"]["process"] for _, body in receiver.got}) < 2:
             with pytest.raises(urllib.error.HTTPError) as failed:
                 urllib.request.urlopen(f"http://127.0.0.1:{port}/")

@@ -351,20 +351,14 @@ class Pipeline:
     def as_target(self) -> Pipeline:
         """What a request passes here whose path was rewritten to this route: without what must not run twice."""
         if self._target is None:
-            bound = [entry for entry in self._bound if entry.component.repeats]
-            self._target = Pipeline(
-                bound,
-                key=self.key,
-                render=self._render,
-                reroute=self._reroute,
-                by_method=self.by_method,
-                by_path=self.by_path,
-            )
+            self._target = self._of([entry for entry in self._bound if entry.component.repeats])
         return self._target
 
     def twin(self, change: Callable[[Component, Hooks, Sequence[Placed]], Hooks]) -> Pipeline:
         """The same with other hooks; a request hook may give it, and the request goes on there."""
-        bound = [Bound(component, change(component, hooks, specs), specs) for component, hooks, specs in self._bound]
+        return self._of([Bound(component, change(component, hooks, specs), specs) for component, hooks, specs in self._bound])
+
+    def _of(self, bound: Sequence[Bound]) -> Pipeline:
         return Pipeline(
             bound, key=self.key, render=self._render, reroute=self._reroute, by_method=self.by_method, by_path=self.by_path
         )

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import logging
+import time
 
 import pytest
 
@@ -24,6 +25,7 @@ from gatekeep import (
     set_header,
     vtl,
 )
+from gatekeep.components.transformer.mock import _status
 
 JSON = {"content-type": "application/json"}
 
@@ -176,6 +178,28 @@ def test_a_cached_mock_is_made_once(site):
 
     client = site(routes=[Route("/x", Cache(ttl=60), Transform(request=[mock()], response=[map_body(count)]))])
     assert [client.get("/x").json() for _ in range(2)] == [{"n": 1}, {"n": 1}]
+
+
+@pytest.mark.parametrize(
+    "of_the_request",
+    ["$context.identity.sourceIp", "$context.requestId", "$context.requestTimeEpoch"],
+)
+def test_a_mock_that_is_for_one_request_is_kept_for_nobody(site, of_the_request):
+    template = "#set($own = %s){statusCode: #if($own == '')404#{else}200#end}"
+    client = site(Cache(ttl=60), Transform(request=[mock(vtl(template % of_the_request))]))
+    answers = [client.get("/") for _ in range(2)]
+    assert [answer.status for answer in answers] == [200, 200]
+    assert [answer.headers.get("vary") for answer in answers] == ["*", "*"]
+    assert not any("hit" in answer.headers.get("cache-status") for answer in answers)
+
+
+@pytest.mark.parametrize(
+    "text", ["a" * 500_000, "a" * 250_000 + " " * 250_000, "a " * 250_000, "'" * 500_000, '"\\' * 250_000, "'\\" * 250_000]
+)
+def test_a_long_body_costs_no_more_than_its_length(text):
+    began = time.process_time()
+    assert _status(text.encode()) is None
+    assert time.process_time() - began < 20  # with a square in it: hours
 
 
 MISTAKES = [

@@ -59,7 +59,9 @@ class Transformer(Component):
         on_way_in = _WayIn(
             request, reader(spec.accepts or ("json",)), spec.accepts, spec.offers, choose, whole_answer=whole_answer
         )
-        varies = request.facts.headers | ({"accept"} if choose is not None else set())
+        varies = (
+            request.facts.headers | ({"accept"} if choose is not None else set()) | ({"*"} if request.facts.single_use else set())
+        )
         varies |= header_params(request.facts.params | response.facts.params, plan.template)
         on_way_out = _WayOut(plan.id, response, varies, choose)
         hooks = Hooks(

@@ -42,12 +42,19 @@ class Facts:
     """Whose body is read outside of map_body: "request", "response"."""
     clock: Clock | None = None
     """The gateway's; None while only the syntax is checked."""
+    mocks: bool = False
+    """Whether the status of an answer is made of it, though on the side of the request."""
     single_use: bool = False
     """Whether the answer is for this very request, whoever asks: it holds the client's address or the request id."""
     params: set[str] = field(default_factory=set)
     """Names that a template looks up in the path, then in the query, then in the headers."""
     overrides: set[str] = field(default_factory=set)
     """What a template may override: "path", "request", "response"."""
+
+    @property
+    def answers(self) -> bool:
+        """Whether what is read goes into an answer that no app makes."""
+        return self.mocks or self.side == "response"
 
 
 def _claim(path: str) -> Source:
@@ -268,10 +275,10 @@ def _from_table(expression: str, facts: Facts) -> Source:
     if root in ("request.body", "response.body"):
         facts.reads_bodies.add(root.partition(".")[0])
     if root.startswith("time."):
-        facts.single_use |= facts.side == "response"
+        facts.single_use |= facts.answers
         return _time(root, facts.clock)
     facts.personal |= root.startswith("principal.")
-    facts.single_use |= facts.side == "response" and root in ("client", "request_id")
+    facts.single_use |= facts.answers and root in ("client", "request_id")
     if root == "request.header":
         facts.headers.add(name.lower())
     elif root == "request.host":

@@ -152,6 +152,7 @@ def _add_mock(parts: _Parts, operation: Operation, facts: Facts) -> None:
     if facts.side != "request" or parts.mock is not None:
         raise ValueError("it stands once, among the operations on the request")
     check_mock(operation)
+    facts.mocks = True
     parts.mock = Templates(operation.value, facts) if isinstance(operation.value, Vtl) else operation.value
 
 

@@ -53,7 +53,7 @@ def _note_context(node: Reference, facts: Facts) -> None:
     part = second.name if isinstance(second, Property) else _EVERYTHING
     if name in ("authorizer", _EVERYTHING) or (name == "identity" and part not in ("sourceIp", "userAgent")):
         facts.personal = True
-    if facts.side == "response" and (
+    if facts.answers and (
         name in ("extendedRequestId", "requestId", "requestTime", "requestTimeEpoch", _EVERYTHING)
         or (name == "identity" and part in ("sourceIp", _EVERYTHING))
     ):

@@ -10,6 +10,7 @@ from hypothesis import strategies as st
 
 from gatekeep.iam import PolicyDocument
 from gatekeep.iam.pattern import ArnPattern, Pattern
+from pace import allowed
 
 ARN = "arn:aws:execute-api:local:000000000000:gatekeep/live/GET/orders/7"
 INVOKE = "execute-api:Invoke"
@@ -82,7 +83,7 @@ def test_no_text_keeps_a_pattern_busy():
     pattern = Pattern("*a" * 30 + "c")
     started = time.process_time()
     assert not pattern.matches("a" * 60_000 + "b", {})
-    assert time.process_time() - started < 0.5
+    assert allowed(0.5, time.process_time() - started)
 
 
 @pytest.mark.parametrize(

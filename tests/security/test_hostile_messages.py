@@ -13,6 +13,7 @@ import pytest
 from gatekeep import Gateway, Route, Transform, redact, remove_header, set_header
 from gatekeep.requests import AsgiRequest
 from gatekeep.testing import call_wsgi
+from pace import allowed
 
 
 def test_content_length_and_type_have_one_variable_each() -> None:
@@ -58,7 +59,7 @@ def test_fields_that_are_repeated_over_and_over_are_joined_in_little_time() -> N
     value = AsgiRequest(scope, None).header("x")  # type: ignore[arg-type]
     assert value is not None
     assert len(value) == 200_000 * 10 - 2
-    assert time.process_time() - started < 2
+    assert allowed(2, time.process_time() - started)
 
 
 def test_a_body_in_tiny_chunks_takes_no_more_memory_than_a_body() -> None:

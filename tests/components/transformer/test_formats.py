@@ -18,6 +18,7 @@ from gatekeep.components.transformer.items import LinesToArray
 from gatekeep.components.transformer.negotiation import chooser
 from gatekeep.errors import ConfigurationError
 from gatekeep.routing import Route
+from pace import allowed
 
 ALL = ("json", "xml", "csv", "yaml", "msgpack", "form", "ndjson")
 JSON = [("content-type", "application/json")]
@@ -164,7 +165,7 @@ def test_hostile_bodies(name, body):
     began = time.process_time()
     with pytest.raises(Unreadable):
         FORMATS[name].loads(body)
-    assert time.process_time() - began < 1
+    assert allowed(1, time.process_time() - began)
 
 
 def test_rows_with_names_of_their_own_can_not_make_a_table_of_any_size():

@@ -10,6 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from gatekeep.components.transformer.json_path import MAX_STEPS, TooMuchWork, json_path
+from pace import allowed
 
 SAYINGS = {"category": "reference", "author": "Nigel Rees", "title": "Sayings of the Century", "price": 8.95}
 SWORD = {"category": "fiction", "author": "Evelyn Waugh", "title": "Sword of Honour", "price": 12.99}
@@ -280,7 +281,7 @@ def test_too_much_work_is_given_up_soon(document, path):
     except TooMuchWork:
         pass
     limit = 0.5 if sys.gettrace() is None else 4  # what measures coverage takes its own share
-    assert time.process_time() - began < limit
+    assert allowed(limit, time.process_time() - began)
 
 
 def test_the_steps_are_counted():

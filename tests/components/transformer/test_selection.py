@@ -23,6 +23,7 @@ from gatekeep.components.transformer import (
 )
 from gatekeep.errors import ConfigurationError
 from gatekeep.routing import Route
+from pace import allowed
 
 JSON = [("content-type", "application/json"), ("etag", '"1"')]
 STYLES = by_field(
@@ -146,7 +147,8 @@ def test_no_pattern_backtracks(answered):
     spec = Transform(response=[by_field("m", {"(a+)+b": [set_status(400)], "default": [set_status(404)]})])
     began = time.process_time()
     assert answered(spec, {"m": "a" * 100_000}).status == 404
-    assert time.process_time() - began < (1 if sys.gettrace() is None else 4)  # what measures coverage takes its own share
+    limit = 1 if sys.gettrace() is None else 4  # what measures coverage takes its own share
+    assert allowed(limit, time.process_time() - began)
 
 
 def test_a_text_that_costs_too_much_is_the_gateways_failure(answered, monkeypatch):

@@ -13,6 +13,7 @@ from hypothesis import strategies as st
 from gatekeep.components.validator import Validate
 from gatekeep.components.validator.schema import JUST_THIS, MAX_VIOLATIONS, Schema, Source
 from gatekeep.errors import ConfigurationError
+from pace import allowed
 
 
 def violations(schema, value, draft="2020-12"):
@@ -287,7 +288,7 @@ def test_recursive_schemas_have_a_budget():
     assert pairs(TREE, chain(4)) == []
     start = time.process_time()
     assert pairs(TREE, chain(60)) == [("", "$ref")]
-    assert time.process_time() - start < 2.0
+    assert allowed(2.0, time.process_time() - start)
 
 
 def test_nesting_beyond_the_stack_is_a_violation():
@@ -312,7 +313,7 @@ def test_costly_instances_are_judged_quickly(schema, value):
     compiled = Schema(schema, "2020-12", "body")
     start = time.process_time()
     compiled.violations(value)
-    assert time.process_time() - start < 2.0
+    assert allowed(2.0, time.process_time() - start)
 
 
 # Both engines.
@@ -416,7 +417,7 @@ def test_a_text_that_keeps_a_pattern_busy_is_refused():
     text = "".join(Random(7).choices("ab", k=2_000_000))
     start = time.process_time()
     assert [found["detail"] for found in violations(busy, [text])] == ["is too much for a pattern"]
-    assert time.process_time() - start < 5.0
+    assert allowed(5.0, time.process_time() - start)
     assert pairs(busy, [text[:500] + "aabababababababc"]) == []  # the next one has a budget of its own
 
 

@@ -16,6 +16,7 @@ from gatekeep.components.transformer.vtl.objects import Overrides, variables
 from gatekeep.components.transformer.vtl.values import BadInput, Budget, Entry, Failed, HeaderMap, JavaList, Once, TooMuch
 from gatekeep.components.transformer.vtl.ways import Place
 from gatekeep.testing import FakeClock
+from pace import allowed
 
 
 class Loaded:
@@ -161,7 +162,7 @@ def test_time_and_memory_are_bounded(text):
     began = time.process_time()
     with pytest.raises(TooMuch if "$n * $n" not in text else Failed):
         template.render(given)
-    assert time.process_time() - began < 3  # a tenth of it where no coverage is measured
+    assert allowed(3, time.process_time() - began)  # a tenth of it where no coverage is measured
 
 
 def test_a_regular_expression_without_its_library_fails(monkeypatch):
@@ -214,7 +215,7 @@ def test_a_text_is_looked_for_from_its_end_in_linear_time():
     began = time.thread_time()
     given = {"text": "a" * 400_000, "part": "ab" + "a" * 200_000}
     assert Template("$text.lastIndexOf($part)").render(given) == "-1"
-    assert time.thread_time() - began < 1
+    assert allowed(1, time.thread_time() - began)
     found = [Template(f"$text.lastIndexOf('{part}')").render({"text": "abcabc"}) for part in ("bc", "a", "", "abcabc", "cc")]
     assert found == ["4", "3", "6", "0", "-1"]
 

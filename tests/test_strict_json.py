@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 import sys
 import time
 
@@ -12,6 +13,7 @@ from hypothesis import strategies as st
 
 from gatekeep import strict_json
 from gatekeep.strict_json import Malformed, dumps, loads
+from pace import allowed
 
 
 @pytest.fixture(params=["orjson", "standard library"])
@@ -198,7 +200,7 @@ def test_hostile_bodies_are_refused_quickly(parser, body):
     start = time.process_time()
     with pytest.raises(Malformed):
         loads(body)
-    assert time.process_time() - start < 2.0
+    assert allowed(2.0, time.process_time() - start)
 
 
 def test_the_stack_may_end_before_the_bound(parser):
@@ -224,6 +226,15 @@ def test_what_json_can_not_say_is_not_written(value):
 def test_a_long_number_is_told_wherever_it_stands(offset, digits):
     body = b'{"a":' + b" " * offset + b"1" * digits + b',"b":[2,3]}'
     assert loads(body).plain is (digits < 16)
+
+
+@given(st.lists(st.text("0123456789 -.,:ex", max_size=30), max_size=4))
+@example(["1234 5678 9012 3456 7890"])
+@example(["123456789012345", "6"])
+@example(["x1234567890123456x"])
+def test_only_digits_in_a_row_are_a_long_number(texts):
+    body = json.dumps(texts).encode()
+    assert loads(body).plain is (re.search(rb"[0-9]{16}", body) is None)
 
 
 @pytest.mark.parametrize(

@@ -14,9 +14,9 @@ import re
 from array import array
 from collections.abc import Callable
 from itertools import accumulate
-from typing import Any, NamedTuple, NoReturn, cast
+from typing import Any, NamedTuple, NoReturn
 
-__all__ = ["MAX_DEPTH", "MAX_VALUES", "Document", "Malformed", "dumps", "loads"]
+__all__ = ["MAX_DEPTH", "MAX_VALUES", "Document", "Malformed", "dumps", "loader", "loads"]
 
 MAX_DEPTH = 64
 """Containers within containers."""
@@ -37,12 +37,12 @@ class Document(NamedTuple):
     plain: bool
 
 
-_NO_MARKS = bytes(sorted(set(range(256)) - set(b":[{\\")))
-"""All but what is counted: to count in what is left costs next to nothing."""
-_FOLDED = bytes.maketrans(b"123456789", b"000000000")
-"""Digits are one."""
-_LONG = b"0" * 16  # 10**15 < 2**53
-_SAMPLED = b"000"  # of what is longer, every fifth character says at least this
+_NO_MARKS = bytes(sorted(set(range(256)) - set(b"0123456789-.,:[{\\")))
+"""All but what is counted, and what stands between numbers: to look at what is left costs next to nothing."""
+_FOLDED = bytes.maketrans(b"{123456789", b"[000000000")
+"""Digits are one, and so is what opens a level."""
+_LONG = "0" * 16  # 10**15 < 2**53
+_LONG_BYTES = _LONG.encode()
 
 # Never backtracks, and takes an unterminated string whole, so that it is linear whatever the text.
 _STRING = re.compile(rb'"[^"\\]*+(?:\\.[^"\\]*+)*+"?', re.DOTALL)
@@ -54,29 +54,46 @@ _SURROGATE = re.compile(rb"\\u[dD][89a-fA-F]")
 
 def loads(body: bytes, *, max_depth: int = MAX_DEPTH, max_values: int = MAX_VALUES) -> Document:
     """Parse a body. Raises Malformed."""
-    marks = body.translate(None, _NO_MARKS)
+    return Document(*loader(max_depth, max_values)(body))
+
+
+def loader(max_depth: int, max_values: int) -> Callable[[bytes], tuple[Any, bool]]:
+    """loads() within these bounds, for who parses many bodies; what it gives is a Document without the names."""
+    return _loader(max_depth, max_values, _orjson())
+
+
+@functools.lru_cache(maxsize=64)
+def _loader(max_depth: int, max_values: int, orjson: Any) -> Callable[[bytes], tuple[Any, bool]]:
     # A value takes two bytes with its comma, a level one bracket: small bodies need no closer look.
-    if len(body) >= 2 * max_values or (len(marks) > max_depth and marks.count(b"{") + marks.count(b"[") > max_depth):
-        _measure(body, max_depth, max_values)
-    plain = _SAMPLED not in body[::5].translate(_FOLDED) or _LONG not in body.translate(_FOLDED)
-    orjson = _orjson()
-    if orjson is not None and plain and not marks.count(b"\\"):
-        try:
-            value = orjson.loads(body)
-            colons = marks.count(b":")
-            if type(value) is dict and len(value) == colons:  # one object, and as many members as there may be
-                return _document(Document, (value, True))
-            again = orjson.dumps(value)
-        except (orjson.JSONDecodeError, orjson.JSONEncodeError):
-            pass  # the other parser says what is wrong, or takes what is too deep for this one
-        else:
-            # Without escapes a string is written the same way back: if all colons are there, no duplicate name was dropped.
-            if again == body or again.count(b":") == colons:
-                return _document(Document, (value, True))
-    return Document(_parse(body), plain)
+    small = 2 * max_values
+    no_marks, folded, long = _NO_MARKS, _FOLDED, _LONG
+    fast_loads: Any = None
+    if orjson is not None:
+        fast_loads, fast_dumps = orjson.loads, orjson.dumps
+        unreadable = (orjson.JSONDecodeError, orjson.JSONEncodeError)
 
+    def load(body: bytes) -> tuple[Any, bool]:
+        marks = body.translate(folded, no_marks).decode()
+        if len(body) >= small or marks.count("[") > max_depth:
+            _measure(body, max_depth, max_values)
+        # Digits of two texts may have come together in the marks: then the body itself is looked at.
+        plain = long not in marks or _LONG_BYTES not in body.translate(folded)
+        if fast_loads is not None and plain and "\\" not in marks:
+            try:
+                value = fast_loads(body)
+                colons = marks.count(":")
+                if type(value) is dict and len(value) == colons:  # one object, and as many members as there may be
+                    return value, True
+                again = fast_dumps(value)
+            except unreadable:
+                pass  # the other parser says what is wrong, or takes what is too deep for this one
+            else:
+                # Without escapes a string is written the same way back: if all colons are there, no duplicate name was dropped.
+                if again == body or again.count(b":") == colons:
+                    return value, True
+        return _parse(body), plain
 
-_document = cast("Callable[[type[Document], tuple[Any, bool]], Document]", tuple.__new__)  # without the step that names its parts
+    return load
 
 
 @functools.cache

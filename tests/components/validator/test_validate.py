@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import json
+from dataclasses import dataclass
 
 import pytest
 
 from frameworks.asgi_kit import call, scope_for
 from gatekeep.clock import SYSTEM_CLOCK
-from gatekeep.component import Placed, Plan, Services
+from gatekeep.component import Component, Hooks, Placed, Plan, Services, Spec
+from gatekeep.components import STANDARD
 from gatekeep.components.validator import Validate, Validator
 from gatekeep.exchange import current
 from gatekeep.gateway import Gateway
@@ -261,3 +263,39 @@ def test_the_query_of_a_handshake_is_checked():
     assert (start["type"], start["status"]) == ("websocket.http.response.start", 400)
     assert json.loads(body["body"])["errors"][0]["pointer"] == "/room"
     assert accepted == [b"room=1"]
+
+
+@dataclass(frozen=True)
+class ReadsFirst(Spec):
+    pass
+
+
+class FirstReader(Component):
+    """Reads the body before the validator does, as one that checks a signature over it."""
+
+    spec = ReadsFirst
+
+    def bind(self, plan):
+        def read(exchange):
+            yield from exchange.read_body()
+
+        return Hooks(on_request=read) if plan.specs else None
+
+
+@pytest.mark.parametrize("more", [{}, {"query": {"page": {"type": "integer"}}}])
+def test_a_body_that_somebody_has_read_already(guarded, more):
+    spec = Validate(body=ORDER, max_body=100, **more)
+    client, called = guarded(ReadsFirst(), spec, order=[FirstReader, *STANDARD])
+    answers = [
+        client.post("/orders", headers=headers, body=body).status
+        for headers, body in (
+            (JSON, b'{"item": "a"}'),
+            (JSON, b'{"item": 5}'),
+            (JSON, b'{"item": "' + b"a" * 100 + b'"}'),
+            (JSON, b""),
+            ({"content-type": "text/csv"}, b"a,b"),
+            ({**JSON, "content-encoding": "compress"}, b"a"),
+        )
+    ]
+    assert answers == [200, 400, 413, 400, 415, 415]
+    assert called == [(b'{"item": "a"}', {"body": {"item": "a"}, **({"query": {}} if more else {})})]

@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Collection, Mapping
+from collections.abc import Callable, Collection, Mapping
+from copy import copy
 from typing import Any
 
-from ...effects import Flow
+from ...effects import Flow, Protocol
+from ...environ import environ_key
 from ...errors import Invalid, PayloadTooLarge, UnsupportedMediaType
 from ...exchange import VALID, Exchange
 from ...message import Request
@@ -19,13 +21,17 @@ __all__ = ["BodyCheck", "invalid"]
 
 _REQUIRED_IN = frozenset({"POST", "PUT", "PATCH"})
 """Methods whose requests mean nothing without a body; in others it is judged when there is one."""
+_ZERO = ("0", b"0")
 _CHARSET = re.compile(r';[ \t]*charset="?([^";]*)"?', re.IGNORECASE)
 
 
 class BodyCheck:
     """`readers` by media type in lower case without parameters, or "type/*" or "*/*"; `required` None goes by the method."""
 
-    __slots__ = ("_by_header", "_encodings", "_max_ratio", "_max_size", "_ranges", "_readers", "_required")
+    __slots__ = (
+        *("_by_header", "_content_encoding", "_content_length", "_content_type", "_encodings", "_max_ratio", "_max_size"),
+        *("_ranges", "_readers", "_required", "_transfer_encoding"),
+    )
 
     def __init__(
         self,
@@ -41,41 +47,49 @@ class BodyCheck:
             ((media_type.removesuffix("*"), reader) for media_type, reader in readers.items() if media_type.endswith("/*")),
             key=lambda pair: pair[0] == "*/",
         )
-        self._by_header = {
-            f"{media_type}{charset}": reader
-            for media_type, reader in self._readers.items()
-            for charset in ("", "; charset=utf-8", ";charset=utf-8", "; charset=UTF-8", ";charset=UTF-8")
-        }
-        """The common ways to write them, so that most requests need no parsing."""
+        self._by_header: dict[Any, Reader] = {}
+        """The common ways to write them, as text and as bytes, so that most requests need no parsing."""
+        for media_type, reader in self._readers.items():
+            for charset in ("", "; charset=utf-8", ";charset=utf-8", "; charset=UTF-8", ";charset=UTF-8"):
+                written = f"{media_type}{charset}"
+                self._by_header[written] = self._by_header[written.encode()] = reader
         self._required = required
         self._encodings = frozenset({*encodings, *(["x-gzip"] if "gzip" in encodings else [])})
         self._max_ratio = max_ratio
         self._max_size = bounds.size
+        self._content_encoding = self._content_length = self._content_type = self._transfer_encoding = ""
 
-    def admit(self, request: Request, limit: int) -> int:
-        """How many bytes of it may be read, `limit` at most, by what its head says; before one is.
-
-        Raises UnsupportedMediaType.
-        """
-        length = request.header("content-length")
-        if length == "0" or (length is None and request.header("transfer-encoding") is None):
-            return limit  # none, or one that nothing announced: it is looked at when it is there
-        reader = self._by_header.get(request.header("content-type") or "") or self._reader(request)
-        if request.header("content-encoding") is not None:
-            self._encoding(request)
-        return min(limit, self._max_size) if reader.parses else limit
+    def under(self, protocol: Protocol) -> BodyCheck:
+        """The same for the requests of a protocol, whose `fields` have names of their own."""
+        key: Callable[[str], Any] = environ_key if protocol == "wsgi" else str.encode
+        bound = copy(self)
+        bound._content_encoding, bound._content_length = key("content-encoding"), key("content-length")
+        bound._content_type, bound._transfer_encoding = key("content-type"), key("transfer-encoding")
+        return bound
 
     def receive(self, exchange: Exchange, found: list[Violation], valid: dict[str, Any], limit: int) -> Flow[None]:
-        """conclude() for a body that has yet to be read."""
+        """conclude() for a body that has yet to be read, if its head lets it be. Raises UnsupportedMediaType before it is."""
         request = exchange.request
-        yield request.read(self.admit(request, limit))
-        self.conclude(exchange, found, valid, limit)
+        fields = request.fields
+        length = fields.get(self._content_length)
+        reader, most = None, limit
+        # One that nothing announces is looked at when it is there.
+        if length not in _ZERO if length else self._transfer_encoding in fields:
+            reader = self._by_header.get(fields.get(self._content_type)) or self._reader(request)
+            if self._content_encoding in fields:
+                self._encoding(request)
+            if reader.parses and self._max_size < limit:
+                most = self._max_size
+        yield request.read(most)
+        self.conclude(exchange, found, valid, limit, reader)
 
-    def conclude(self, exchange: Exchange, found: list[Violation], valid: dict[str, Any], limit: int) -> None:
+    def conclude(
+        self, exchange: Exchange, found: list[Violation], valid: dict[str, Any], limit: int, reader: Reader | None = None
+    ) -> None:
         """Judge the body, after all else: what passed becomes `exchange.valid`.
 
         `found` and `valid` are what the rest of the request came to. What is decoded and not parsed comes to `limit` bytes.
-        Raises Invalid, UnsupportedMediaType, PayloadTooLarge.
+        `reader`: that of its type, where somebody has looked already. Raises Invalid, UnsupportedMediaType, PayloadTooLarge.
         """
         request = exchange.request
         body = request.body
@@ -83,13 +97,14 @@ class BodyCheck:
             if self._required or (self._required is None and request.method in _REQUIRED_IN):
                 found.append(violation("body", "", "required", "a body is required"))
         else:
-            content_type = request.header("content-type") or ""
-            reader = self._by_header.get(content_type) or self._reader(request)
-            if request.header("content-encoding") is not None:
+            fields = request.fields
+            if reader is None:
+                reader = self._by_header.get(fields.get(self._content_type)) or self._reader(request)
+            if self._content_encoding in fields:
                 body = self._decoded(exchange, body, found, self._max_size if reader.parses else limit)
             if len(body) > self._max_size and reader.parses:
                 raise PayloadTooLarge(f"The body is larger than {self._max_size} bytes.")
-            value = reader.read(body, content_type, found)
+            value = reader.read(body, request, found)
             if value is not NO_BODY:
                 valid["body"] = value
         if found:

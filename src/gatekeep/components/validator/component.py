@@ -48,7 +48,7 @@ class Validator(Component):
         elif spec.aws:
             check = _aws_check(spec.rules, guard, with_body=not plan.handshake)  # type: ignore[arg-type]
         else:
-            check = _check(spec.rules, guard, self.services.max_body, with_body=not plan.handshake)  # type: ignore[arg-type]
+            check = _check(spec.rules, guard, self.services.max_body, plan)  # type: ignore[arg-type]
         return None if check is None else Hooks(on_request=check, report=self.services.reports(spec))
 
     def _by_method(self, spec: Validate, plan: Plan, guard: Callable[[Exchange], None]) -> Check | None:
@@ -57,10 +57,7 @@ class Validator(Component):
             if plan.template is not None:
                 _log.info("the OpenAPI document of %s says nothing of %s", spec.origin, plan.id)
             return None
-        checks = {
-            method: _check(rules, guard, self.services.max_body, with_body=not plan.handshake) or guard
-            for method, rules in operations.items()
-        }
+        checks = {method: _check(rules, guard, self.services.max_body, plan) or guard for method, rules in operations.items()}
         if plan.methods is not None and len(plan.methods) == 1 and plan.methods <= checks.keys():
             return next(checks[method] for method in plan.methods)
 
@@ -71,9 +68,9 @@ class Validator(Component):
         return check
 
 
-def _check(rules: Rules, guard: Callable[[Exchange], None], max_body: int, *, with_body: bool) -> Check | None:
+def _check(rules: Rules, guard: Callable[[Exchange], None], max_body: int, plan: Plan) -> Check | None:
     parameters = tuple((field, part.check) for field, part in rules.parameters)
-    body = rules.body if with_body else None  # a handshake has none
+    body = None if rules.body is None or plan.handshake else rules.body.under(plan.protocol)  # a handshake has none
     if not parameters:
         return _body_check(body, guard, max_body) if body is not None else None
 

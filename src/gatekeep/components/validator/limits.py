@@ -23,8 +23,13 @@ def limit(protocol: Protocol, max_url: int, max_headers: int, max_header_bytes: 
         request = exchange.request
         if len(request.path) + len(request.root_path) + len(request.query_string) > max_url:
             raise UriTooLong(too_long)
-        fields = request.native["headers"]
-        if len(fields) > max_headers or len(b"".join(chain.from_iterable(fields))) > max_header_bytes:
+        pairs = request.native["headers"]
+        fields = request.fields
+        if len(fields) == len(pairs):  # no field has several lines
+            size = len(b"".join([*fields, *fields.values()]))
+        else:
+            size = len(b"".join(chain.from_iterable(pairs)))
+        if size > max_header_bytes or len(pairs) > max_headers:
             raise HeadersTooLarge(too_large)
 
     def check_wsgi(exchange: Exchange) -> None:

@@ -11,6 +11,7 @@ from urllib.parse import parse_qsl
 
 from ... import strict_json
 from ...errors import PayloadTooLarge
+from ...message import Request
 from .coercion import Kind, members_of
 from .documents import SchemaMistake
 from .multipart import Malformed, UploadedPart, scan
@@ -43,20 +44,20 @@ class Reader(ABC):
     """Whether it must be in UTF-8."""
 
     @abstractmethod
-    def read(self, body: bytes, content_type: str, found: list[Violation]) -> Any:
-        """The value, or NO_BODY; what is wrong with it is added to `found`."""
+    def read(self, body: bytes, request: Request, found: list[Violation]) -> Any:
+        """The value of what came with a request, or NO_BODY; what is wrong with it is added to `found`."""
 
 
 class JsonReader(Reader):
     def __init__(self, schema: Schema, bounds: Bounds, part: Part = "body") -> None:
         self._schema = schema
         self._accepts = schema.quick
-        self._depth, self._values = bounds.depth, bounds.values
+        self._load = strict_json.loader(bounds.depth, bounds.values)
         self._part = part
 
-    def read(self, body: bytes, content_type: str, found: list[Violation]) -> Any:
+    def read(self, body: bytes, request: Request, found: list[Violation]) -> Any:
         try:
-            value, plain = strict_json.loads(body, max_depth=self._depth, max_values=self._values)
+            value, plain = self._load(body)
         except strict_json.Malformed as error:
             found.append(violation(self._part, "", "json", str(error)))
             return NO_BODY
@@ -72,7 +73,7 @@ class FormReader(Reader):
         self._fields = Parameters("body", declared, draft, source, styles=styles)
         self._raw = bool(styles)
 
-    def read(self, body: bytes, content_type: str, found: list[Violation]) -> Any:
+    def read(self, body: bytes, request: Request, found: list[Violation]) -> Any:
         try:
             sent = body.decode()
             pairs = parse_qsl(sent, keep_blank_values=True, max_num_fields=_MAX_FIELDS, errors="strict")
@@ -115,9 +116,9 @@ class MultipartReader(Reader):
         self._others = Kind(others, whole)
         self._bounds = bounds
 
-    def read(self, body: bytes, content_type: str, found: list[Violation]) -> Any:
+    def read(self, body: bytes, request: Request, found: list[Violation]) -> Any:
         try:
-            parts = scan(body, content_type)
+            parts = scan(body, request.header("content-type") or "")
         except Malformed as error:
             found.append(violation("body", "", "multipart", str(error)))
             return NO_BODY
@@ -213,7 +214,7 @@ class TextReader(Reader):
     def __init__(self, schema: Schema) -> None:
         self._schema = schema
 
-    def read(self, body: bytes, content_type: str, found: list[Violation]) -> Any:
+    def read(self, body: bytes, request: Request, found: list[Violation]) -> Any:
         try:
             text = body.decode()
         except UnicodeDecodeError:
@@ -230,7 +231,7 @@ class BytesReader(Reader):
     parses = False
     charset = False
 
-    def read(self, body: bytes, content_type: str, found: list[Violation]) -> Any:
+    def read(self, body: bytes, request: Request, found: list[Violation]) -> Any:
         return NO_BODY
 
 
@@ -241,12 +242,12 @@ class RangeReader(BytesReader):
         self._json = json
         self._size = bounds.size
 
-    def read(self, body: bytes, content_type: str, found: list[Violation]) -> Any:
-        if not is_json(content_type.partition(";")[0].strip().lower()):
+    def read(self, body: bytes, request: Request, found: list[Violation]) -> Any:
+        if not is_json(request.content_type):
             return NO_BODY
         if len(body) > self._size:
             raise PayloadTooLarge(f"The body is larger than {self._size} bytes.")
-        return self._json.read(body, content_type, found)
+        return self._json.read(body, request, found)
 
 
 _JSON = re.compile(r"(?:application|text)/(?:json|[\w!#$&^.+-]+\+json)", re.ASCII)

@@ -34,6 +34,8 @@ class Reach:
     def __init__(self, documents: Documents, dialect: str, check: Callable[[Any], None]) -> None:
         self.schemas: dict[int, Reached] = {}
         """By id(): the objects among the schemas."""
+        self.refers = False
+        """Whether some schema refers to another."""
         self.recursive = False
         """Whether some schema contains, by reference, itself."""
         self.dynamic = False
@@ -75,6 +77,7 @@ class Reach:
         self.schemas[id(schema)] = Reached(schema, None)
         for keyword in _REFERENCES:
             if keyword in schema:
+                self.refers = True
                 target = self._follow(keyword, schema[keyword], resolver)
                 if keyword == "$ref":
                     self.schemas[id(schema)] = Reached(schema, target)

@@ -134,7 +134,8 @@ class Schema:
         """
         found: list[Violation] = []
         try:
-            budget.references = 1_000 + _REFERENCES_PER_VALUE * _size(value)
+            if self._reach.refers:
+                budget.references = 1_000 + _REFERENCES_PER_VALUE * _size(value)
             steps.left = _PATTERN_STEPS
             budget.found = False
             for error in self._engine.iter_errors(value):

@@ -20,6 +20,7 @@ from .access_log_queue import INTERVAL, QUEUE
 from .integration import INTEGRATION, WAITS
 from .ledger import BATCH, Ledger
 from .lifetime import closing, starting
+from .light import UnsampledSpan
 from .providers import Providers
 from .semantics import UNMATCHED, error_type
 from .spec import Observe
@@ -189,7 +190,7 @@ class _ObservedRoute:
             if self.access_log is not None:
                 self.access_log.write(exchange, span)
         finally:
-            if span is not None:
+            if span is not None and type(span) is not UnsampledSpan:
                 self.tracing.end(span, exchange)
 
     def _count(self, ledger: Ledger, exchange: Exchange) -> None:

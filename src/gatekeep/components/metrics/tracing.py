@@ -366,22 +366,19 @@ class RouteTracing:
         return attributes
 
     def end(self, span: Span, exchange: Exchange) -> None:
-        """Say how it ended."""
+        """Say how it ended: for one that may be recorded."""
         response, error = exchange.response, exchange.error
         status = response.status if response is not None else None
-        kind = type(span)
-        if kind is UnsampledSpan:
-            return
         if (
-            kind is LightSpan
+            type(span) is LightSpan
             and status is not None
             and status < 500
             and exchange.outcome == "completed"
-            and span.made is None  # type: ignore[attr-defined]
-            and span.ended is None  # type: ignore[attr-defined]
+            and span.made is None
+            and span.ended is None
             and (error is None or isinstance(error, Denied))
         ):
-            span.close(self._endings(exchange, status))  # type: ignore[attr-defined]
+            span.close(self._endings(exchange, status))
             return
         if span.is_recording():
             attributes = self.endings(self._endings(exchange, status))

@@ -16,6 +16,7 @@ from ...exchange import Exchange
 from ...forks import reset_after_fork
 from ...headers import Headers, RawHeaders
 from .histogram import BYTES, MOST_SERIES, SECONDS, Histogram
+from .lookups import LOOKUPS
 from .semantics import OTHER, known_methods
 
 __all__ = ["BATCH", "LATE", "Finished", "Ledger"]
@@ -23,8 +24,6 @@ __all__ = ["BATCH", "LATE", "Finished", "Ledger"]
 BATCH = 64
 """Requests that wait to be added up before one of them does it."""
 
-_CACHE = "response_cache"
-_SERVED = frozenset({"hit", "stale", "stale_if_error", "revalidated"})
 LATE = ("_OTHER", "_OTHER", "_OTHER")
 """The decisions that came when there were too many kinds of them."""
 
@@ -181,7 +180,7 @@ class Ledger:
             if cell not in counts and len(counts) >= MOST_SERIES:
                 cell = LATE
             counts[cell] = counts.get(cell, 0) + len(answers)
-            if component == _CACHE and outcome in _SERVED:
+            if LOOKUPS.get((component, outcome)):  # an answer of the cache's
                 ages = [age for headers in answers if headers is not None and (age := _number(headers.get("age"))) is not None]
                 self.cache_age.add(route, ages)
 

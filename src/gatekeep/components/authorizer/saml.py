@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Literal
 
 from ...sources import header
 from .authenticator import Authenticator, Opening, Verifier
-from .jwt import ANY, Anything
+from .jwt import ANY, Anything, checked_strings
 from .source import field_name
 
 if TYPE_CHECKING:
@@ -45,15 +45,11 @@ class SAML(Authenticator):
     _provider: Provider = field(init=False, repr=False)
 
     def check(self) -> None:
-        for name in ("audience", "recipient"):
-            given: object = getattr(self, name)
-            if name == "recipient" and given is ANY:
-                continue
-            values = (given,) if isinstance(given, str) else given
-            if not isinstance(values, Collection) or not values or not all(isinstance(one, str) and one for one in values):
-                raise self.mistake(f"{name}={given!r} is not one or several strings")
+        checked_strings(self, "audience", self.audience)
+        if self.recipient is not ANY:
+            checked_strings(self, "recipient", self.recipient)
         for name in ("roles", "scopes"):
-            given = getattr(self, name)
+            given: object = getattr(self, name)
             if not (given is None or (isinstance(given, str) and given)):
                 raise self.mistake(f"{name}={given!r} is not the name of an attribute")
         for name, least in (("leeway", 0.0), ("remember", 1)):

@@ -10,12 +10,11 @@ from typing import TYPE_CHECKING, Any
 from .errors import NotGuarded
 from .exchange import Exchange
 from .message import Response
-from .passage import Passage
+from .passage import Passage, Passing
 
 if TYPE_CHECKING:
     from .front import Front
     from .gateway import Gateway
-    from .passage import Passing
 
 __all__ = ["AppGuard", "guard_of", "guarded_apps"]
 

@@ -13,6 +13,7 @@ from gatekeep.exchange import _current
 from gatekeep.gateway import Gateway
 from gatekeep.marks import settle, strays
 from gatekeep.testing import Client
+from patience import PATIENCE
 
 # The same examples in each run, however slow the machine is. `--hypothesis-profile=default` tries others.
 settings.register_profile("gatekeep", derandomize=True, deadline=None, suppress_health_check=[HealthCheck.too_slow])
@@ -26,6 +27,16 @@ def pytest_runtest_setup() -> None:
     """
     _current.set(None)
     settle({id(view) for view, _ in strays()})
+
+
+@pytest.fixture
+def patient_stores(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A Redis that is known by its URL alone has as long for connections and answers as a busy machine needs."""
+    from gatekeep.stores import redis, redis_links, redis_pool
+
+    monkeypatch.setitem(redis.RedisStore.__init__.__kwdefaults__, "timeout", PATIENCE)
+    for module in (redis_links, redis_pool):
+        monkeypatch.setattr(module, "CONNECT", PATIENCE)
 
 
 @pytest.fixture(params=["wsgi", "asgi"])

@@ -493,6 +493,7 @@ def valkey():
     server.stop()
 
 
+@pytest.mark.usefixtures("patient_stores")
 @pytest.mark.parametrize("kind", ["file", "redis", "sql", "async sql"])
 def test_with_a_store_that_others_share(site, protocol, kind, tmp_path, valkey, clock):
     url = {

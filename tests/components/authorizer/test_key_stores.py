@@ -25,6 +25,7 @@ from gatekeep.components.authorizer.api_keys.sql import SqlKeys
 from gatekeep.effects import Io, arun, run
 from gatekeep.errors import ConfigurationError, DependencyError
 from gatekeep.stores.redis import RedisStore
+from patience import PATIENCE
 from stores.servers import Valkey
 
 DIGEST = "ab" * 32
@@ -74,7 +75,7 @@ def make(kind: str, tmp_path: Path, valkey: Valkey) -> KeyStore:
     if kind == "file":
         return FileKeys(str(tmp_path / "keys.json"))
     if kind == "redis":
-        return RedisKeys(RedisStore(valkey.url, timeout=5.0, prefix=f"{os.urandom(4).hex()}:"))
+        return RedisKeys(RedisStore(valkey.url, timeout=PATIENCE, prefix=f"{os.urandom(4).hex()}:"))
     if kind == "sql":
         return SqlKeys(f"sqlite:///{tmp_path}/keys.db")
     return SqlKeys(f"sqlite+aiosqlite:///{tmp_path}/keys.db")

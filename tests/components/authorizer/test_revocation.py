@@ -13,6 +13,7 @@ from gatekeep.errors import ConfigurationError, DependencyError
 from gatekeep.stores import MemoryStore
 from gatekeep.stores.redis import RedisStore
 from gatekeep.testing import FakeClock
+from patience import PATIENCE
 from stores.servers import Valkey
 
 
@@ -225,7 +226,7 @@ def valkey():
 
 def test_a_real_store(site, valkey):
     clock = FakeClock()
-    ours, theirs = (Revocations(RedisStore(valkey.url, timeout=10), clock=clock) for _ in range(2))
+    ours, theirs = (Revocations(RedisStore(valkey.url, timeout=PATIENCE), clock=clock) for _ in range(2))
     client = site(Authorize(JWT(ISSUER, AUDIENCE, keys=jwks("rsa"), revoked=ours)), clock=clock)
     headers = bearer(mint(jti="1"))
     assert client.get("/", headers=headers).status == 200

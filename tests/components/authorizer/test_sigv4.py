@@ -735,6 +735,7 @@ def test_a_forged_request_uses_no_signature_up(signed_site):
     assert signed.send(client).status == 200
 
 
+@pytest.mark.usefixtures("patient_stores")
 def test_a_shared_store_remembers_signatures_for_all(site, valkey):
     one, other = (site(sigv4(once=True), store=valkey.url, clock=now()) for _ in range(2))
     # The store is the same for both protocols: paths differ, as the time need not.

@@ -66,18 +66,23 @@ class Process:
         self.settle()
         return answer
 
-    def settle(self):
-        """Let what was handed to the runner be done."""
-        runner = self.gateway.runner
+    def until(self, condition):
+        """Let the background work until something holds."""
         if self.client.protocol == "wsgi":
-            until(lambda: runner._busy == 0)
+            until(condition)
         else:
 
             async def wait():
-                while runner._busy:
-                    await asyncio.sleep(0.001)
+                async with asyncio.timeout(PATIENT):
+                    while not condition():
+                        await asyncio.sleep(0.001)
 
             self.client.run(wait())
+
+    def settle(self):
+        """Let what was handed to the runner be done."""
+        runner = self.gateway.runner
+        self.until(lambda: runner._busy == 0)
 
     def purge(self, **what):
         if self.client.protocol == "wsgi":
@@ -275,10 +280,10 @@ def test_messages_tell_of_a_purge(fleet):
     else:
 
         async def listening():
+            heard = tier._log.synced_at
             task = asyncio.ensure_future(tier._follow_messages())
-            while tier._log.era is None:
+            while tier._log.synced_at == heard:  # once it has subscribed, it looks
                 await asyncio.sleep(0.001)
-            await asyncio.sleep(0.05)
             await one.gateway.cache.apurge(tag="order:42")
             while tier._log.log[1] != 1:
                 await asyncio.sleep(0.001)
@@ -296,21 +301,11 @@ def test_the_runner_hears_of_purges_by_itself(site, valkey, job):
     other = Process(site, valkey, max_lag=60.0, jobs={job})
     one.get()
     assert other.get().body == b"run 1"
-    if other.client.protocol == "asgi":
-        other.client.run(asyncio.sleep(0.3))  # time to subscribe
-    else:
-        time.sleep(0.3)
-    one.purge(tag="order:42")
     log = other.storage._tier._log
-
-    async def wait():
-        while log.log[1] != 1:
-            await asyncio.sleep(0.01)
-
-    if other.client.protocol == "asgi":
-        other.client.run(asyncio.wait_for(wait(), PATIENT))
-    else:
-        until(lambda: log.log[1] == 1)
+    heard = log.synced_at
+    other.until(lambda: log.synced_at > heard)  # it has subscribed, or looks now and then
+    one.purge(tag="order:42")
+    other.until(lambda: log.log[1] == 1)
     other.get()
     assert other.runs == 1
 
@@ -509,14 +504,14 @@ def app(environ, start_response):
     return [b"%s %d" % (who, runs)]
 
 who = b"parent"
-store = RedisStore(sys.argv[1], timeout=5.0)
+store = RedisStore(sys.argv[1], timeout=30.0)
 gateway = Gateway(routes=[Route("/x", Cache(ttl=60, tags=["x"]))], store=store, cache=CacheStorage(max_lag=60.0))
 driver = gateway.wrap(app)
 ask = lambda: call_wsgi(driver, "GET", "/x").body
 tier = gateway.cache._storage._tier
 
 def until(condition):
-    for _ in range(1000):
+    for _ in range(6000):
         if condition():
             return
         time.sleep(0.01)
@@ -542,7 +537,7 @@ sys.exit(os.waitstatus_to_exitcode(status))
 
 
 def test_a_forked_worker_has_its_own_memory_and_ears(valkey):
-    subprocess.run([sys.executable, "-c", FORKING, valkey.url], check=True, timeout=60)
+    subprocess.run([sys.executable, "-c", FORKING, valkey.url], check=True, timeout=180)
 
 
 # Set-up.

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import os
 import subprocess
 import sys
@@ -12,13 +13,16 @@ from typing import Any
 
 import pytest
 from collector import collecting
+from opentelemetry.exporter.otlp.proto.common._log_encoder import encode_logs
 from opentelemetry.metrics import Observation
+from opentelemetry.sdk._logs import LoggerProvider, ReadableLogRecord
 from opentelemetry.sdk.metrics import MeterProvider
 from opentelemetry.sdk.metrics.export import MetricExportResult, MetricsData
 from opentelemetry.sdk.resources import Resource
 
 from gatekeep.components.metrics.instruments import instruments_of
 from gatekeep.components.metrics.ledger import Finished
+from gatekeep.components.metrics.log_export import LogOutbox, OtlpHandler
 from gatekeep.components.metrics.outbox import Outbox, Ticker
 from gatekeep.components.metrics.reader import Reader
 
@@ -94,6 +98,87 @@ def test_an_exporter_that_raises_is_one_that_is_away(caplog: pytest.LogCaptureFi
     assert not outbox.empty()
     assert outbox.waiting == 1
     assert "telemetry could not be exported" in caplog.text
+
+
+def test_a_batch_that_can_t_be_sent_does_not_hold_up_the_others(caplog: pytest.LogCaptureFixture) -> None:
+    class Picky(Away):
+        def send(self, batch: Sequence[int]) -> bool:
+            if 3 in batch:
+                raise ValueError("not that one")
+            return super().send(batch)
+
+    collector = Picky()
+    outbox = box(collector)
+    for number in range(6):
+        outbox.put(number)
+    assert [outbox.empty() for _ in range(2)] == [False, False]
+    assert (outbox.waiting, outbox.dropped) == (6, 0)
+    assert not outbox.empty()  # dropped now; what waits behind it meets a collector that is away
+    assert (outbox.waiting, outbox.dropped) == (2, 4)
+    collector.there = True
+    assert outbox.empty()
+    assert (collector.arrived, outbox.dropped) == ([4, 5], 4)
+    assert caplog.text.count("telemetry could not be exported") == 3
+
+
+def test_what_can_t_be_made_of_a_batch_is_counted_as_dropped(caplog: pytest.LogCaptureFixture) -> None:
+    def finish(items: Sequence[int]) -> Sequence[int]:
+        if 3 in items:
+            raise ValueError("not that one")
+        return items
+
+    collector = Away()
+    collector.there = True
+    outbox = box(collector, finish=finish)
+    for number in range(6):
+        outbox.put(number)
+    assert outbox.empty()
+    assert (collector.arrived, outbox.waiting, outbox.dropped) == ([4, 5], 0, 4)
+    assert "telemetry could not be encoded" in caplog.text
+
+
+def test_halves_of_surrogate_pairs_in_logs_hold_nothing_up() -> None:
+    arrived: list[Any] = []
+
+    def send(records: Sequence[ReadableLogRecord]) -> bool:
+        [resource] = encode_logs(records).resource_logs
+        arrived.extend(record for scope in resource.scope_logs for record in scope.log_records)
+        return True
+
+    outbox: Outbox[ReadableLogRecord] = Outbox("logs", send, capacity=10, batch=4, seconds=3600.0)
+    outbox.ticker.running = True
+    provider = LoggerProvider(shutdown_on_exit=False)
+    provider.add_log_record_processor(LogOutbox(outbox))
+    log = logging.getLogger("test-halves")
+    log.propagate = False
+    log.addHandler(OtlpHandler(provider))
+    try:
+        raise ValueError("no \ud83d")
+    except ValueError:
+        log.exception("order \ud83d")
+    log.warning("another")
+    assert outbox.empty()
+    assert [record.body.string_value for record in arrived] == ["order ?", "another"]
+    assert "no ?" in {each.value.string_value for each in arrived[0].attributes}
+
+
+def test_a_job_that_raises_is_done_again(caplog: pytest.LogCaptureFixture) -> None:
+    done = threading.Event()
+    results = iter([ValueError("not now"), None])
+
+    def job() -> None:
+        result = next(results, None)
+        if result is not None:
+            ticker.wake()
+            raise result
+        done.set()
+
+    ticker = Ticker("test", 3600.0, job)
+    ticker.wake()
+    ticker.begin()
+    assert done.wait(60)
+    ticker.end()
+    assert "test: something went wrong" in caplog.text
 
 
 def test_a_full_batch_wakes_the_thread() -> None:

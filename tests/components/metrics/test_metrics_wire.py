@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
+from contextlib import suppress
 from typing import Any
 
 import pytest
@@ -11,8 +12,8 @@ from opentelemetry.exporter.otlp.proto.common.trace_encoder import encode_spans
 from opentelemetry.exporter.otlp.proto.http.trace_exporter import OTLPSpanExporter
 from opentelemetry.proto.collector.trace.v1.trace_service_pb2 import ExportTraceServiceRequest
 from opentelemetry.sdk.resources import Resource
-from opentelemetry.sdk.trace import SpanProcessor
-from opentelemetry.sdk.trace.export import SpanExportResult
+from opentelemetry.sdk.trace import SpanProcessor, TracerProvider
+from opentelemetry.sdk.trace.export import SimpleSpanProcessor, SpanExporter, SpanExportResult
 from opentelemetry.trace import INVALID_SPAN, SpanKind
 from requests import PreparedRequest, Response, Session
 from requests.adapters import BaseAdapter
@@ -22,7 +23,7 @@ from gatekeep.components.metrics import MetricsEmitter, Observe, current_context
 from gatekeep.components.metrics.light import LightSpan
 from gatekeep.components.metrics.outbox import Outbox
 from gatekeep.components.metrics.pace import Paced
-from gatekeep.components.metrics.replay import LightProvider
+from gatekeep.components.metrics.replay import LightProvider, readable
 from gatekeep.components.metrics.span_sender import SpanSender
 
 
@@ -42,6 +43,15 @@ class Encoded:
     def take(self) -> ExportTraceServiceRequest:
         self.box.empty()
         return ExportTraceServiceRequest.FromString(b"".join(batch.message for batch in self.batches))
+
+
+class Collected(SpanExporter):
+    def __init__(self, spans: list[Any]) -> None:
+        self._spans = spans
+
+    def export(self, spans: Any) -> SpanExportResult:
+        self._spans += spans
+        return SpanExportResult.SUCCESS
 
 
 @pytest.fixture
@@ -104,6 +114,38 @@ def test_one_that_can_t_be_encoded_is_dropped(made: Encoded, caplog: pytest.LogC
     assert not made.take().resource_spans
     assert made.box.dropped == 1
     assert "a span could not be exported" in caplog.text
+
+
+def halves(tracer: Any) -> None:
+    """What an app may make of JSON's "\\ud83d"."""
+    with suppress(ValueError), tracer.start_as_current_span("order \ud83d") as span:
+        span.set_attributes({"name": "a\ud83d", "size": 1, "äö": "ü"})
+        span.add_event("got \ud83d", {"name": "b\ud83d", "size": 2})
+        raise ValueError("no \ud83d")
+
+
+@pytest.mark.parametrize("finish", [wire.encode, lambda items: encode_spans(readable(items))])
+def test_halves_of_surrogate_pairs_hold_nothing_up(finish: Callable[[Any], Any], caplog: pytest.LogCaptureFixture) -> None:
+    ended: list[Any] = []
+    provider = TracerProvider()
+    provider.add_span_processor(SimpleSpanProcessor(Collected(ended)))
+    tracer = provider.get_tracer("app")
+    halves(tracer)
+    tracer.start_span("another").end()
+    found = finish(ended)
+    if isinstance(found, wire.Batch):
+        found = ExportTraceServiceRequest.FromString(found.message)
+    [[order, another]] = [scope.spans for resource in found.resource_spans for scope in resource.scope_spans]
+    assert (order.name, order.status.message, another.name) == ("order ?", "ValueError: no ?", "another")
+    assert {each.key: each.value.string_value or each.value.int_value for each in order.attributes} == {
+        "name": "a?",
+        "size": 1,
+        "äö": "ü",
+    }
+    got, failed = order.events
+    assert (got.name, [each.value.string_value or each.value.int_value for each in got.attributes]) == ("got ?", ["b?", 2])
+    assert "no ?" in str(failed.attributes)
+    assert not caplog.records
 
 
 def test_an_encoder_that_makes_something_else_is_left_to_it(made: Encoded, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -10,6 +10,7 @@ from opentelemetry.context import _SUPPRESS_INSTRUMENTATION_KEY, get_current, ge
 from opentelemetry.sdk._logs import LogRecordProcessor, ReadableLogRecord, ReadWriteLogRecord
 from opentelemetry.sdk.resources import Resource
 
+from .encodable import encodable
 from .outbox import Outbox
 
 __all__ = ["LogOutbox", "OtlpHandler"]
@@ -50,15 +51,15 @@ def _translated(record: logging.LogRecord) -> LogRecord:
     if record.exc_info and record.exc_info[0] is not None:
         kind, error, trace = record.exc_info
         attributes["exception.type"] = kind.__name__
-        attributes["exception.message"] = str(error)
-        attributes["exception.stacktrace"] = "".join(traceback.format_exception(kind, error, trace))
+        attributes["exception.message"] = encodable(str(error))
+        attributes["exception.stacktrace"] = encodable("".join(traceback.format_exception(kind, error, trace)))
     return LogRecord(
         timestamp=int(record.created * 1e9),
         observed_timestamp=int(record.created * 1e9),
         context=get_current(),
         severity_text=record.levelname,
         severity_number=next(number for level, number in _SEVERITIES if record.levelno >= level),
-        body=record.getMessage(),
+        body=encodable(record.getMessage()),
         attributes=attributes,
     )
 

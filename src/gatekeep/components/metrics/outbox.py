@@ -21,6 +21,9 @@ __all__ = ["Outbox", "Ticker", "quietly"]
 
 T = TypeVar("T")
 
+_MOST_FAILURES = 3
+"""How often a batch may make what sends it fail, other than by the network: it would never arrive, nor what waits behind it."""
+
 _log = logging.getLogger("gatekeep.otlp")
 
 
@@ -71,7 +74,10 @@ class Ticker:
             wake.wait(self._seconds)
             wake.clear()
             if not self._ended:
-                self._job()
+                try:
+                    self._job()
+                except Exception:  # it has told of what it knows; the next time there is something else to do
+                    _log.exception("%s: something went wrong", self._name)
 
 
 class Outbox(Generic[T]):
@@ -101,6 +107,8 @@ class Outbox(Generic[T]):
     def after_fork(self) -> None:
         self._queue: deque[T] = deque()
         self._unsent: Sized = ()
+        self._failures = 0
+        """How often it could not be sent, be the collector there or not."""
         self._away = False
         """Whether what was sent last has not arrived: then it is tried again when it is time, and not for each batch."""
         self._lock = threading.Lock()
@@ -137,21 +145,40 @@ class Outbox(Generic[T]):
 
     def empty(self) -> bool:
         """Send what waits; False when the collector does not take it: then it is kept, and sent the next time."""
+        arrived = True
         with self._lock:
             for _ in range(2 + len(self._queue) // self._batch):  # not for ever: more may come
                 if not self._unsent:
                     taken = [self._queue.popleft() for _ in range(min(len(self._queue), self._batch))]
-                    self._unsent = self._finish(taken)
+                    if not taken:
+                        break
+                    self._unsent, self._failures = self._finished(taken), 0
                     if len(self._unsent) < len(taken):
                         self.drop(len(taken) - len(self._unsent))
-                unsent = self._unsent
-                if not unsent:
-                    break
-                self._away = not quietly(lambda unsent=unsent: self._send(unsent))  # type: ignore[misc]
-                if self._away:
-                    return False
-                self._unsent = ()
-        return True
+                if self._unsent and not quietly(self._delivered):
+                    if self._failures < _MOST_FAILURES:
+                        self._away = True
+                        return False
+                    arrived = False
+                    self.drop(len(self._unsent))
+                self._unsent, self._away = (), False
+        return arrived
+
+    def _finished(self, taken: Sequence[T]) -> Sized:
+        try:
+            return self._finish(taken)
+        except Exception:
+            _log.exception("telemetry could not be encoded")
+            return ()
+
+    def _delivered(self) -> bool:
+        try:
+            return self._send(self._unsent)
+        except OSError:  # the network's
+            raise
+        except Exception:
+            self._failures += 1
+            raise
 
     def close(self) -> None:
         """Send what waits, once; what does not arrive now is dropped."""

@@ -29,6 +29,7 @@ from opentelemetry.sdk.trace.sampling import (
 from opentelemetry.sdk.util.instrumentation import InstrumentationScope
 from opentelemetry.trace import NonRecordingSpan, Span, SpanContext, SpanKind, TraceFlags, set_span_in_context
 
+from .encodable import encodable_span
 from .instruments import SCHEMA_URL, SCOPE, VERSION
 from .light import LightSpan, LightTracer, parent_of
 from .outbox import Outbox
@@ -143,10 +144,10 @@ def readable(items: Iterable[ReadableSpan | LightSpan]) -> list[ReadableSpan]:
 def _readable(items: Iterable[ReadableSpan | LightSpan]) -> Iterator[ReadableSpan]:
     for item in paced(items):
         if not isinstance(item, LightSpan):
-            yield item
+            yield encodable_span(item)
             continue
         try:
-            yield from replay(item)
+            yield from map(encodable_span, replay(item))
         except Exception:
             _log.exception("a span could not be exported")
 

@@ -18,6 +18,7 @@ from opentelemetry.proto.collector.trace.v1.trace_service_pb2 import ExportTrace
 from opentelemetry.sdk.trace import ReadableSpan
 from opentelemetry.trace import SpanKind
 
+from .encodable import encodable_span
 from .light import LightSpan, LightTracer
 from .pace import Paced, paced
 from .replay import replay, untouched
@@ -61,14 +62,14 @@ def encode(items: Iterable[ReadableSpan | LightSpan]) -> Batch:
     first: LightSpan | None = None
     for item in paced(items):
         if not isinstance(item, LightSpan):
-            others.append(item)
+            others.append(encodable_span(item))
             continue
         try:
             if untouched(item) and type(item.parent_place) is not Context:
                 plain.append(_span(item))
                 first = first or item
             else:
-                others += replay(item)
+                others += map(encodable_span, replay(item))
         except Exception:
             _log.exception("a span could not be exported")
     message = encode_spans(Paced(others)).SerializeToString() if others else b""

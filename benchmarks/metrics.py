@@ -219,49 +219,55 @@ def take() -> None:
 PHASES = ("without telemetry", "collector there", "collector killed", "collector back")
 
 
-def outage(rounds: int, count: int) -> dict[str, float]:
-    """The 99th percentile, in microseconds, of requests 500 times a second, from when each was due to its end.
+def p99(app: Any, count: int, during: Callable[[], object] = lambda: None) -> float:
+    """The 99th percentile, in microseconds, of requests 500 times a second, from when each was due to its end."""
+    receive = receiving()
 
-    Round after round: without telemetry; while a collector is there; while it is killed, `kill -9`; when it is back and is sent
-    what waited. Of the rounds the median, as the machine has slow moments of its own. And how many items were dropped.
+    async def serve() -> list[float]:
+        took = []
+        due = time.perf_counter()
+        for number in range(count):
+            due += 0.002
+            time.sleep(max(0.0, due - time.perf_counter()))
+            if number == count // 10:
+                threading.Thread(target=during).start()
+            await app(again(_SCOPE), receive, discard)
+            took.append(time.perf_counter() - due)
+        return took
+
+    return statistics.quantiles(asyncio.run(serve()), n=100)[98] * 1e6
+
+
+def calm(rounds: int, count: int) -> dict[str, float]:
+    """That of the app alone, where nothing of telemetry runs."""
+    app = _app("FastAPI")
+    p99(app, count // 4)
+    return {PHASES[0]: p99(app, count)}
+
+
+def outage(rounds: int, count: int) -> dict[str, float]:
+    """The same round after round: without telemetry; while a collector is there; while it is killed, `kill -9`; when it is back
+    and is sent what waited. Of the rounds the median, as machines have slow moments of their own. And what was dropped.
     """
     from gatekeep import otlp
 
-    port, receive = _free_port(), receiving()
-
-    def p99(app: Any, during: Callable[[], object] = lambda: None) -> float:
-        async def serve() -> list[float]:
-            took = []
-            due = time.perf_counter()
-            for number in range(count):
-                due += 0.002
-                time.sleep(max(0.0, due - time.perf_counter()))
-                if number == count // 10:
-                    threading.Thread(target=during).start()
-                await app(again(_SCOPE), receive, discard)
-                took.append(time.perf_counter() - due)
-            return took
-
-        return statistics.quantiles(asyncio.run(serve()), n=100)[98] * 1e6
-
     logging.getLogger("opentelemetry").addHandler(logging.NullHandler())
-    plain = _app("FastAPI")
+    port = _free_port()
     found: dict[str, list[float]] = {phase: [] for phase in PHASES}
     with _taker() as forward:
         collector = _collector(port, forward)
         try:
-            telemetry = otlp.configure(endpoint=f"http://127.0.0.1:{port}", logs=False, interval=0.5)
+            telemetry = otlp.configure(endpoint=f"http://127.0.0.1:{port}", logs=False, interval=1.0)
             app = _gatekeep("FastAPI")
-            p99(plain)
-            p99(app)
+            p99(app, count // 4)
             for _ in range(rounds):
+                found[PHASES[0]].append(_of("calm", rounds, count)[PHASES[0]])
                 telemetry.flush()
-                found[PHASES[0]].append(p99(plain))
-                found[PHASES[1]].append(p99(app))
-                found[PHASES[2]].append(p99(app, collector.kill))
+                found[PHASES[1]].append(p99(app, count))
+                found[PHASES[2]].append(p99(app, count, collector.kill))
                 collector.wait()
                 collector = _collector(port, forward)
-                found[PHASES[3]].append(p99(app))
+                found[PHASES[3]].append(p99(app, count))
             telemetry.shutdown()
         finally:
             collector.kill()
@@ -279,14 +285,14 @@ def main() -> None:
     if options.row:
         if options.row == "taker":
             take()
-        found = (outage if options.row == "outage" else partial(measure, options.row))(options.rounds, options.count)
+        found = {"outage": outage, "calm": calm}.get(options.row, partial(measure, options.row))(options.rounds, options.count)
         print(json.dumps(found))
         return
     bare: dict[str, float] = {}
     idle: dict[str, float] = {}
     print("| | request, µs over the app alone | over a gateway without telemetry | exporter's threads, µs |\n|---|---|---|---|")
     for name, (kind, make) in ROWS.items():
-        found = _of(name, options)
+        found = _of(name, options.rounds, options.count)
         request = found["request"]
         if make is _app:
             bare[kind] = request
@@ -294,7 +300,7 @@ def main() -> None:
             idle[kind] = request
         telemetry = f"{request - idle[kind]:.1f}" if make in (_gatekeep, _sampled_out, _recorded) else ""
         print(f"| {name.strip()} ({kind}) | {request - bare[kind]:.1f} | {telemetry} | {found['other']:.1f} |", flush=True)
-    found = _of("outage", options)
+    found = _of("outage", options.rounds, options.count)
     print("\n| 99 % of requests, 500 a second, end within | µs | over none | over a collector that stays |\n|---|---|---|---|")
     for phase in PHASES:
         over = [f"{found[phase] - found[other]:+.0f}" if phase != other else "" for other in PHASES[:2]]
@@ -302,9 +308,9 @@ def main() -> None:
     print(f"\n{found['dropped']:.0f} items dropped.")
 
 
-def _of(row: str, options: argparse.Namespace) -> dict[str, float]:
+def _of(row: str, rounds: int, count: int) -> dict[str, float]:
     command = [sys.executable, "-W", "ignore", "-m", "benchmarks.metrics", "--row", row]
-    command += ["--rounds", str(options.rounds), "--count", str(options.count)]
+    command += ["--rounds", str(rounds), "--count", str(count)]
     done = subprocess.run(command, capture_output=True, text=True, check=True)
     return dict(json.loads(done.stdout.splitlines()[-1]))
 

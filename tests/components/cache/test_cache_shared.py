@@ -14,7 +14,8 @@ import pytest
 from gatekeep import Cache, CacheStorage, ConfigurationError, Route, current
 from gatekeep.effects import Io
 from gatekeep.stores.redis import RedisStore
-from stores.servers import ClusterOfThree, OldRedis, Valkey, until
+from patience import until, until_on
+from stores.servers import ClusterOfThree, OldRedis, Valkey
 
 PATIENT = 30.0
 """Seconds that a healthy store may take on a busy machine."""
@@ -66,23 +67,10 @@ class Process:
         self.settle()
         return answer
 
-    def until(self, condition):
-        """Let the background work until something holds."""
-        if self.client.protocol == "wsgi":
-            until(condition)
-        else:
-
-            async def wait():
-                async with asyncio.timeout(PATIENT):
-                    while not condition():
-                        await asyncio.sleep(0.001)
-
-            self.client.run(wait())
-
     def settle(self):
         """Let what was handed to the runner be done."""
         runner = self.gateway.runner
-        self.until(lambda: runner._busy == 0)
+        until_on(self.client, lambda: runner._busy == 0)
 
     def purge(self, **what):
         if self.client.protocol == "wsgi":
@@ -303,9 +291,9 @@ def test_the_runner_hears_of_purges_by_itself(site, valkey, job):
     assert other.get().body == b"run 1"
     log = other.storage._tier._log
     heard = log.synced_at
-    other.until(lambda: log.synced_at > heard)  # it has subscribed, or looks now and then
+    until_on(other.client, lambda: log.synced_at > heard)  # it has subscribed, or looks now and then
     one.purge(tag="order:42")
-    other.until(lambda: log.log[1] == 1)
+    until_on(other.client, lambda: log.log[1] == 1)
     other.get()
     assert other.runs == 1
 

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import time
-from collections.abc import Callable
 from typing import Any
 
 import pytest
@@ -21,19 +20,7 @@ from gatekeep.errors import ConfigurationError
 from gatekeep.exchange import Principal
 from gatekeep.testing import Client, FakeClock, call_asgi, call_wsgi
 from opaque import asgi_app, wsgi_app
-
-PATIENCE = 30.0
-
-
-def until(client: Any, holds: Callable[[], bool]) -> None:
-    """Let the runner work, on its thread or on the client's loop, until something holds."""
-    deadline = time.monotonic() + PATIENCE
-    while not holds():
-        assert time.monotonic() < deadline
-        if client.protocol == "asgi":
-            client.run(asyncio.sleep(0.001))
-        else:
-            time.sleep(0.001)
+from patience import until_on
 
 
 def told(answer: Any) -> tuple[bytes, str | None]:
@@ -49,7 +36,7 @@ def test_rfc5861_3_a_stale_answer_is_served_while_a_fresh_one_is_fetched(site: A
     client.get("/a")
     clock.advance(35)
     assert told(client.get("/a")) == (b"run 1", "gatekeep; hit; ttl=-5")
-    until(client, lambda: client.get("/a").body == b"run 2")
+    until_on(client, lambda: client.get("/a").body == b"run 2")
     assert told(client.get("/a")) == (b"run 2", "gatekeep; hit; ttl=30")
     assert origin.runs == 2
 
@@ -68,7 +55,7 @@ def test_rfc5861_3_the_app_may_say_so_itself(site: Any) -> None:
     client.get("/a")
     clock.advance(39)
     assert client.get("/a").body == b"run 1"
-    until(client, lambda: origin.runs == 2)
+    until_on(client, lambda: origin.runs == 2)
 
 
 def test_a_fetch_in_the_background_validates(site: Any) -> None:
@@ -77,7 +64,7 @@ def test_a_fetch_in_the_background_validates(site: Any) -> None:
     client.get("/a")
     clock.advance(35)
     client.get("/a", headers={"range": "bytes=0-1", "if-none-match": '"v0"', "if-range": '"v1"'})
-    until(client, lambda: "ttl=30" in str(client.get("/a").headers.get("cache-status")))
+    until_on(client, lambda: "ttl=30" in str(client.get("/a").headers.get("cache-status")))
     assert client.get("/a").body == b"run 1"
     asked = origin.seen[1].headers
     assert [asked.get(name) for name in ("if-none-match", "range", "if-range")] == ['"v1"', None, None]
@@ -110,11 +97,11 @@ def test_a_fetch_in_the_background_that_fails_leaves_what_there_is(site: Any, ca
     broken[0] = True
     for runs in (2, 3):  # the next request tries again
         assert client.get("/a").body == b"run 1"
-        until(client, lambda wanted=runs: origin.runs >= wanted)
-        until(client, lambda: not len(cache_of(client).storage.flights))
+        until_on(client, lambda wanted=runs: origin.runs >= wanted)
+        until_on(client, lambda: not len(cache_of(client).storage.flights))
     broken[0] = False
     client.get("/a")
-    until(client, lambda: client.get("/a").body == b"run 4")
+    until_on(client, lambda: client.get("/a").body == b"run 4")
     assert "background work failed" in caplog.text
 
 
@@ -134,7 +121,7 @@ def test_a_hit_close_to_the_end_has_a_fresh_answer_fetched(site: Any) -> None:
     assert origin.runs == 1
     clock.advance(12)
     assert client.get("/a").body == b"run 1"
-    until(client, lambda: client.get("/a").body == b"run 2")
+    until_on(client, lambda: client.get("/a").body == b"run 2")
     assert told(client.get("/a")) == (b"run 2", "gatekeep; hit; ttl=100")
     assert origin.runs == 2
 
@@ -350,7 +337,7 @@ def test_a_client_that_leaves_in_the_middle_loses_nothing_for_the_others(site: A
 
         with pytest.raises(OSError, match="nobody"):
             client.run(client.app(captured(client, "asgi"), None, send))
-    until(client, lambda: "hit" in str(client.get("/a").headers.get("cache-status")))
+    until_on(client, lambda: "hit" in str(client.get("/a").headers.get("cache-status")))
     assert client.get("/a").body == b"one, two"
     assert len(runs) == 2
 

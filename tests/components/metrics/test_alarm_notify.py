@@ -29,6 +29,7 @@ from gatekeep.alarms import SNS, AlarmChange, Webhook
 from gatekeep.components.metrics.alarms.courier import TIMEOUT, Courier
 from gatekeep.testing import FakeClock
 from opaque import wsgi_app
+from patience import PATIENCE, until, until_on
 from servers import free_port, serving
 
 CHANGE = AlarmChange(
@@ -64,8 +65,7 @@ def raise_alarm(site: Any, notify: Any, clock: FakeClock | None = None) -> Any:
 def counts(client: Any) -> dict[str, int]:
     """What became of the changes, once nothing is under way."""
     keeper = keeper_of(client)
-    if client.protocol == "asgi":
-        client.run(asyncio.sleep(0.01))
+    until_on(client, lambda: not any(courier._busy for courier in keeper._couriers.values()))
     keeper._finish()
     found: dict[str, int] = {}
     for (_, outcome), count in keeper.notifications().items():
@@ -123,7 +123,7 @@ def test_an_async_function_runs_on_the_loop(site: Any) -> None:
     # By hand, outside of any loop, it gets one of its own.
     courier = Courier(page, FakeClock(), lambda job: False)
     courier.put(CHANGE)
-    courier.close(10)
+    courier.close(PATIENCE)
     assert courier.counts["delivered"] == 1
 
 
@@ -138,7 +138,6 @@ def test_an_async_function_that_fails_hangs_or_is_cancelled(site: Any, monkeypat
         await asyncio.Event().wait()
 
     client = raise_alarm(site, [fail, hang])
-    client.run(asyncio.sleep(0.2))
     assert counts(client) == {"failed": 2}
 
     monkeypatch.setattr("gatekeep.components.metrics.alarms.courier.TIMEOUT", 60)
@@ -193,9 +192,9 @@ def test_a_function_that_hangs(site: Any, caplog: pytest.LogCaptureFixture) -> N
         courier.put(CHANGE)
     assert courier.counts["dropped"] == 5
     release.set()
-    courier.close(10)
+    courier.close(PATIENCE)
     assert courier.counts == {"delivered": 100, "failed": 1, "dropped": 5}
-    assert len(told) >= 1
+    until(lambda: len(told) >= 1)
     courier.after_fork()
     assert courier.counts["delivered"] == 0
 
@@ -297,7 +296,7 @@ def test_the_url_of_a_webhook_is_in_no_log(receivers: Any, caplog: pytest.LogCap
     receiver = receivers(status)
     courier = Courier(Webhook(receiver.url, pauses=()), FakeClock(), lambda job: False)
     courier.put(CHANGE)
-    courier.close(10)
+    courier.close(PATIENCE)
     assert receiver.got
     assert "/hook" not in caplog.text
     httpx2.post(receiver.url, content=b"{}", trust_env=False)  # of the app's own

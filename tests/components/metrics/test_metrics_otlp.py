@@ -30,7 +30,9 @@ def test_one_trace_and_exact_counts(server: str, protocol: str, tmp_path: Path, 
         with serving(*command(server, port), port=port, cwd=tmp_path), ThreadPoolExecutor(4) as clients:
             statuses = list(clients.map(lambda number: ask(port, number), range(REQUESTS)))
             assert statuses == [200] * REQUESTS
-        receiver.wait_for(lambda: len(receiver.spans) >= 3 * REQUESTS and counted(receiver) >= 2 * REQUESTS)
+        receiver.wait_for(
+            lambda: len(receiver.spans) >= 3 * REQUESTS and counted(receiver) >= 2 * REQUESTS and len(said(receiver)) >= REQUESTS
+        )
     check_traces(receiver)
     check_counts(receiver)
 
@@ -49,6 +51,11 @@ def counted(receiver: Receiver) -> int:
     return sum(point.count for _, _, point in receiver.points("http.server.request.duration"))
 
 
+def said(receiver: Receiver) -> list[Any]:
+    """The log records of the view."""
+    return [record for record in receiver.logs if record.body.string_value.startswith("order")]
+
+
 def check_traces(receiver: Receiver) -> None:
     traces: dict[int, dict[str, Any]] = {}
     for span in receiver.spans:
@@ -63,11 +70,9 @@ def check_traces(receiver: Receiver) -> None:
         assert order.kind == stock.kind == order.SPAN_KIND_SERVER
         assert attributes(order)["http.response.status_code"] == 200
     assert len(receiver.spans) == 3 * REQUESTS
-    assert {
-        (int.from_bytes(record.trace_id), record.span_id)
-        for record in receiver.logs
-        if record.body.string_value.startswith("order")
-    } == {(number, spans["look up"].span_id) for number, spans in traces.items()}
+    assert {(int.from_bytes(record.trace_id), record.span_id) for record in said(receiver)} == {
+        (number, spans["look up"].span_id) for number, spans in traces.items()
+    }
 
 
 def check_counts(receiver: Receiver) -> None:

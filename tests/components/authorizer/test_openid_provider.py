@@ -18,6 +18,7 @@ from cryptography.hazmat.primitives import serialization
 from components.authorizer.minting import bearer, private
 from gatekeep.components.authorizer import JWT, Authorize, Introspection
 from gatekeep.testing import FakeClock
+from patience import until
 from servers import PATIENCE, ROOT, free_port, serving
 
 ORDERS = "https://api.example.com/orders"
@@ -106,13 +107,6 @@ class Setting:
 @pytest.fixture
 def setting(site, provider) -> Setting:
     return Setting(site, provider)
-
-
-def until(condition) -> None:
-    end = time.monotonic() + PATIENCE
-    while not condition():
-        assert time.monotonic() < end, "it did not come about"
-        time.sleep(0.005)
 
 
 def test_its_tokens_are_taken(setting, provider):

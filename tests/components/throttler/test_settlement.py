@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import logging
-import time
 from collections.abc import Iterator
 from typing import Any
 
@@ -18,9 +17,8 @@ from gatekeep.gateway import Gateway
 from gatekeep.stores import Bucket, Change, Lease
 from gatekeep.stores.redis import RedisStore
 from gatekeep.testing import FakeClock
+from patience import PATIENCE, until
 from stores.servers import Valkey
-
-PATIENT = 30.0
 
 
 @pytest.fixture(scope="module")
@@ -28,15 +26,6 @@ def valkey() -> Iterator[Valkey]:
     server = Valkey()
     yield server
     server.stop()
-
-
-def patiently(client: Any, condition: Any) -> None:
-    """What is told to the runner is in the store soon."""
-
-    until = time.monotonic() + PATIENT
-    while not condition():
-        assert time.monotonic() < until
-        time.sleep(0.01)
 
 
 def used(client: Any) -> int:
@@ -51,13 +40,13 @@ def test_outcomes_and_charges_reach_a_shared_store(site, valkey, protocol):
         return (200, [], b"ok")
 
     spec = Quota("1000/day", by="ip", name=f"s-{protocol}", count_when=lambda exchange: exchange.request.path != "/peek")
-    client = site(spec, view=view, store=RedisStore(valkey.url, timeout=PATIENT), clock=FakeClock())
+    client = site(spec, view=view, store=RedisStore(valkey.url, timeout=PATIENCE), clock=FakeClock())
     assert used(client) == 999
     assert client.get("/charge").status == 200
-    patiently(client, lambda: used(client) == 1000 - 11 - 1)
+    until(lambda: used(client) == 1000 - 11 - 1)
     for _ in range(5):
         used(client)
-    patiently(client, lambda: used(client) == 1000 - 11 - 1)  # looking is given back
+    until(lambda: used(client) == 1000 - 11 - 1)  # looking is given back
 
 
 class Refusing:
@@ -68,7 +57,7 @@ class Refusing:
 
 
 def test_when_too_much_is_waiting_the_log_says_so(valkey, caplog):
-    gateway = Gateway(store=RedisStore(valkey.url, timeout=PATIENT))
+    gateway = Gateway(store=RedisStore(valkey.url, timeout=PATIENCE))
     settlement = Settlement(gateway.services, gateway.store)
     lease = Lease("l:k", 5.0, "me", 30.0)
     settlement.hold([lease])

@@ -32,13 +32,10 @@ class Mount:
         self.path = path
         self._below = path + "/"
         self.gateway = gateway
-        self._fronts: dict[Wire, Front] = {}
-        for protocol, app in (("asgi", _asgi(make)), ("wsgi", _wsgi(make))):
-            front = Front(gateway, app, app, protocol, None)  # type: ignore[arg-type]
-            for site in front.sites:
-                site.complete = True  # no routes of a framework's to wait for
-            front.stale = False
-            self._fronts[protocol] = front  # type: ignore[index]
+        self._fronts: dict[Wire, Front] = {
+            "asgi": _front(gateway, _asgi(make), "asgi"),
+            "wsgi": _front(gateway, _wsgi(make), "wsgi"),
+        }
 
     def takes(self, request: Request) -> bool:
         return (request.path == self.path or request.path.startswith(self._below)) and not request.handshake
@@ -46,6 +43,14 @@ class Mount:
     def open(self, request: Request, protocol: Wire) -> Exchange:
         """The exchange for a request that is this mount's."""
         return self._fronts[protocol].open(request.under(self.path))
+
+
+def _front(gateway: Gateway, app: Any, protocol: Wire) -> Front:
+    front = Front(gateway, app, app, protocol, None)
+    for site in front.sites:
+        site.complete = True  # no routes of a framework's to wait for
+    front.stale = False
+    return front
 
 
 def _answer(make: PageMaker, method: str, path: str, accept: str, root: str) -> tuple[int, list[tuple[str, str]], bytes]:

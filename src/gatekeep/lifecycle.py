@@ -49,7 +49,7 @@ class Runner:
         self.settled = False
         """Started, with nothing periodic: no request has to look after this runner."""
         self.running: list[object] = []
-        """Those of them that are up already."""
+        """The gateway's components that are up already."""
         self._lock = threading.Lock()
         self._wake = threading.Condition(self._lock)
         self._thread: threading.Thread | None = None

@@ -9,8 +9,8 @@ import pytest
 
 from gatekeep import Validate
 from gatekeep.components.transformer import Transform, log_body, map_body, map_items, redact
-from gatekeep.components.transformer.component import _pass_through
 from gatekeep.components.transformer.items import MappedLines
+from gatekeep.components.transformer.way_out import _pass_through
 from gatekeep.effects import blocking
 from gatekeep.errors import ConfigurationError
 from gatekeep.message import Response

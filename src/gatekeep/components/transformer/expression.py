@@ -88,7 +88,7 @@ def _field(name: str) -> str:
 
 def _header(name: str) -> Source:
     name = _field(name)
-    return lambda exchange, _: _or_missing(exchange.request.header(name))
+    return lambda exchange, _: exchange.request.header(name) or MISSING
 
 
 def _query(name: str) -> Source:

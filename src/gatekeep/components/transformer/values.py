@@ -70,7 +70,8 @@ def field_value(value: Any, facts: Facts) -> str | Text:
         filled = text(exchange, body)
         if filled is None:
             return None
-        if len(filled) > _LONGEST or not _FIELD_VALUE.fullmatch(filled):
+        # Printable ASCII, as it mostly is, needs no closer look.
+        if len(filled) > _LONGEST or not ((filled.isascii() and filled.isprintable()) or _FIELD_VALUE.fullmatch(filled)):
             raise BadValue("A value of this request can't stand in a header.")
         return filled
 

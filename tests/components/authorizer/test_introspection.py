@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import base64
+import itertools
 import json
-import threading
 
 import pytest
 
@@ -245,15 +245,31 @@ def test_who_brings_the_same_token_waits_for_the_same_answer(setting):
     assert setting.asked == 1
 
 
+def open_after(setting, answers):
+    """The issuer answers once so many requests were answered without it."""
+    around, count = setting.client.app, itertools.count(1)
+
+    def wsgi(environ, start_response):
+        body = around(environ, start_response)
+        if next(count) == answers:
+            setting.server.gate.set()
+        return body
+
+    async def asgi(scope, receive, send):
+        await around(scope, receive, send)
+        if next(count) == answers:
+            setting.server.gate.set()
+
+    setting.client.app = wsgi if setting.client.protocol == "wsgi" else asgi
+
+
 def test_made_up_tokens_cost_the_issuer_no_more_than_so_many_at_a_time(site, issuer, monkeypatch):
     monkeypatch.setattr(introspection, "_MAX_FLIGHTS", 5)
     setting = Setting(site, issuer)
     assert setting.code() == ""
     setting.server.gate.clear()
-    opener = threading.Timer(0.5, setting.server.gate.set)
-    opener.start()
+    open_after(setting, 45)
     answers = setting.client.gather([("GET", "/", {"headers": bearer(f"made-up-{n}")}) for n in range(50)])
-    opener.join()
     codes = [answer.json()["code"] for answer in answers]
     assert codes.count("token_inactive") == setting.asked - 1 == 5
     assert codes.count("introspection_unavailable") == 45

@@ -7,12 +7,14 @@ from __future__ import annotations
 
 from itertools import islice
 from math import inf
-from typing import Any
+from typing import Any, TypeVar
 
 from .base import Demand
 from .counts import State, state_for
 
 __all__ = ["BucketShard", "States", "how_many"]
+
+V = TypeVar("V")
 
 
 def how_many(max_keys: int, in_each: int) -> int:
@@ -21,6 +23,14 @@ def how_many(max_keys: int, in_each: int) -> int:
     while shards * in_each < max_keys:
         shards *= 2
     return shards
+
+
+def _aged(earlier: dict[str, V], recent: dict[str, V], most: int) -> dict[str, V]:
+    """`earlier`, with `recent` as its younger part: at most so many, its oldest go."""
+    for oldest in list(islice(earlier, max(0, len(earlier) + len(recent) - most))):
+        del earlier[oldest]
+    earlier.update(recent)
+    return earlier
 
 
 class BucketShard:
@@ -53,10 +63,7 @@ class BucketShard:
         full_at = self.earlier.pop(key, -inf)
         if len(self.recent) >= self._max_recent:
             kept = {key: at for key, at in self.earlier.items() if at > now}
-            for oldest in list(islice(kept, max(0, len(kept) + len(self.recent) - self._max_earlier))):
-                del kept[oldest]
-            kept.update(self.recent)
-            self.recent, self.earlier = {}, kept
+            self.recent, self.earlier = {}, _aged(kept, self.recent, self._max_earlier)
         return full_at
 
     def drop(self, key: str) -> None:
@@ -87,10 +94,7 @@ class _StateShard:
             self.earlier.pop(key, None)
             if len(self.recent) >= self._max_recent:
                 kept = {key: state for key, state in self.earlier.items() if state.until > now}
-                for oldest in list(islice(kept, max(0, len(kept) + len(self.recent) - self._max_earlier))):
-                    del kept[oldest]
-                kept.update(self.recent)
-                self.recent, self.earlier = {}, kept
+                self.recent, self.earlier = {}, _aged(kept, self.recent, self._max_earlier)
         self.recent[key] = state
 
     def drop(self, key: str) -> None:

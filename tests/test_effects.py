@@ -217,7 +217,7 @@ class TestBlocking:
 
         for error in (KeyError("k"), TimeoutError("its own")):
             with pytest.raises(type(error), match=str(error.args[0])):
-                value_of(lift(blocking(fail, timeout=10), "wsgi")(error), drive)
+                value_of(lift(blocking(fail, timeout=60), "wsgi")(error), drive)
 
     def test_over_its_time_the_caller_gets_a_dependency_error(self, drive):
         with held() as hold, pytest.raises(DependencyError, match=r"hold took longer than 0\.01 s"):
@@ -402,7 +402,7 @@ def test_a_loop_runs_in_its_own_thread_and_nowhere_else():
 
 
 def test_after_a_fork_the_child_has_a_pool_and_flights_of_its_own():
-    lifted = lift(blocking(lambda: "ran", timeout=10), "wsgi")
+    lifted = lift(blocking(lambda: "ran", timeout=60), "wsgi")
     assert lifted().run() == "ran"
     flight = SingleFlight()
     entered, gate = threading.Event(), threading.Event()
@@ -420,7 +420,7 @@ def test_after_a_fork_the_child_has_a_pool_and_flights_of_its_own():
     def work():
         gate.set()
         assert lifted().run() == "ran"
-        assert flight.join("k", start, timeout=5).run() == "landed"
+        assert flight.join("k", start, timeout=60).run() == "landed"
 
     assert in_child(work) == 0
     gate.set()

@@ -35,7 +35,7 @@ async def live(app, messages=("lifespan.startup", "lifespan.shutdown"), state=No
         waiting.cancel()
         if task.done() or said[-1]["type"].endswith("failed"):
             break
-    await asyncio.wait({task}, timeout=1)
+    await asyncio.wait({task}, timeout=60)
     if not task.done():
         task.cancel()
         await asyncio.wait({task})

@@ -148,6 +148,28 @@ def test_halves_of_surrogate_pairs_hold_nothing_up(finish: Callable[[Any], Any],
     assert not caplog.records
 
 
+class Strange(Teller):
+    """Tells what UTF-8 can't carry."""
+
+    def attributes(self, facts: Any) -> dict[str, Any]:
+        return {"url.path": "/\ud800", "user_agent.original": "\ud800", "url.scheme": "http"}
+
+
+def test_text_that_utf8_can_t_carry_is_as_in_other_spans(made: Encoded) -> None:
+    other = Encoded()
+    for each in (made, other):
+        light = each.provider.light
+        assert light is not None
+        identity = f"00-{'c' * 32}-{'d' * 16}-01"
+        span = LightSpan(light, "GET \udfff", SpanKind.SERVER, None, identity, Strange(), "facts")
+        if each is other:
+            span.make()
+        span.end()
+    assert plain_message(made.take()) == plain_message(other.take())
+    assert made.box.dropped == 0
+    other.box.close()
+
+
 def test_an_encoder_that_makes_something_else_is_left_to_it(made: Encoded, monkeypatch: pytest.MonkeyPatch) -> None:
     light = made.provider.light
     assert light is not None

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Callable, Iterable, Sized
 from typing import Any
 
@@ -17,6 +18,8 @@ __all__ = ["SpanSender"]
 
 _HTTP = "opentelemetry.exporter.otlp.proto.http.trace_exporter"
 _GRPC = "opentelemetry.exporter.otlp.proto.grpc.trace_exporter"
+
+_log = logging.getLogger("gatekeep.otlp")
 
 Send = Callable[[Any], bool]
 
@@ -64,7 +67,8 @@ class SpanSender:
             from .wire import agrees
 
             return taking(exporter) if agrees(light) else None
-        except Exception:  # sending tells of it
+        except Exception:  # where it is the exporter that can't be made, sending tells of it
+            _log.info("spans are left to the exporter to encode", exc_info=True)
             return None
 
 

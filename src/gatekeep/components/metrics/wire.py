@@ -102,7 +102,7 @@ def agrees(tracer: LightTracer) -> bool:
 
 def _enclosed(like: LightSpan, spans: Sequence[bytes]) -> bytes:
     """A request with these spans, whose resource and scope are those of a span like them."""
-    request = encode_spans(replay(like))
+    request = encode_spans([encodable_span(each) for each in replay(like)])
     [resource] = request.resource_spans
     [scope] = resource.scope_spans
     scope.ClearField("spans")
@@ -156,13 +156,13 @@ def _key(key: str) -> bytes:
 @lru_cache(maxsize=1024)
 def _name(name: str) -> bytes:
     """Span.name, field 5."""
-    return _field(b"\x2a", name.encode())
+    return _field(b"\x2a", name.encode(errors="replace"))
 
 
 def _value(value: Any) -> bytes:
     """AnyValue: of text, a number that is not negative, or texts."""
     if isinstance(value, str):
-        return _field(b"\x0a", value.encode())
+        return _field(b"\x0a", value.encode(errors="replace"))
     if isinstance(value, int):
         return b"\x18" + _varint(value)
     return _field(b"\x2a", b"".join([_field(b"\x0a", _value(each)) for each in value]))

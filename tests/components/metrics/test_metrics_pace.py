@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import sys
+import threading
 from typing import Any
 
 import pytest
@@ -12,16 +13,19 @@ from gatekeep.components.metrics.outbox import Outbox
 
 
 class Rests:
-    """Time that passes in rests alone."""
+    """Time that passes in rests alone, and in this thread's."""
 
     def __init__(self, monkeypatch: pytest.MonkeyPatch, *, late: float = 0.0) -> None:
         self.count = 0
         self.now = 0.0
         self.late = late
+        self.thread = threading.get_ident()
         monkeypatch.setattr(pace, "sleep", self._sleep)
         monkeypatch.setattr(pace, "perf_counter", lambda: self.now)
 
     def _sleep(self, seconds: float) -> None:
+        if threading.get_ident() != self.thread:
+            return
         self.count += 1
         self.now += seconds + self.late
 

@@ -7,7 +7,7 @@ errors, references and members are counted against a budget, names are reported 
 
 from __future__ import annotations
 
-from collections.abc import Callable, Hashable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Hashable, Iterable, Iterator, Mapping, Sequence
 from fractions import Fraction
 from itertools import islice
 from math import fmod, inf
@@ -35,7 +35,7 @@ def _counted(original: Keyword) -> Keyword:
         budget.references -= 1
         if budget.references < 0:
             raise Exhausted("$ref", TOO_DEEP)
-        yield from original(validator, target, instance, schema)
+        return original(validator, target, instance, schema)
 
     return reference
 
@@ -44,7 +44,7 @@ def _metered(original: Keyword) -> Keyword:
     def applicator(validator: Any, subschema: Any, instance: Any, schema: Any) -> Errors:
         if isinstance(instance, (list, dict)):
             budget.spend(len(instance))
-        yield from original(validator, subschema, instance, schema)
+        return original(validator, subschema, instance, schema)
 
     return applicator
 
@@ -64,11 +64,11 @@ def _properties(validator: Any, subschemas: Mapping[str, Any], instance: Any, _s
                 yield from _member(validator, name, instance[name], subschema)
 
 
-def _member(validator: Any, name: str, value: Any, subschema: Any) -> Errors:
+def _member(validator: Any, name: str, value: Any, subschema: Any) -> Iterable[ValidationError]:
     if subschema is False:  # jsonschema's own error would not say where
-        yield ValidationError("false", validator="false", path=(name,))
-    else:
-        yield from validator.descend(value, subschema, path=name, schema_path=name)
+        return (ValidationError("false", validator="false", path=(name,)),)
+    found: Errors = validator.descend(value, subschema, path=name, schema_path=name)
+    return found
 
 
 def _pattern_properties(validator: Any, subschemas: Mapping[str, Any], instance: Any, _schema: Any) -> Errors:

@@ -19,6 +19,7 @@ from gatekeep.components.metrics.ledger import Finished, Ledger
 from gatekeep.components.metrics.providers import Providers, Source
 from gatekeep.components.metrics.semantics import server_address
 from gatekeep.errors import ConfigurationError
+from gatekeep.headers import RawHeaders
 from gatekeep.routing import Route
 from gatekeep.testing import FakeClock
 
@@ -160,6 +161,18 @@ def test_requests_of_many_threads_are_all_counted(telemetry: Any) -> None:
     assert counts(telemetry) == {("c", "allow", "/a"): 8_000, ("c", "deny", "/a"): 8_000}
     [point] = telemetry.points(HTTP_SERVER_REQUEST_DURATION)
     assert point.count == 8_000
+
+
+def test_an_app_that_gives_its_fields_in_bytearrays_costs_others_no_count() -> None:
+    ledger = Ledger()
+    for name in (b"content-length", bytearray(b"content-length"), b"Content-Length", memoryview(b"content-length"), b"x-a"):
+        headers = RawHeaders.adopt([(name, b"5")])
+        row = Finished("/a", "GET", 200, "http", "1.1", None, 0.1, None, None, headers, (), (), None)
+        ledger.finished.append(tuple(row))
+    ledger.settle()
+    [duration] = ledger.duration.cells.values()
+    [size] = ledger.response_size.cells.values()
+    assert (sum(duration.buckets), size.total) == (5, 15.0)
 
 
 def test_the_number_of_series_is_bounded_whatever_components_note(telemetry: Any) -> None:

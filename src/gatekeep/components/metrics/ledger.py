@@ -218,9 +218,12 @@ def _number(text: str | bytes | None) -> int | None:
 def _declared(headers: Headers) -> int | None:
     """The Content-Length of an answer."""
     if type(headers) is RawHeaders:
-        sent = dict(headers.raw()).get(b"content-length")
+        try:
+            sent = dict(headers.raw()).get(b"content-length")
+        except TypeError:  # an app that gives its fields in bytearrays: what others left is added up all the same
+            return None
         if sent is not None:
-            return int(sent) if sent.isdigit() and len(sent) < 19 else None
+            return _number(bytes(sent))
     return _number(headers.get("content-length"))
 
 

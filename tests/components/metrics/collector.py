@@ -5,6 +5,7 @@ from __future__ import annotations
 import gzip
 import os
 import subprocess
+import sysconfig
 import threading
 import time
 from collections.abc import Callable, Iterator
@@ -152,7 +153,8 @@ class Collector:
                     "--otlp-exporter-protocol", "http",
                     "--batch-timeout", "100ms",
                 ],
-                env={"PATH": os.environ["PATH"]},
+                # It is linked to this Python's library.
+                env={"PATH": os.environ["PATH"], "LD_LIBRARY_PATH": str(sysconfig.get_config_var("LIBDIR"))},
                 stdin=subprocess.DEVNULL,
                 stdout=log,
                 stderr=subprocess.STDOUT,

@@ -50,7 +50,7 @@ def main() -> None:
         gateway = Gateway(routes=[Route(f"/{scenario.fallback}/{scenario.failing}", spec)], store=store)
         path = gateway.routes[0].path
         together = tasks if protocol == "asgi" else threads
-        crowd = Crowd(counter, name, int(processes), scenario.requests)
+        crowd = Crowd(counter, threading.Lock(), name, int(processes), scenario.requests)
         told[name] = Counter(together(gateway, path, run, crowd))
         gateway.close()
     print(json.dumps(told))
@@ -72,6 +72,7 @@ class Crowd(NamedTuple):
     """The requests of all processes, on their way."""
 
     counter: redis.Redis
+    counting: threading.Lock
     name: str
     processes: int
     requests: int
@@ -85,11 +86,13 @@ class Crowd(NamedTuple):
 
     def come(self) -> None:
         """A request is made."""
-        self.counter.incr(f"made:{self.name}")
+        with self.counting:  # one connection will do for all threads
+            self.counter.incr(f"made:{self.name}")
 
     def is_here(self) -> bool:
         """Whether all have been made."""
-        return int(self.counter.get(f"made:{self.name}")) == self.processes * self.requests
+        with self.counting:
+            return int(self.counter.get(f"made:{self.name}")) == self.processes * self.requests
 
 
 def answered(answer) -> str:

@@ -39,7 +39,10 @@ class AsgiRequest(Request):
         self.native = scope
         self.receive = receive
         self.handshake = scope["type"] == "websocket"
-        self.method = scope.get("method", "GET")
+        method: str = scope.get("method", "GET")
+        if not method.isupper():  # as servers shall say it; what "post" is to one framework, it is not to another
+            method = scope["method"] = method.upper()
+        self.method = method
         path: str = scope["path"]
         root: str = scope.get("root_path", "")
         # As Starlette does: root_path is taken off where it is there, on a segment's boundary.

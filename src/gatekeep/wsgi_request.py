@@ -28,7 +28,10 @@ class WsgiRequest(Request):
     def __init__(self, environ: Environ) -> None:
         self.native = environ
         self.handshake = False
-        self.method = environ["REQUEST_METHOD"]
+        method: str = environ["REQUEST_METHOD"]
+        if not method.isupper():  # "post" is POST to most frameworks: for what stands before them, and to all others, too
+            method = environ["REQUEST_METHOD"] = method.upper()
+        self.method = method
         path: str = environ.get("PATH_INFO", "")
         root: str = environ.get("SCRIPT_NAME", "")
         # PEP 3333 carries bytes as latin-1 text; they are UTF-8.

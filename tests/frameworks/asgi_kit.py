@@ -375,8 +375,9 @@ _OF_FASTAPI = {"api", "api-socket", "frontend", "include"}
 def agree(adapter: Any, gate: Gate, plain: Any, scopes: list[dict[str, Any]]) -> None:
     """The table finds what the app runs: as the guard meets it, and as the same app without a guard says of itself."""
     table = adapter.read()
-    for scope in scopes:
-        found = table.find(request_for(dict(scope)))
+    for sent in scopes:
+        scope = dict(sent)
+        found = table.find(request_for(scope))  # by which the method is in capitals, as the app gets it then
         gate.refused.clear()
         call(adapter.app, dict(scope))
         assert gate.refused == ([] if found is None else [found.endpoint.key]), (scope["path"], found)

@@ -91,7 +91,7 @@ def test_a_query_is_for_handshakes(site):
 # Cookies, and pages that make a browser send them.
 
 
-@pytest.mark.parametrize("method", ["POST", "PUT", "PATCH", "DELETE", "PURGE", "get"])
+@pytest.mark.parametrize("method", ["POST", "PUT", "PATCH", "DELETE", "PURGE", "post"])
 @pytest.mark.parametrize(
     ("fields", "expected"),
     [

@@ -416,3 +416,16 @@ def test_mistakes_name_their_line(settings, says):
         Authorize(jwt(), **settings)
     assert caught.value.origin is not None
     assert caught.value.origin.file == __file__
+
+
+def test_two_with_authenticators_at_one_level_are_a_mistake(site):
+    with pytest.raises(ConfigurationError, match=r"stands beside an Authorize .*test_authorize_more\.py:\d+.*any_of") as caught:
+        site(Authorize(jwt()), Authorize(api_key())).get("/")
+    assert "test_authorize_more.py" in str(caught.value).partition(":")[0]
+    client = site(Authorize(jwt()), routes=[Route("/", Authorize(api_key()))], view=whoami)
+    assert (client.get("/", headers=GOOD_KEY).status, client.get("/").status) == (200, 401), "the stronger one's count"
+
+
+def test_conditions_may_stand_beside_an_authenticator(site):
+    client = site(Authorize(api_key()), Authorize(roles={"partner"}), Authorize(scopes={"orders:write"}))
+    assert code(client.get("/", headers=GOOD_KEY)) == "insufficient_scope"

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from functools import partial
+from itertools import pairwise
 from types import GeneratorType
 from typing import cast
 
@@ -49,7 +50,14 @@ class Authorizer(Component):
                     f'mode="report" can\'t take back what {enforced[-1].origin} enforces',
                     fix="over an Authorize that enforces, only conditions can be tried out",
                 )
-        authenticator = next((spec.authenticator for spec in reversed(specs) if spec.authenticator is not None), None)
+        provers = [placed for placed in plan.specs if placed.spec.authenticator is not None]
+        for one, other in pairwise(provers):
+            if one.level == other.level and one.spec is not other.spec:
+                raise other.spec.mistake(
+                    f"stands beside an Authorize with an authenticator of its own, of {one.spec.origin}, at the same level",
+                    fix="one Authorize with any_of(...), or with all_of(...) where both have to be there",
+                )
+        authenticator = provers[-1].spec.authenticator if provers else None
         if authenticator is None:
             raise specs[-1].mistake(
                 "nothing says who may prove who they are", fix="give an authenticator here, or to the Gateway"

@@ -11,15 +11,8 @@ from typing import TYPE_CHECKING, Any, Literal, TypeVar
 from .answers import REQUEST_ID, ErrorStyle, Ready, ReadyResponse, aws, problem
 from .clock import SYSTEM_CLOCK, Clock
 from .component import Component, Mode, Services, Spec, caller
-from .components import STANDARD, AlarmKeeper, AlarmStatus, Stage, Throttler, Usage, UsagePlan
+from .components import STANDARD, Stage, Throttler, Usage, UsagePlan
 from .components.cache import CacheHandle, CacheStorage, ResponseCache
-from .components.ip_rules import IPRules, ResourcePolicy
-from .components.metrics.dashboard import Dashboard
-from .components.metrics.integration_timer import IntegrationTimer
-from .components.metrics.monitor import Monitor
-from .components.metrics.page import PageMaker
-from .components.metrics.prometheus import Prometheus
-from .components.metrics.traffic import Traffic
 from .dry_run import Explains
 from .effects import Flow, SingleFlight, arun, run
 from .effects import Protocol as Wire
@@ -32,7 +25,7 @@ from .lifecycle import Runner
 from .marks import decorated
 from .message import Answer, Forwarded, Headers, Request, Response
 from .orphans import find_orphans, find_unmet, warn_of_unguarded
-from .pages import Mount
+from .pages import ShowsPages
 from .pipeline import Frame
 from .proxies import TrustedProxies, parse_address
 from .routing import Route
@@ -51,7 +44,7 @@ _log = logging.getLogger("gatekeep")
 _REQUEST_ID = re.compile(r"[\w.-]{1,128}", re.ASCII)
 
 
-class Gateway(Explains):
+class Gateway(Explains, ShowsPages):
     """An API gateway around apps in this process.
 
     Positional: the default specs of every route. `store`: a URL ("memory://", "redis://…") or a store. `max_body` bounds, in
@@ -123,8 +116,7 @@ class Gateway(Explains):
             clock=clock, store=self.store, runner=self.runner, max_body=max_body, mode=mode, workers=workers, cache=cache
         )
         self.components: tuple[Component, ...] = tuple(kind(self.services) for kind in order)
-        self.mounts: tuple[Mount, ...] = ()
-        """Pages of the gateway's own."""
+        self.mounts = ()
         self.kinds = frozenset(kind for component in self.components for kind in (component.spec, *component.also))
         self.client_address = proxies.client
         self._proxies = proxies
@@ -249,66 +241,6 @@ class Gateway(Explains):
             if isinstance(component, Throttler):
                 return component.usage(key, plan)
         raise ConfigurationError("this gateway has no Throttler", origin=caller())
-
-    @property
-    def alarms(self) -> list[AlarmStatus]:
-        """How each Alarm stands in this process, those that are raised first."""
-        return [status for component in self.components if isinstance(component, AlarmKeeper) for status in component.statuses()]
-
-    # Pages of the gateway's own.
-
-    def prometheus(self, path: str = "/metrics", *specs: Spec, public: bool = False) -> None:
-        """Serve the metrics of every route to Prometheus at this path; before the first request.
-
-        Behind `specs` of its own (an Authorize, IPRules), or `public=True`. Needs the extra `prometheus`. Raises
-        ConfigurationError.
-        """
-        self._mount("prometheus", path, specs, public, self._prometheus)
-
-    def dashboard(self, path: str = "/_gatekeep", *specs: Spec, public: bool = False) -> None:
-        """Serve a page at this path that shows alarms and the traffic of the last five minutes, live; before the first request.
-
-        Behind `specs` of its own (an Authorize, IPRules), or `public=True`. Raises ConfigurationError.
-        """
-        self._mount("dashboard", path, specs, public, lambda traffic: Dashboard(traffic, self.clock, lambda: self.alarms).answer)
-
-    def _mount(self, name: str, path: str, specs: tuple[Spec, ...], public: bool, make: Callable[[Traffic], PageMaker]) -> None:
-        origin = caller()
-        if not path.startswith("/") or path.endswith("/"):
-            raise ConfigurationError(f"{name}(): {path!r} is no path to serve it at", origin=origin, fix='"/_gatekeep"')
-        keepers = [
-            spec for spec in specs if spec.mode == "enforce" and (spec.identifies or isinstance(spec, (IPRules, ResourcePolicy)))
-        ]
-        if not keepers and not public:
-            raise ConfigurationError(
-                f"{name}(): nothing says who may see it", origin=origin, fix="give an Authorize or IPRules, or public=True"
-            )
-        if self.runner.started:
-            raise ConfigurationError(f"{name}(): requests were served already", origin=origin, fix="call it before")
-        # A stage of its own, so that what its specs count is not counted together with the app's.
-        inner = Gateway(stages=[Stage(f"_{name}{len(self.mounts)}", *specs)], store=self.store, clock=self.clock)
-        inner._proxies, inner.client_address = self._proxies, self.client_address
-        self.mounts = (*self.mounts, Mount(path, inner, make(self._monitor().traffic)))
-
-    def _prometheus(self, traffic: Traffic) -> PageMaker:
-        for component in self.components:
-            if isinstance(component, IntegrationTimer):
-                component.everywhere = True
-        for front in self._fronts:
-            front.expire()
-        page = Prometheus(traffic, lambda: self.alarms, self.store)
-        self.runner.every(1.0, page.look, name="prometheus")
-        return page.answer
-
-    def _monitor(self) -> Monitor:
-        for component in self.components:
-            if isinstance(component, Monitor):
-                return component
-        monitor = Monitor(self.services)
-        self.components = (monitor, *self.components)
-        for front in self._fronts:
-            front.expire()
-        return monitor
 
     # Life.
 

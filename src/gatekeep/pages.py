@@ -8,16 +8,29 @@ from __future__ import annotations
 from collections.abc import Awaitable, Callable, Iterable
 from typing import TYPE_CHECKING, Any
 
+from .clock import Clock
+from .component import Component, Services, Spec, caller
+from .components import AlarmKeeper, AlarmStatus, Stage
+from .components.ip_rules import IPRules, ResourcePolicy
+from .components.metrics.dashboard import Dashboard
+from .components.metrics.integration_timer import IntegrationTimer
+from .components.metrics.monitor import Monitor
 from .components.metrics.page import PageMaker
+from .components.metrics.prometheus import Prometheus
+from .components.metrics.traffic import Traffic
 from .effects import Protocol as Wire
+from .errors import ConfigurationError
 from .front import Front
+from .lifecycle import Runner
+from .proxies import TrustedProxies
 
 if TYPE_CHECKING:
     from .exchange import Exchange
     from .gateway import Gateway
     from .message import Request
+    from .stores.base import Store
 
-__all__ = ["Mount"]
+__all__ = ["Mount", "ShowsPages"]
 
 
 _SAFE = (("Cache-Control", "no-store"), ("X-Content-Type-Options", "nosniff"), ("Referrer-Policy", "no-referrer"))
@@ -43,6 +56,81 @@ class Mount:
     def open(self, request: Request, protocol: Wire) -> Exchange:
         """The exchange for a request that is this mount's."""
         return self._fronts[protocol].open(request.under(self.path))
+
+
+class ShowsPages:
+    """What a gateway has of them, and the alarms that they show."""
+
+    clock: Clock
+    store: Store
+    runner: Runner
+    services: Services
+    components: tuple[Component, ...]
+    client_address: Callable[[Request], str | None]
+    mounts: tuple[Mount, ...]
+    """Pages of the gateway's own."""
+    _proxies: TrustedProxies
+    _fronts: list[Front]
+
+    @property
+    def alarms(self) -> list[AlarmStatus]:
+        """How each Alarm stands in this process, those that are raised first."""
+        return [status for component in self.components if isinstance(component, AlarmKeeper) for status in component.statuses()]
+
+    def prometheus(self, path: str = "/metrics", *specs: Spec, public: bool = False) -> None:
+        """Serve the metrics of every route to Prometheus at this path; before the first request.
+
+        Behind `specs` of its own (an Authorize, IPRules), or `public=True`. Needs the extra `prometheus`. Raises
+        ConfigurationError.
+        """
+        self._mount("prometheus", path, specs, public, self._prometheus)
+
+    def dashboard(self, path: str = "/_gatekeep", *specs: Spec, public: bool = False) -> None:
+        """Serve a page at this path that shows alarms and the traffic of the last five minutes, live; before the first request.
+
+        Behind `specs` of its own (an Authorize, IPRules), or `public=True`. Raises ConfigurationError.
+        """
+        self._mount("dashboard", path, specs, public, lambda traffic: Dashboard(traffic, self.clock, lambda: self.alarms).answer)
+
+    def _mount(self, name: str, path: str, specs: tuple[Spec, ...], public: bool, make: Callable[[Traffic], PageMaker]) -> None:
+        origin = caller()
+        if not path.startswith("/") or path.endswith("/"):
+            raise ConfigurationError(f"{name}(): {path!r} is no path to serve it at", origin=origin, fix='"/_gatekeep"')
+        keepers = [
+            spec for spec in specs if spec.mode == "enforce" and (spec.identifies or isinstance(spec, (IPRules, ResourcePolicy)))
+        ]
+        if not keepers and not public:
+            raise ConfigurationError(
+                f"{name}(): nothing says who may see it", origin=origin, fix="give an Authorize or IPRules, or public=True"
+            )
+        if self.runner.started:
+            raise ConfigurationError(f"{name}(): requests were served already", origin=origin, fix="call it before")
+        from .gateway import Gateway
+
+        # A stage of its own, so that what its specs count is not counted together with the app's.
+        inner = Gateway(stages=[Stage(f"_{name}{len(self.mounts)}", *specs)], store=self.store, clock=self.clock)
+        inner._proxies, inner.client_address = self._proxies, self.client_address
+        self.mounts = (*self.mounts, Mount(path, inner, make(self._monitor().traffic)))
+
+    def _prometheus(self, traffic: Traffic) -> PageMaker:
+        for component in self.components:
+            if isinstance(component, IntegrationTimer):
+                component.everywhere = True
+        for front in self._fronts:
+            front.expire()
+        page = Prometheus(traffic, lambda: self.alarms, self.store)
+        self.runner.every(1.0, page.look, name="prometheus")
+        return page.answer
+
+    def _monitor(self) -> Monitor:
+        for component in self.components:
+            if isinstance(component, Monitor):
+                return component
+        monitor = Monitor(self.services)
+        self.components = (monitor, *self.components)
+        for front in self._fronts:
+            front.expire()
+        return monitor
 
 
 def _front(gateway: Gateway, app: Any, protocol: Wire) -> Front:

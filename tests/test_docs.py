@@ -72,7 +72,7 @@ def test_the_examples_of_a_page_run(page: Path, tmp_path: Path) -> None:
         text=True,
         cwd=tmp_path,
         env={**os.environ, "PYTHONIOENCODING": "utf-8"},
-        timeout=60,
+        timeout=300,
     )
     assert done.returncode == 0, f"{page}\n{done.stdout}\n{done.stderr}"
 

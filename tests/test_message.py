@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from gatekeep.message import Headers, RawHeaders, Response
+from gatekeep.message import Field, Headers, Patch, RawHeaders, Response
 
 names = st.sampled_from(["Accept", "accept", "X-One", "x-one", "Set-Cookie", "SET-COOKIE", "Vary"])
 values = st.text(st.characters(codec="latin-1", exclude_characters="\r\n\0"), max_size=8)
@@ -93,6 +93,35 @@ def test_both_forms_say_the_same(fields):
         assert text.get(name) == raw.get(name)
     assert Headers.adopt(raw.text()) == text
     assert RawHeaders.adopt(text.raw()) == raw
+
+
+PATCH = Patch(["X-One", "Accept"], [Field("X-One", "new")])
+"""One for all examples: what it remembers of some requests must not change what it does to others."""
+
+
+@given(st.lists(st.tuples(st.sampled_from(["X-One", "x_one", "Accept", "Vary", "X-Oner", "X-One-X"]), values), max_size=8))
+def test_a_patch_does_the_same_to_both_forms(fields):
+    text, raw = Headers(fields), RawHeaders([(name.lower(), value) for name, value in fields])
+    for headers in (text, raw, raw.copy()):
+        headers.patch(PATCH)
+    assert text == raw
+    assert raw.get_all("x-one") == ["new"]
+    assert "accept" not in raw
+    assert "x_one" not in raw
+    assert [name for name, _ in text.text()][:-1] == [name for name, _ in fields if name in ("Vary", "X-Oner", "X-One-X")]
+
+
+def test_a_patch_of_very_many_kinds_of_requests():
+    patch = Patch(["x-one"], [])
+    for number in range(100):
+        assert patch.of_raw([(b"a%d" % number, b""), (b"x-one", b""), (b"b", b"1")]) == [(b"a%d" % number, b""), (b"b", b"1")]
+    assert patch.of_raw([(b"n" * 5000, b""), (b"x_one", b"")]) == [(b"n" * 5000, b"")]
+    assert len(patch._kept) == 16, "bounded, whatever clients send"
+
+
+def test_a_patch_of_fields_whose_names_are_bytearrays():
+    pairs = [(bytearray(b"X-One"), b"1"), (bytearray(b"vary"), b"*")]
+    assert Patch(["x-one"], []).of_raw(pairs) == [pairs[1]]
 
 
 class Upper:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 from collections.abc import Iterable, Iterator
 from functools import lru_cache
+from itertools import compress
 from operator import itemgetter
 from typing import Any
 
@@ -50,6 +51,11 @@ class Field:
 _name_of = itemgetter(0)
 _LF = b"\n"
 
+_MAX_KNOWN = 16
+"""Of a patch: the lists of names of which it is known what stays."""
+_MAX_NAMES = 1024
+"""Bytes of one of them."""
+
 
 def _names_in(pairs: RawPairs) -> str:
     """All names in one, lower case, each between line feeds: one look costs less than one at each.
@@ -62,13 +68,14 @@ def _names_in(pairs: RawPairs) -> str:
 class Patch:
     """A change of header fields, made at start-up: names to take out, in every spelling, then fields to append."""
 
-    __slots__ = ("keys", "lengths", "names", "raw", "raw_names", "text", "variables")
+    __slots__ = ("_kept", "keys", "lengths", "names", "raw", "raw_names", "text", "variables")
 
     def __init__(self, names: Iterable[str], fields: Iterable[Field]) -> None:
         fields = tuple(fields)
         self.names = frozenset(_plain_text(name) for name in names)
         self.raw_names = frozenset(name.encode("latin-1") for name in self.names)
         self.lengths = frozenset(map(len, self.names))
+        self._kept: dict[tuple[bytes, ...], tuple[bool, ...]] = {}
         self.text = [field.text for field in fields]
         self.raw = [field.raw for field in fields]
         keys = [environ_key(name) for name in self.names]
@@ -78,18 +85,19 @@ class Patch:
 
     def of_raw(self, pairs: RawPairs) -> RawPairs:
         """ASGI's fields with the change made, in a list of its own."""
-        sent = _LF.join(map(_name_of, pairs)).decode("latin-1")
-        names = sent.lower().replace("_", "-")
-        for name in self.names:
-            if name in names:
-                wanted = self.raw_names
-                if names == sent:  # as ASGI asks for, and apps mostly do
-                    kept = [pair for pair in pairs if pair[0] not in wanted]
-                else:
-                    kept = [pair for pair in pairs if pair[0].lower().replace(b"_", b"-") not in wanted]
-                kept += self.raw
-                return kept
-        return [*pairs, *self.raw]
+        names = tuple(map(_name_of, pairs))
+        try:
+            kept = self._kept[names]
+        except (KeyError, TypeError):  # of names that are no bytes, but bytearrays
+            kept = self._look(tuple(map(bytes, names)))
+        return [*compress(pairs, kept), *self.raw]
+
+    def _look(self, names: tuple[bytes, ...]) -> tuple[bool, ...]:
+        """Which fields of these names stay. The requests of one client, and the answers of one view, have the same ones."""
+        kept = tuple([name.lower().replace(b"_", b"-") not in self.raw_names for name in names])
+        if len(self._kept) < _MAX_KNOWN and sum(map(len, names)) <= _MAX_NAMES:  # none is forgotten: nobody can drive one out
+            self._kept[names] = kept
+        return kept
 
     def to_environ(self, environ: Environ) -> None:
         """Make the change in a WSGI environ."""

@@ -73,20 +73,19 @@ class AsgiRequest(Request):
 
     def header(self, name: str) -> str | None:
         fields = self._fields
+        value = (self.fields if fields is None else fields).get(name.encode("latin-1"))
+        return None if value is None else value.decode("latin-1")
+
+    @property
+    def fields(self) -> Mapping[bytes, bytes]:
+        fields = self._fields
         if fields is None:
             pairs = self.native["headers"]
             fields = dict(pairs)
             if len(fields) != len(pairs):
                 fields = _joined(pairs)
             self._fields = fields
-        value = fields.get(name.encode("latin-1"))
-        return None if value is None else value.decode("latin-1")
-
-    @property
-    def fields(self) -> Mapping[bytes, bytes]:
-        if self._fields is None:
-            self.header("host")
-        return self._fields  # type: ignore[return-value]
+        return fields
 
     @property
     def host(self) -> str:
@@ -153,19 +152,24 @@ class AsgiRequest(Request):
             return b""
         declared_length(self, limit)
         receive = self.receive
-        body = bytearray()  # not a list: chunks of two bytes would take thirty times theirs
+        body: bytes | bytearray = b""
         while True:
             message = await receive()
             if message["type"] == "http.disconnect":
                 raise gone()
-            body += message.get("body", b"")
+            if body:
+                if type(body) is bytes:  # not a list: chunks of two bytes would take thirty times theirs
+                    body = bytearray(body)
+                body += message.get("body", b"")
+            else:
+                body = message.get("body", b"")
             if len(body) > limit:
                 raise PayloadTooLarge(f"The body is larger than {limit} bytes.")
             if not message.get("more_body", False):
                 break
-        self.body = bytes(body)
-        self.receive = _replay(self.body, receive)
-        return self.body
+        self.body = whole = bytes(body)
+        self.receive = _replay(whole, receive)
+        return whole
 
     def inspect(self, inspector: BodyInspector) -> None:
         if type(self.receive) is InspectedReceive:

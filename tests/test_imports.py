@@ -23,6 +23,7 @@ KERNEL = {
     "memo",
     "exchange",
     "component",
+    "declared",
     "proxies",
     "sources",
     "strict_json",
@@ -110,10 +111,10 @@ def test_the_language_of_hooks_stands_on_the_standard_library(module):
     assert ours(module) <= LANGUAGE
 
 
-@pytest.mark.parametrize("module", ["marks", "exchange", "component"])
+@pytest.mark.parametrize("module", ["marks", "declared", "exchange", "component"])
 def test_component_and_exchange_stand_on_it(module):
     assert foreign(module) == set()
-    assert ours(module) <= {*LANGUAGE, "marks", "exchange"}
+    assert ours(module) <= {*LANGUAGE, "marks", "declared", "exchange"}
 
 
 @pytest.mark.parametrize("module", [name for name in MODULES if name == "stores" or name.startswith("stores.")])

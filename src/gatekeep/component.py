@@ -6,14 +6,13 @@ or None where it has nothing to do; the request path sees only the tuples of tho
 
 from __future__ import annotations
 
-import sys
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
-from pathlib import Path
-from typing import TYPE_CHECKING, Any, ClassVar, Literal, NamedTuple, TypeVar
+from typing import TYPE_CHECKING, Any, ClassVar, Literal, NamedTuple, Never, TypeVar
 
 from .clock import Clock
+from .declared import Decorator, bare_decorator, caller
 from .effects import Flow, Protocol
 from .errors import ConfigurationError, Origin
 from .exchange import Exchange
@@ -29,23 +28,9 @@ __all__ = ["Component", "Hooks", "Mode", "Off", "Placed", "Plan", "Services", "S
 Mode = Literal["enforce", "report"]
 V = TypeVar("V")
 
-_PACKAGE = str(Path(__file__).parent)
-
-
-def caller() -> Origin:
-    """The nearest line outside gatekeep and outside generated code: where the user wrote what is being made."""
-    frame = sys._getframe(1)
-    while True:
-        file = frame.f_code.co_filename
-        if not file.startswith((_PACKAGE, "<")):
-            return Origin(file, frame.f_lineno)
-        if frame.f_back is None:
-            return Origin(file, frame.f_lineno)
-        frame = frame.f_back
-
 
 @dataclass(frozen=True)
-class Spec:
+class Spec(metaclass=Decorator):
     """Frozen configuration of one component, and a decorator: it marks the view and returns the same view.
 
     Subclass as a frozen dataclass; check the fields in `check()` and raise `self.mistake(...)`.
@@ -99,8 +84,10 @@ class Spec:
             ) from None
 
     @classmethod
-    def off(cls) -> Off:
+    def off(cls, *nothing: Never) -> Off:
         """Opt out: cancels this kind of spec from weaker levels. As greppable as it should be."""
+        if nothing:
+            raise bare_decorator(f"{cls.__name__}.off", nothing[0], f"@{cls.__name__}.off()")
         return Off(cls)
 
 

@@ -10,15 +10,18 @@ import itertools
 import weakref
 from collections.abc import Collection, Iterator, Mapping
 from operator import itemgetter
+from types import ModuleType
 from typing import Any, NamedTuple, TypeVar
 
-__all__ = ["ViewMarks", "decorated", "layers", "mark", "marks", "settle", "strays", "view_marks"]
+__all__ = ["ViewMarks", "decorated", "is_view", "layers", "mark", "marks", "settle", "strays", "view_marks"]
 
 V = TypeVar("V")
 _MARK = "__gatekeep_"
 """How the names of marks begin; a number follows, of its own for each: whoever copies the attributes of several objects to one,
 as functools.wraps and Django's method_decorator do, takes all marks along and overwrites none."""
 _METHODS = ("get", "head", "post", "put", "patch", "delete", "options", "trace")
+_DISPATCHERS = ("dispatch", "dispatch_request", "__call__")
+"""What every request to a class-based view passes, whatever its method."""
 
 
 class _Decorated:
@@ -101,6 +104,13 @@ def layers(view: object) -> Iterator[object]:
         waiting.extend(own.get(name) for name in ("__wrapped__", "view_class", "cls"))
 
 
+def is_view(target: object) -> bool:
+    """Whether somebody may have put a decorator on it: a function with a name of its own, or a class that handles requests."""
+    if isinstance(target, type):
+        return any(name in vars(base) for base in target.__mro__ for name in (*_METHODS, *_DISPATCHERS))
+    return getattr(target, "__name__", "<lambda>") != "<lambda>" and not isinstance(target, ModuleType)
+
+
 class ViewMarks(NamedTuple):
     """What a view carries: specs for all its methods, and per HTTP method what stands on a class' own functions."""
 
@@ -130,10 +140,9 @@ def view_marks(view: object) -> ViewMarks:
             specs = reader.handler(layer, name)
             if specs:
                 by_method[method.upper()] = specs
-        # What every request to the class passes, whatever its method.
         for spec in reader.inherited(layer):
             common[id(spec)] = spec
-        for name in ("dispatch", "dispatch_request", "__call__"):
+        for name in _DISPATCHERS:
             common.update((id(spec), spec) for spec in reader.handler(layer, name))
     if "GET" in by_method:
         by_method.setdefault("HEAD", by_method["GET"])

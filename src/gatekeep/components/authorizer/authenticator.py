@@ -7,7 +7,8 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import NamedTuple, TypeAlias
 
-from ...component import Services, caller
+from ...component import Services
+from ...declared import Declared, caller
 from ...effects import Flow, Protocol
 from ...errors import ConfigurationError, Denied, Origin, Unauthorized
 from ...exchange import Exchange, Principal
@@ -70,7 +71,7 @@ class Opening(NamedTuple):
 
 
 @dataclass(frozen=True, eq=False)
-class Authenticator(ABC):
+class Authenticator(metaclass=Declared):
     """A way to prove who one is: frozen configuration, checked in the user's line. Routes with one object share its state."""
 
     origin: Origin = field(init=False, repr=False)
@@ -80,7 +81,7 @@ class Authenticator(ABC):
         object.__setattr__(self, "origin", caller())
         self.check()
 
-    def check(self) -> None:  # noqa: B027 - nothing to check is fine
+    def check(self) -> None:
         """Raise ConfigurationError for fields that make no sense."""
 
     def mistake(self, message: str, fix: str = "") -> ConfigurationError:

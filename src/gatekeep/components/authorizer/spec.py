@@ -84,10 +84,7 @@ class Authorize(Spec):
 
     def check(self) -> None:
         if not (self.authenticator is None or isinstance(self.authenticator, Authenticator)):
-            raise self.mistake(
-                f"{self.authenticator!r} is not an authenticator",
-                fix="one is JWT(...) or ApiKey(...); a decorator is @Authorize()",
-            )
+            raise self.mistake(f"{self.authenticator!r} is not an authenticator", fix="one is JWT(...) or ApiKey(...)")
         for name in ("scopes", "any_scope", "roles", "any_role"):
             self._check_names(name)
         self._check_claims()

@@ -12,6 +12,7 @@ import sys
 import tempfile
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import closing
 from pathlib import Path
 from typing import Any
 
@@ -269,7 +270,7 @@ def test_a_calendar_that_raises_takes_nothing(url: str) -> None:
 
 
 def rows_in(store: HostStore) -> int:
-    with sqlite3.connect(store.path) as db:
+    with closing(sqlite3.connect(store.path)) as db:
         return int(db.execute("SELECT count(*) FROM limits").fetchone()[0])
 
 

@@ -17,7 +17,7 @@ from gatekeep import ApiKey, Authorize, Throttle, UsagePlan, UsagePlans
 from gatekeep.components.authorizer.api_keys import KeyRing, MemoryKeys
 from gatekeep.components.authorizer.api_keys.store import KeyStore, at_once
 from gatekeep.components.authorizer.api_keys.text import checks_out, generate
-from gatekeep.effects import Io
+from gatekeep.effects import Io, run
 from gatekeep.errors import ConfigurationError, DependencyError
 from gatekeep.exchange import current
 from gatekeep.testing import FakeClock
@@ -509,6 +509,7 @@ def test_with_a_store_that_others_share(site, protocol, kind, tmp_path, valkey, 
     if (protocol, kind) == ("wsgi", "async sql"):
         with pytest.raises(ConfigurationError, match="AsyncEngine"):
             site(Authorize(ApiKey(here))).get("/")
+        run(there.store.close())
         return
     client = site(Authorize(ApiKey(here, ttl=5.0)), view=whoami, clock=clock)
     issued = there.create("acme", plan="gold", scopes={"a"})
@@ -519,3 +520,5 @@ def test_with_a_store_that_others_share(site, protocol, kind, tmp_path, valkey, 
     there.revoke(issued.record.id)
     clock.advance(5.0)
     assert code(ask(client, issued)) == "api_key_invalid"
+    if "sql" in kind:
+        run(there.store.close())

@@ -309,6 +309,7 @@ def test_a_forked_process_has_connections_of_its_own(tmp_path):
     assert store._engine.pool is not before
     assert store.find(DIGEST).run() == record()
     run(store.close())
+    before.dispose()  # what is the parent's stays open
     asynchronous = SqlKeys(f"sqlite+aiosqlite:///{tmp_path}/keys.db")
     before = asynchronous._engine.pool
     asynchronous.after_fork()

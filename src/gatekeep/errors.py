@@ -47,6 +47,7 @@ __all__ = [
     "Unavailable",
     "UnsupportedMediaType",
     "UriTooLong",
+    "to_install",
 ]
 
 
@@ -58,6 +59,11 @@ class Origin(NamedTuple):
 
     def __str__(self) -> str:
         return f"{self.file}:{self.line}"
+
+
+def to_install(extra: str) -> str:
+    """The command that installs one of gatekeep's extras; in quotes, since shells have a use for brackets."""
+    return f'pip install "gatekeep[{extra}]"'
 
 
 class GatekeepError(Exception):

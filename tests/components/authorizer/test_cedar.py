@@ -137,5 +137,5 @@ def test_mistakes_name_their_line(settings):
 
 def test_without_the_extra_it_says_what_to_install(monkeypatch):
     monkeypatch.setitem(sys.modules, "cedarpy", None)
-    with pytest.raises(ConfigurationError, match=r"pip install gatekeep\[policy\]"):
+    with pytest.raises(ConfigurationError, match=r'pip install "gatekeep\[policy\]"'):
         Cedar("")

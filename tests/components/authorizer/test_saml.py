@@ -484,5 +484,5 @@ def test_metadata_from_a_file(tmp_path):
 def test_without_the_extra_it_says_what_to_install(monkeypatch):
     monkeypatch.delitem(sys.modules, "gatekeep.components.authorizer.saml_metadata")
     monkeypatch.setitem(sys.modules, "gatekeep.components.authorizer.saml_xml", None)
-    with pytest.raises(ConfigurationError, match=r"pip install gatekeep\[saml\]"):
+    with pytest.raises(ConfigurationError, match=r'pip install "gatekeep\[saml\]"'):
         SAML(**good())

@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import Any
 
 from ...component import caller
-from ...errors import ConfigurationError
+from ...errors import ConfigurationError, to_install
 from ...exchange import Principal, current
 from ...message import Request
 
@@ -29,7 +29,7 @@ class Cedar:
 
     The principal is `User::"<id>"`, in `Role::"<role>"` for each of its roles, with the attributes kind, issuer, scopes, roles
     and claims; the action `Action::"GET"`; the resource `Route::"/orders/{id}"`; the context has path, client, stage and
-    what `context` gives. Needs `pip install gatekeep[policy]`. Raises ConfigurationError for policies that can't be read.
+    what `context` gives. Needs `pip install "gatekeep[policy]"`. Raises ConfigurationError for policies that can't be read.
     """
 
     def __init__(
@@ -47,9 +47,7 @@ class Cedar:
         try:
             import cedarpy
         except ImportError:
-            raise ConfigurationError(
-                "Cedar: cedarpy is not installed", origin=origin, fix="pip install gatekeep[policy]"
-            ) from None
+            raise ConfigurationError("Cedar: cedarpy is not installed", origin=origin, fix=to_install("policy")) from None
         try:
             text = policies.read_text("utf-8") if isinstance(policies, Path) else policies
             self._policies = cedarpy.PolicySet.from_str(text)

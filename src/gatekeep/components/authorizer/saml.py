@@ -7,6 +7,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Literal
 
+from ...errors import to_install
 from ...sources import header
 from .authenticator import Authenticator, Opening, Verifier
 from .jwt import ANY, Anything, checked_strings
@@ -22,7 +23,7 @@ __all__ = ["SAML"]
 class SAML(Authenticator):
     """SAML 2.0 assertions of one identity provider, signed, in base64, after the word SAML in Authorization.
 
-    Needs `pip install gatekeep[saml]`. `leeway` is seconds. Raises ConfigurationError for metadata of no use.
+    Needs `pip install "gatekeep[saml]"`. `leeway` is seconds. Raises ConfigurationError for metadata of no use.
     """
 
     idp_metadata: str | bytes | Path = field(repr=False)
@@ -60,7 +61,7 @@ class SAML(Authenticator):
         try:
             from .saml_metadata import read_metadata
         except ImportError as error:
-            raise self.mistake(f"{error.name} is not installed", fix="pip install gatekeep[saml]") from None
+            raise self.mistake(f"{error.name} is not installed", fix=to_install("saml")) from None
         try:
             text = self.idp_metadata.read_bytes() if isinstance(self.idp_metadata, Path) else self.idp_metadata
             object.__setattr__(self, "_provider", read_metadata(text))

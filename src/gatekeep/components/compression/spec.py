@@ -7,6 +7,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from ...component import Spec
+from ...errors import to_install
 from .encoders import LEVELS, is_available
 
 __all__ = ["Compress"]
@@ -55,7 +56,7 @@ class Compress(Spec):
             if encoding not in LEVELS:
                 raise self.mistake(f"{encoding!r} is not an encoding that there is here", fix="zstd, br, gzip")
             if not is_available(encoding):
-                raise self.mistake(f"{encoding} needs a library that is not installed", fix='pip install "gatekeep[formats]"')
+                raise self.mistake(f"{encoding} needs a library that is not installed", fix=to_install("formats"))
 
     @property
     def usable(self) -> tuple[str, ...]:

@@ -20,7 +20,7 @@ from opentelemetry.sdk.resources import Resource
 from opentelemetry.sdk.trace import ReadableSpan, TracerProvider
 from opentelemetry.sdk.trace.sampling import Sampler
 
-from ...errors import ConfigurationError
+from ...errors import ConfigurationError, to_install
 from ...forks import reset_after_fork
 from .instruments import SCHEMA_URL, SCOPE, VERSION, instruments_of
 from .lifetime import at_close, at_start
@@ -115,7 +115,7 @@ def _exporter(
     try:
         made = getattr(import_module(module.format(protocol="grpc" if spoken == "grpc" else "http")), name)
     except ImportError as error:
-        raise ConfigurationError(f"exporting over OTLP needs {error.name}", fix='pip install "gatekeep[otlp]"') from None
+        raise ConfigurationError(f"exporting over OTLP needs {error.name}", fix=to_install("otlp")) from None
     options: dict[str, Any] = {}
     if endpoint is not None:
         options["endpoint"] = endpoint if spoken == "grpc" else f"{endpoint.rstrip('/')}/v1/{signal}"

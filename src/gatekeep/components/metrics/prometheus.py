@@ -8,7 +8,8 @@ from __future__ import annotations
 import os
 from collections.abc import Callable, Sequence
 
-from ...errors import ConfigurationError
+from ...component import caller
+from ...errors import ConfigurationError, to_install
 from ...stores import Store, health_of
 from .access_log_queue import QUEUE
 from .alarms import AlarmStatus
@@ -32,7 +33,9 @@ class Prometheus:
         try:
             from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, exposition, multiprocess
         except ImportError:
-            raise ConfigurationError("prometheus() needs prometheus_client", fix="pip install 'gatekeep[prometheus]'") from None
+            raise ConfigurationError(
+                "prometheus() needs prometheus_client", origin=caller(), fix=to_install("prometheus")
+            ) from None
         self._shared = bool(os.environ.get("PROMETHEUS_MULTIPROC_DIR"))
         self._registry = registry = CollectorRegistry()
         if self._shared:

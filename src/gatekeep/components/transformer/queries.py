@@ -11,6 +11,7 @@ import math
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any, Final, TypeAlias
 
+from ...errors import to_install
 from ...exchange import Exchange
 from .json_path import TooMuchWork, json_path
 
@@ -67,7 +68,7 @@ def jmespath_source(text: str, resolve: Resolve) -> Source:
     try:
         import jmespath
     except ImportError:
-        raise ValueError(f'${{{text}}} needs jmespath: pip install "gatekeep[formats]"') from None
+        raise ValueError(f"${{{text}}} needs jmespath: {to_install('formats')}") from None
     try:
         tree = copy.deepcopy(jmespath.compile(text).parsed)
     except ValueError as error:  # jmespath's own are ValueErrors

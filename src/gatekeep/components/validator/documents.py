@@ -15,6 +15,8 @@ from jsonschema_specifications import REGISTRY as SPECIFICATIONS
 from referencing import Registry, Resource, Specification
 from referencing.exceptions import NoSuchResource
 
+from ...errors import to_install
+
 __all__ = ["Documents", "SchemaMistake", "copied", "read_file"]
 
 _MAX_FILE = 10 * 1024 * 1024
@@ -47,7 +49,7 @@ def read_file(path: Path) -> Any:
     except ValueError as error:
         raise SchemaMistake(f"{path} is not JSON: {error}") from None
     except ImportError:
-        raise SchemaMistake(f"{path} is YAML, which takes PyYAML to read: pip install gatekeep[formats]") from None
+        raise SchemaMistake(f"{path} is YAML, which takes PyYAML to read: {to_install('formats')}") from None
     try:
         return yaml.load(text, _yaml_loader(yaml))  # noqa: S506
     except (yaml.YAMLError, RecursionError) as error:

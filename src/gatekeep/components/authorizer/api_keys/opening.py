@@ -7,7 +7,7 @@ from os import PathLike, fspath
 from typing import Any
 from urllib.parse import unquote, urlsplit
 
-from ....errors import ConfigurationError, Origin
+from ....errors import ConfigurationError, Origin, to_install
 from ....stores import open_store
 from .file import FileKeys
 from .store import KeyStore, MemoryKeys
@@ -54,7 +54,7 @@ def _sql(store: Any, origin: Origin) -> KeyStore:
     except ModuleNotFoundError as error:
         if error.name != "sqlalchemy":
             raise
-        raise ConfigurationError("KeyRing: this needs SQLAlchemy", origin=origin, fix='pip install "gatekeep[sql]"') from None
+        raise ConfigurationError("KeyRing: this needs SQLAlchemy", origin=origin, fix=to_install("sql")) from None
     return SqlKeys(store, origin)
 
 

@@ -9,7 +9,7 @@ from datetime import UTC, datetime
 from typing import Any
 
 from ....component import caller
-from ....errors import ConfigurationError
+from ....errors import ConfigurationError, to_install
 from ....forks import reset_after_fork
 from .change import AlarmChange
 
@@ -36,7 +36,7 @@ class SNS:
             try:
                 import boto3  # noqa: F401
             except ImportError:
-                raise ConfigurationError("SNS needs boto3", origin=caller(), fix='pip install "gatekeep[aws]"') from None
+                raise ConfigurationError("SNS needs boto3", origin=caller(), fix=to_install("aws")) from None
         self.topic_arn = topic_arn
         self._region, self._account, self._fifo = found[1], found[2], found[3] is not None
         self._given = client

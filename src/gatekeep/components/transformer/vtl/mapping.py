@@ -9,7 +9,7 @@ from dataclasses import dataclass, field
 from typing import Any, Final, Literal
 
 from ....component import caller
-from ....errors import ConfigurationError
+from ....errors import ConfigurationError, to_install
 from ..body import Unmappable
 from ..expression import Facts
 from . import binary as payloads
@@ -90,7 +90,7 @@ def _vtl(templates: Any, passthrough: Any, binary: Any, handling: Any) -> Vtl:
 def _check_patterns(template: Template) -> None:
     for pattern in regular_expressions(template.tree):
         if not (isinstance(pattern, str) and is_plain(pattern)) and importlib.util.find_spec("regex") is None:
-            raise ValueError('a regular expression needs regex, which is not installed: pip install "gatekeep[vtl]"')
+            raise ValueError(f"a regular expression needs regex, which is not installed: {to_install('vtl')}")
 
 
 class Templates:

@@ -445,7 +445,7 @@ def test_one_gateway_for_a_handler(protocol: str) -> None:
     gateway.wrap(handler)
     DjangoAdapter(handler).arm(resolve.guard)
     assert handler.resolve_request is resolve
-    with pytest.raises(ConfigurationError, match="another gateway"):
+    with pytest.raises(ConfigurationError, match=r"^\S+test_django\.py:\d+: .*another gateway"):
         Gateway().wrap(handler)
 
 

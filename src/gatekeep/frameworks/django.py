@@ -23,6 +23,7 @@ from django.urls import ResolverMatch, URLPattern, URLResolver
 from django.urls.resolvers import RegexPattern, RoutePattern
 from django.utils.module_loading import import_string
 
+from ..component import caller
 from ..effects import Protocol as Wire
 from ..errors import ConfigurationError
 from ..guard import guarded_apps
@@ -95,7 +96,9 @@ def _arm(handler: Any, guard: Guard) -> None:
     if armed is guard:
         return
     if armed is not None:
-        raise ConfigurationError("this Django handler stands behind another gateway already", fix="one gateway per handler")
+        raise ConfigurationError(
+            "this Django handler stands behind another gateway already", origin=caller(), fix="one gateway per handler"
+        )
     resolve, get_response, get_response_async = handler.resolve_request, handler.get_response, handler.get_response_async
 
     def resolve_request(request: HttpRequest) -> ResolverMatch:

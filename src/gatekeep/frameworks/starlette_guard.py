@@ -18,6 +18,7 @@ from starlette.routing import BaseRoute, Host, Match, Mount, Route, Router, WebS
 from starlette.types import ASGIApp, Receive, Scope, Send
 
 from ..asgi_answer import send_response
+from ..component import caller
 from ..errors import ConfigurationError
 from ..guard import AppGuard, guarded_apps
 from ..handshake import refuse_handshake
@@ -289,7 +290,9 @@ def take_over(app: ASGIApp, guard: Guard, *, root: bool) -> None:
         if post is not None and (post.guard is not guard or not post.root):
             where = "is in front of it already" if post.root else "is in front of an app that it is mounted in"
             raise ConfigurationError(
-                f"{type(app).__name__}: a gateway {where}", fix="one app, one gateway; install the inner gateway before mounting"
+                f"{type(app).__name__}: a gateway {where}",
+                origin=caller(),
+                fix="one app, one gateway; install the inner gateway before mounting",
             )
     Post.over(router, guard, root=root)
     if isinstance(app, Starlette) and MARK not in vars(app):

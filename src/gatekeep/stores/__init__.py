@@ -6,7 +6,8 @@ from collections.abc import Callable, Collection, Mapping
 from typing import TypeAlias
 
 from ..clock import SYSTEM_CLOCK, Clock
-from ..errors import ConfigurationError
+from ..component import caller
+from ..errors import ConfigurationError, to_install
 from .base import (
     Bucket,
     BucketStore,
@@ -70,10 +71,12 @@ def open_store(store: str | Store, clock: Clock = SYSTEM_CLOCK) -> Store:
         opener = _OPENERS.get(scheme.partition("+")[0])
         if not separator or opener is None or scheme.partition("+")[2] not in _SUFFIXES[opener]:
             known = ", ".join(f"{known}://" for known in (*_OPENERS, "redis+sentinel", "redis+cluster"))
-            raise ConfigurationError(f"store={_masked(store)!r} is no store's URL", fix=f"the schemes are {known}")
+            raise ConfigurationError(
+                f"store={_masked(store)!r} is no store's URL", origin=caller(), fix=f"the schemes are {known}"
+            )
         return opener(store, clock)
     if isinstance(store, type) or not isinstance(store, Store):
-        raise ConfigurationError(f"store={store!r} is neither a URL nor a store", fix='write store="memory://"')
+        raise ConfigurationError(f"store={store!r} is neither a URL nor a store", origin=caller(), fix='write store="memory://"')
     return store
 
 
@@ -85,7 +88,7 @@ def health_of(store: Store) -> list[Health]:
 
 def _memory(url: str, clock: Clock) -> Store:
     if url != "memory://":
-        raise ConfigurationError(f"store={url!r} takes no options", fix="pass a MemoryStore(…) to set them")
+        raise ConfigurationError(f"store={url!r} takes no options", origin=caller(), fix="pass a MemoryStore(…) to set them")
     return MemoryStore(clock)
 
 
@@ -101,7 +104,7 @@ def _redis(url: str, clock: Clock) -> Store:
     except ModuleNotFoundError as error:
         if error.name != "redis":
             raise
-        raise ConfigurationError(f"store={_masked(url)!r} needs redis-py", fix='pip install "gatekeep[redis]"') from None
+        raise ConfigurationError(f"store={_masked(url)!r} needs redis-py", origin=caller(), fix=to_install("redis")) from None
     return RedisStore(url, clock=clock)
 
 

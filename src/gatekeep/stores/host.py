@@ -23,6 +23,7 @@ from typing import Any, ClassVar, TypeVar
 from urllib.parse import unquote
 
 from ..clock import SYSTEM_CLOCK, Clock
+from ..component import caller
 from ..effects import Io
 from ..errors import ConfigurationError, DependencyError
 from ..forks import reset_after_fork
@@ -325,17 +326,23 @@ def _path_of(url: str) -> Path:
     """The file. Without a path it is one of this user's own, by the name or else by the working directory."""
     scheme, _, place = url.partition("://")
     if scheme != "host" or "?" in place:
-        raise ConfigurationError(f"store={url!r} is no host store", fix='write "host://", "host://name" or "host:///path"')
+        raise ConfigurationError(
+            f"store={url!r} is no host store", origin=caller(), fix='write "host://", "host://name" or "host:///path"'
+        )
     place = unquote(place)
     if place.startswith("/"):
         return Path(place)
     if "/" in place or place.startswith("."):
-        raise ConfigurationError(f"store={url!r} is neither a name nor a path", fix='write "host://name" or "host:///path"')
+        raise ConfigurationError(
+            f"store={url!r} is neither a name nor a path", origin=caller(), fix='write "host://name" or "host:///path"'
+        )
     user = str(os.getuid()) if hasattr(os, "getuid") else ""
     folder = Path(tempfile.gettempdir()) / f"gatekeep-{user}"
     folder.mkdir(mode=0o700, exist_ok=True)
     found = folder.lstat()
     if not stat.S_ISDIR(found.st_mode) or (user and (found.st_uid != int(user) or found.st_mode & 0o077)):
-        raise ConfigurationError(f"store: {folder} is not a folder of this user alone", fix="remove it, or give a path")
+        raise ConfigurationError(
+            f"store: {folder} is not a folder of this user alone", origin=caller(), fix="remove it, or give a path"
+        )
     name = place or blake2b(os.getcwd().encode("utf-8", "surrogateescape"), digest_size=8).hexdigest()
     return folder / f"{name}.db"

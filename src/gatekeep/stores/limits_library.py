@@ -17,6 +17,7 @@ import limits.strategies
 from limits import RateLimitItemPerSecond
 
 from ..clock import SYSTEM_CLOCK, Clock
+from ..component import caller
 from ..effects import Flow, Io, arun, run
 from ..errors import ConfigurationError, DependencyError
 from .base import Taken, Window, WindowKind
@@ -59,7 +60,9 @@ class LimitsStore:
         self._strategies: dict[WindowKind, Any] = {}
         self._by_loop: WeakKeyDictionary[asyncio.AbstractEventLoop, dict[WindowKind, Any]] = WeakKeyDictionary()
         if not separator or self._scheme not in _SCHEMES or self._scheme.startswith("async+"):
-            raise ConfigurationError(f"LimitsStore: limits knows no {self._scheme!r}", fix='such as "memcached://host:11211"')
+            raise ConfigurationError(
+                f"LimitsStore: limits knows no {self._scheme!r}", origin=caller(), fix='such as "memcached://host:11211"'
+            )
 
     def __repr__(self) -> str:
         return f"<LimitsStore {self._name}>"

@@ -13,6 +13,7 @@ from redis.backoff import NoBackoff
 from redis.connection import parse_url
 from redis.retry import Retry
 
+from ..component import caller
 from ..errors import ConfigurationError
 
 __all__ = ["Address", "Place"]
@@ -58,7 +59,7 @@ class Place(NamedTuple):
         try:
             return cls._parse(url)
         except (ValueError, TypeError) as error:
-            raise ConfigurationError(f"store: {error}", fix='write store="redis://host:6379/0"') from None
+            raise ConfigurationError(f"store: {error}", origin=caller(), fix='write store="redis://host:6379/0"') from None
 
     @classmethod
     def _parse(cls, url: str) -> Place:

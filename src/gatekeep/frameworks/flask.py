@@ -32,6 +32,7 @@ from werkzeug.routing import (
 )
 
 from ..effects import Protocol as Wire
+from ..component import caller
 from ..errors import ConfigurationError
 from ..message import Request
 from ..routing import Endpoint, Found
@@ -85,7 +86,9 @@ class FlaskAdapter:
         if armed is guard:
             return
         if armed is not None:
-            raise ConfigurationError(f"{app!r} stands behind another gateway already", fix="one gateway per Flask app")
+            raise ConfigurationError(
+                f"{app!r} stands behind another gateway already", origin=caller(), fix="one gateway per Flask app"
+            )
         dispatch = app.full_dispatch_request
         context: ContextVar[Any] = flask.request.__wrapped__  # type: ignore[attr-defined]
 

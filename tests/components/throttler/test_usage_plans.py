@@ -302,7 +302,7 @@ def test_usage_mistakes(site):
         usage.extend(5).run()
     with pytest.raises(LookupError, match="no limit 'gold'"):
         usage.reset("gold").run()
-    with pytest.raises(ConfigurationError, match="no route has usage plans"):
+    with pytest.raises(ConfigurationError, match=r"^\S+test_usage_plans\.py:\d+: no route has usage plans"):
         Gateway().usage("k1")
     with pytest.raises(ConfigurationError, match="no Throttler"):
         Gateway(order=[]).usage("k1")

@@ -7,7 +7,7 @@ from collections.abc import Iterable, Sequence
 from functools import partial
 from typing import Any, ClassVar
 
-from ...component import Component, Hooks, Plan, Services, Spec
+from ...component import Component, Hooks, Plan, Services, Spec, caller
 from ...effects import Flow
 from ...errors import ConfigurationError
 from ...exchange import Exchange, Principal
@@ -206,6 +206,8 @@ class Throttler(_PhaseThrottler):
         store = self.services.store
         if customers is None or not isinstance(store, LimitStore):
             raise ConfigurationError(
-                "no route has usage plans", fix="Gateway(UsagePlans(...)); before the first request also gateway.check(app)"
+                "no route has usage plans",
+                origin=caller(),
+                fix="Gateway(UsagePlans(...)); before the first request also gateway.check(app)",
             )
         return Usage(customers, self.services, store, as_principal(customers.spec, key), plan)

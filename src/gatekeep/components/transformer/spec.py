@@ -11,6 +11,7 @@ from typing import ClassVar
 from ...clock import Clock
 from ...component import Spec
 from ...effects import Protocol
+from ...errors import to_install
 from .expression import Facts
 from .formats import FORMATS
 from .operations import Operation
@@ -66,7 +67,7 @@ class Transform(Spec):
                 raise self.mistake(f"{name!r} is not a format", fix=", ".join(FORMATS))
             needs = FORMATS[name].needs
             if needs is not None and importlib.util.find_spec(needs) is None:
-                raise self.mistake(f"{name} needs {needs}, which is not installed", fix='pip install "gatekeep[formats]"')
+                raise self.mistake(f"{name} needs {needs}, which is not installed", fix=to_install("formats"))
 
     @functools.cached_property
     def reads_principal(self) -> bool:

@@ -12,6 +12,7 @@ from typing import Any, ClassVar, Literal
 
 from ... import strict_json
 from ...component import Plan, Spec
+from ...errors import to_install
 from .aws import AwsRules
 from .documents import SchemaMistake
 from .encodings import ENCODINGS, is_available
@@ -111,7 +112,7 @@ class Validate(Spec):
             if encoding not in ENCODINGS:
                 raise self.mistake(f"encodings: {encoding!r} is none of {', '.join(ENCODINGS)}")
             if not is_available(encoding):
-                raise self.mistake(f"encodings: nothing here decodes {encoding!r}", fix="pip install gatekeep[formats]")
+                raise self.mistake(f"encodings: nothing here decodes {encoding!r}", fix=to_install("formats"))
 
     def _check_bounds(self) -> None:
         if not 1 <= self.max_depth <= _DEEPEST:

@@ -16,7 +16,7 @@ MODULES = {
     ".".join(path.relative_to(ROOT).with_suffix("").parts).removesuffix(".__init__").removesuffix("__init__"): path
     for path in sorted(ROOT.rglob("*.py"))
 }
-LANGUAGE = {"errors", "clock", "forks", "effects", "environ", "headers", "message"}
+LANGUAGE = {"errors", "clock", "forks", "effects", "environ", "headers", "message", "showing"}
 KERNEL = {
     *LANGUAGE,
     "marks",

@@ -15,9 +15,10 @@ from .clock import Clock
 from .declared import Decorator, bare_decorator, caller
 from .effects import Flow, Protocol
 from .errors import ConfigurationError, Origin
-from .exchange import Exchange
+from .exchange import Exchange, Principal
 from .marks import mark
 from .message import HookResult
+from .showing import Shown
 
 if TYPE_CHECKING:
     from .lifecycle import Runner
@@ -30,7 +31,7 @@ V = TypeVar("V")
 
 
 @dataclass(frozen=True)
-class Spec(metaclass=Decorator):
+class Spec(Shown, metaclass=Decorator):
     """Frozen configuration of one component, and a decorator: it marks the view and returns the same view.
 
     Subclass as a frozen dataclass; check the fields in `check()` and raise `self.mistake(...)`.
@@ -64,6 +65,10 @@ class Spec(metaclass=Decorator):
     def demands(self) -> frozenset[str]:
         """The scopes that every caller must have because of this spec."""
         return frozenset()
+
+    def lacks(self, principal: Principal) -> Iterable[str]:
+        """What of a caller this spec asks for that this one does not have, "the scope orders:read" or so; for explanations."""
+        return ()
 
     @property
     def about(self) -> type[Spec]:
@@ -223,6 +228,10 @@ class Component(ABC):
     @abstractmethod
     def bind(self, plan: Plan) -> Hooks | None:
         """The hooks for one route, or None where there is nothing to do. Raises ConfigurationError."""
+
+    def heeds(self, spec: Spec) -> bool:
+        """Whether it goes by this spec of its kinds, where it shares them with another component; for explanations."""
+        return True
 
     def charge(  # noqa: B027  most components count nothing
         self, exchange: Exchange, state: dict[Any, Any], amount: float, limit: str | None

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable
+import re
+from collections.abc import Callable, Collection, Mapping
 from types import GeneratorType
 from typing import Any
 
@@ -21,6 +22,8 @@ from .requests import AsgiRequest, WsgiRequest
 
 __all__ = ["Explains", "dry_run", "request_of"]
 
+_is_method = re.compile(r"[A-Z0-9!#$%&'*+.^_`|~-]+").fullmatch
+"""Methods are case-sensitive tokens (RFC 9110 §9.1). One with small letters is a slip; who means it gives a Request."""
 _TELLING = "gatekeep.components.metrics"
 """Components that only tell of requests, and are not to tell of this one."""
 
@@ -42,7 +45,8 @@ class Explains:
         """What each component says to a request, "GET /orders/17" or a Request, without calling the app; limits count it.
 
         For scripts, tests and consoles: it waits for what components wait for. On a running event loop: aexplain().
-        Raises ValueError for a text of another form, RuntimeError on a running loop that an ASGI app would need.
+        Raises ValueError for a text of another form, TypeError for arguments of other types, RuntimeError on a running loop that
+        an ASGI app would need.
         """
         front = self._sole_front()
         flow = self._explained(front, request, headers, body, client)
@@ -71,18 +75,22 @@ class Explains:
     def _explained(
         self, front: Front, request: str | Request, headers: Fields, body: bytes, client: str | None
     ) -> Flow[Explanation]:
-        if isinstance(request, str):
+        if not isinstance(request, Request):
             request = request_of(front.protocol, request, headers, body, client)
         yield from self.start()
         return (yield from dry_run(front, request))
 
 
 def request_of(protocol: Protocol, line: str, headers: Fields, body: bytes, client: str | None) -> Request:
-    """The request that "GET /orders/17?page=2" means, as a server would hand it over. Raises ValueError."""
+    """The request that "GET /orders/17?page=2" means, as a server would hand it over. Raises ValueError and TypeError."""
+    _check(line, headers, body, client)
     method, _, target = line.strip().partition(" ")
     target = target.strip()
     if not target.startswith("/"):
         raise ValueError(f'{line!r} is no request: write a method and a path, as in "GET /path"')
+    if not _is_method(method):
+        right = method.upper() if _is_method(method.upper()) else "GET"
+        raise ValueError(f'{line!r} is no request: a method is written as in "{right} {target}"')
     fields = fields_of(headers, host="localhost", length=len(body))
     if protocol == "wsgi":
         return WsgiRequest(environ_of(method, target, fields, body, client=client, server="localhost"))
@@ -91,6 +99,28 @@ def request_of(protocol: Protocol, line: str, headers: Fields, body: bytes, clie
         return {"type": "http.request", "body": body, "more_body": False}
 
     return AsgiRequest(scope_of(method, target, fields, client=client, server="localhost"), receive)
+
+
+def _check(line: object, headers: object, body: object, client: object) -> None:
+    """Raises TypeError for what would be taken for something else, or fail somewhere far from here."""
+    if not isinstance(line, str):
+        raise TypeError(f'{_kind(line)} is no request: write "GET /path", or give a gatekeep Request')
+    pairs = headers.items() if isinstance(headers, Mapping) else headers
+    if isinstance(pairs, (str, bytes)) or not isinstance(pairs, Collection) or not all(map(_is_field, pairs)):
+        raise TypeError('headers= is a mapping or a list of pairs, both of str: headers={"X-Api-Key": "…"}')
+    if not isinstance(body, bytes):
+        fix = "body=json.dumps(…).encode()" if isinstance(body, (dict, list)) else 'body="…".encode()'
+        raise TypeError(f"body= is bytes, not {_kind(body)}: write {fix}")
+    if not (client is None or isinstance(client, str)):
+        raise TypeError(f'client= is an address, as in "127.0.0.1", or None, not {_kind(client)}')
+
+
+def _is_field(pair: object) -> bool:
+    return isinstance(pair, (tuple, list)) and len(pair) == 2 and all(isinstance(part, str) for part in pair)
+
+
+def _kind(value: object) -> str:
+    return type(value).__name__
 
 
 def dry_run(front: Front, request: Request) -> Flow[Explanation]:

@@ -21,6 +21,7 @@ from typing import Any, Generic, Literal, TypeAlias, TypeVar, cast
 
 from .errors import ConfigurationError, DependencyError, Origin
 from .forks import reset_after_fork
+from .showing import shown
 
 __all__ = [
     "Blocking",
@@ -112,6 +113,9 @@ class Either(Generic[T]):
         self.sync = sync
         self.asynchronous = asynchronous
 
+    def __repr__(self) -> str:
+        return f"either(sync={shown(self.sync)}, asynchronous={shown(self.asynchronous)})"
+
 
 class Blocking(Generic[T]):
     """A user callable that may block; see `blocking`."""
@@ -119,6 +123,10 @@ class Blocking(Generic[T]):
     def __init__(self, function: Callable[..., T], timeout: float | None) -> None:
         self.function = function
         self.timeout = timeout
+
+    def __repr__(self) -> str:
+        limit = "" if self.timeout is None else f", timeout={self.timeout!r}"
+        return f"blocking({shown(self.function)}{limit})"
 
 
 def either(*, sync: Callable[..., T], asynchronous: Callable[..., Awaitable[T]]) -> Either[T]:

@@ -12,7 +12,20 @@ from typing import Any
 import pytest
 
 from components.metrics.companions import Rewrite, Rewriter
-from gatekeep import ApiKey, Authorize, Cache, Gateway, Observe, Principal, Route, Throttle, Validate
+from gatekeep import (
+    ApiKey,
+    Authorize,
+    Cache,
+    Gateway,
+    Observe,
+    Principal,
+    Quota,
+    Route,
+    Throttle,
+    UsagePlan,
+    UsagePlans,
+    Validate,
+)
 from gatekeep.component import Component, Hooks, Plan, Spec
 from gatekeep.components import STANDARD
 from gatekeep.components.metrics import Explain, Explainer
@@ -311,6 +324,162 @@ def test_a_dry_run_that_would_stop_a_running_loop() -> None:
             asyncio.run(on_loop())
         gc.collect()
     assert [str(warning.message) for warning in warned if "never awaited" in str(warning.message)] == []
+
+
+REFUSING = ApiKey({"k" * 32: {"owner": "ann", "scopes": ["orders:read"], "roles": ["clerk"]}})
+KEY = {"x-api-key": "k" * 32}
+
+
+def refusal(protocol: str, *specs: Spec, line: str = "POST /orders/17", **options: Any) -> Any:
+    gateway = Gateway(*specs, clock=FakeClock(), routes=[Route("/orders/{id}")])
+    gateway.wrap(app_for(protocol, []))
+    return gateway.explain(line, **options).refused_by
+
+
+def test_a_refusal_says_what_its_answer_says(protocol: str) -> None:
+    step = refusal(protocol, Authorize(REFUSING))
+    assert step.decision == "refused: api_key_missing (401)"
+    assert step.reasons == ["The request carries no API key."]
+
+
+def test_a_refusal_says_which_limit(protocol: str) -> None:
+    gateway = Gateway(Throttle("100/s", by="ip", name="many"), Throttle("1/minute", by="ip", name="few"), clock=FakeClock())
+    gateway.wrap(app_for(protocol, []))
+    assert gateway.explain("GET /").refused_by is None
+    step = gateway.explain("GET /").refused_by
+    assert step is not None
+    assert step.reasons == ['The limit "few" is used up.']
+
+
+def test_a_refusal_says_where_what_was_sent_does_not_fit_and_not_what_it_was(protocol: str) -> None:
+    names = [f"part{number}" for number in range(7)]
+    schema = {"type": "object", "properties": {name: {"type": "integer"} for name in names}, "required": names}
+    body = json.dumps({name: f"secret-{name}" for name in names}).encode()
+    step = refusal(protocol, Validate(body=schema), headers={"content-type": "application/json"}, body=body)
+    assert step.decision == "refused: invalid_request (400)"
+    assert step.reasons == [
+        "The request does not fit what this route takes.",
+        *(f"body /{name}: type" for name in names[:5]),
+        "and 2 more",
+    ]
+    step = refusal(protocol, Validate(query={"page": {"type": "integer"}}), line="GET /orders/17?page=s3cret")
+    assert step.reasons[1:] == ["query /page: type"]
+    step = refusal(protocol, Validate(body=schema), headers={"content-type": "application/json"})
+    assert step.reasons[1:] == ["body: required"]
+
+
+def test_names_that_a_client_made_up_stay_on_their_line(protocol: str) -> None:
+    gateway = Gateway(Validate(body={"additionalProperties": {"type": "integer"}}), clock=FakeClock())
+    gateway.wrap(app_for(protocol, []))
+    body = json.dumps({"a\n\x1b[2Jb": "x"}).encode()
+    text = str(gateway.explain("POST /", headers={"content-type": "application/json"}, body=body))
+    assert "because: body /a\\n\\x1b[2Jb: type\n" in text
+
+
+def test_a_refusal_says_what_the_caller_lacks(protocol: str) -> None:
+    lacking = Authorize(scopes={"orders:write", "orders:read", "admin"}, roles={"clerk"})
+    step = refusal(protocol, Authorize(REFUSING), lacking, headers=KEY)
+    assert step.decision.startswith("refused: insufficient_scope (403)")
+    assert step.reasons == [
+        "The caller lacks a scope that this needs.",
+        "the caller lacks the scope admin",
+        "the caller lacks the scope orders:write",
+    ]
+    step = refusal(protocol, Authorize(REFUSING), Authorize(any_scope={"b", "a"}), headers=KEY)
+    assert step.reasons[1:] == ["the caller lacks any scope of a, b"]
+    step = refusal(protocol, Authorize(REFUSING), Authorize(roles={"boss"}), headers=KEY)
+    assert step.reasons == ["The caller lacks a role that this needs.", "the caller lacks the role boss"]
+    step = refusal(protocol, Authorize(REFUSING), Authorize(any_role={"boss", "clerk"}, any_scope={"x"}), headers=KEY)
+    assert step.reasons[1:] == ["the caller lacks any scope of x"]
+
+
+def test_what_is_only_reported_is_no_reason(protocol: str) -> None:
+    reported = Authorize(scopes={"later"}, mode="report")
+    step = refusal(protocol, Authorize(REFUSING), reported, Authorize(scopes={"now"}), headers=KEY)
+    assert step.reasons[1:] == ["the caller lacks the scope now"]
+
+
+def test_reasons_are_in_the_json_and_the_text(protocol: str) -> None:
+    gateway = Gateway(Authorize(REFUSING), clock=FakeClock())
+    gateway.wrap(app_for(protocol, []))
+    found = gateway.explain("GET /")
+    [reasons] = [step["reasons"] for step in found.as_dict()["steps"] if step["component"] == "authorizer"]
+    assert reasons == ["The request carries no API key."]
+    assert "because: The request carries no API key.\n" in str(found)
+    assert all(step.reasons == [] for step in gateway.explain("GET /", headers=KEY).steps)
+
+
+def test_a_credential_in_a_reason_is_not_told(protocol: str) -> None:
+    class Talker(Component):
+        spec = Gate
+
+        def bind(self, plan: Plan) -> Hooks | None:
+            def on_request(exchange: Any) -> Any:
+                raise Forbidden("Bearer abc.def is not welcome")
+
+            return Hooks(on_request=on_request)
+
+    gateway = Gateway(Gate(), order=[Talker])
+    gateway.wrap(app_for(protocol, []))
+    step = gateway.explain("GET /").refused_by
+    assert step is not None
+    assert step.reasons == ["Bearer REDACTED is not welcome"]
+
+
+def test_each_throttler_lists_the_limits_of_its_own_phase(protocol: str) -> None:
+    early, late, plans = Throttle("9/s", by="ip"), Throttle("9/s"), Quota("9/day")
+    gateway = Gateway(early, Authorize(REFUSING), late, plans, clock=FakeClock())
+    gateway.wrap(app_for(protocol, []))
+    steps = gateway.explain("GET /", headers=KEY).steps
+    specs = {step.component: list(step.specs) for step in steps if "throttler" in step.component and step.phase == "request"}
+    assert specs == {
+        "early_throttler": [f"{early.origin} (gateway)"],
+        "throttler": [f"{late.origin} (gateway)", f"{plans.origin} (gateway)"],
+    }
+
+
+def test_usage_plans_are_the_later_throttlers(protocol: str) -> None:
+    plans = UsagePlans([UsagePlan("free", throttle="9/s")], default="free")
+    gateway = Gateway(Throttle("9/s", by="ip"), Authorize(REFUSING), plans, clock=FakeClock())
+    gateway.wrap(app_for(protocol, []))
+    steps = gateway.explain("GET /", headers=KEY).steps
+    specs = {step.component: list(step.specs) for step in steps if step.phase == "request"}
+    assert specs["throttler"] == [f"{plans.origin} (gateway)"]
+    assert len(specs["early_throttler"]) == 1
+
+
+@pytest.mark.parametrize(
+    ("request_", "options", "words"),
+    [
+        (5, {}, "int is no request"),
+        (None, {}, "NoneType is no request"),
+        (b"GET /", {}, "bytes is no request"),
+        ("POST /a", {"body": "text"}, r'body= is bytes, not str: write body="…"\.encode\(\)'),
+        ("POST /a", {"body": {"a": 1}}, r"body= is bytes, not dict: write body=json\.dumps\(…\)\.encode\(\)"),
+        ("POST /a", {"body": None}, "body= is bytes, not NoneType"),
+        ("GET /a", {"headers": "x-a: b"}, "headers= is a mapping or a list of pairs"),
+        ("GET /a", {"headers": {"x-a": 5}}, "both of str"),
+        ("GET /a", {"headers": ["x-a"]}, "both of str"),
+        ("GET /a", {"headers": None}, "headers= is"),
+        ("GET /a", {"client": 5}, "client= is an address"),
+    ],
+)
+def test_a_dry_run_of_other_types(protocol: str, request_: Any, options: Any, words: str) -> None:
+    gateway = Gateway(Validate(body={}), clock=FakeClock())
+    gateway.wrap(app_for(protocol, []))
+    with pytest.raises(TypeError, match=words):
+        gateway.explain(request_, **options)
+
+
+@pytest.mark.parametrize(
+    ("line", "words"), [("get /x", 'as in "GET /x"'), ("Post /x?a=b", r'as in "POST /x\?a=b"'), ("GET: /x", 'as in "GET /x"')]
+)
+def test_a_dry_run_of_a_method_that_is_misspelt(protocol: str, line: str, words: str) -> None:
+    gateway = Gateway(Gate(), order=ORDER)
+    gateway.wrap(app_for(protocol, []))
+    with pytest.raises(ValueError, match=words):
+        gateway.explain(line)
+    assert gateway.explain("X-CUSTOM /x").method == "X-CUSTOM"
 
 
 @pytest.mark.parametrize("line", ["GET", "/o/7", "", "GET o/7", "GET ?a=/", " /o/7"])

@@ -12,6 +12,7 @@ from ...declared import Declared, caller
 from ...effects import Flow, Protocol
 from ...errors import ConfigurationError, Denied, Origin, Unauthorized
 from ...exchange import Exchange, Principal
+from ...showing import Shown
 from ...sources import Source
 
 __all__ = ["Authenticator", "ForeignCredential", "Opening", "Verdict", "Verifier", "lines"]
@@ -71,7 +72,7 @@ class Opening(NamedTuple):
 
 
 @dataclass(frozen=True, eq=False)
-class Authenticator(metaclass=Declared):
+class Authenticator(Shown, metaclass=Declared):
     """A way to prove who one is: frozen configuration, checked in the user's line. Routes with one object share its state."""
 
     origin: Origin = field(init=False, repr=False)

@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Collection, Mapping
-from dataclasses import dataclass
+from collections.abc import Collection, Iterator, Mapping
+from dataclasses import dataclass, field
 from typing import Any
 
 from ...component import Mode, Spec
+from ...exchange import Principal
 from .any_of import AnyOf
 from .authenticator import Authenticator
 from .callables import UserCallable, is_callable
@@ -27,25 +28,25 @@ class Authorize(Spec):
     No credentials or bad ones: 401; a condition that doesn't hold: 403.
     """
 
-    authenticator: Authenticator | None
+    authenticator: Authenticator | None = None
     """Who proves it; several are joined by `any_of`. None takes that of a weaker Authorize on the route."""
-    scopes: frozenset[str]
+    scopes: frozenset[str] = frozenset()
     """All required."""
-    any_scope: frozenset[str]
+    any_scope: frozenset[str] = frozenset()
     """One of them required."""
-    roles: frozenset[str]
+    roles: frozenset[str] = frozenset()
     """All required."""
-    any_role: frozenset[str]
+    any_role: frozenset[str] = frozenset()
     """One of them required."""
-    claims: Mapping[str, Any]
+    claims: Mapping[str, Any] = field(default_factory=dict)
     """By claim: the value that it has, a collection of values it may have, or a predicate. Of an array, one element suffices."""
-    when: UserCallable | None
+    when: UserCallable | None = None
     """(request, principal) -> bool."""
-    optional: bool
+    optional: bool = False
     """Whether a request without credentials goes on, as an anonymous caller's. The strongest Authorize decides."""
-    strip: bool
+    strip: bool = False
     """Whether the app gets the request without its credentials."""
-    timeout: float
+    timeout: float = 10.0
     """Seconds that the functions in `claims` and `when` may take, if they are async or blocking."""
 
     identifies = True
@@ -97,17 +98,17 @@ class Authorize(Spec):
         if isinstance(timeout, bool) or not isinstance(timeout, (int, float)) or not 0 < timeout <= _LONGEST:
             raise self.mistake(f"timeout={timeout!r} is not a number of seconds up to {_LONGEST:g}")
 
-    def _check_names(self, field: str) -> None:
-        names: object = getattr(self, field)
+    def _check_names(self, named: str) -> None:
+        names: object = getattr(self, named)
         if isinstance(names, str) or not isinstance(names, Collection):
-            raise self.mistake(f"{field}={names!r} is not a collection", fix=f'{field}={{"orders:read"}}')
+            raise self.mistake(f"{named}={names!r} is not a collection", fix=f'{named}={{"orders:read"}}')
         for name in names:
-            if field.endswith("scope") or field == "scopes":
+            if named.endswith("scope") or named == "scopes":
                 if not isinstance(name, str) or _is_scope(name) is None:
                     raise self.mistake(f"{name!r} is not a scope", fix="printable ASCII without spaces, quotes and backslashes")
             elif not isinstance(name, str) or not name:
                 raise self.mistake(f"{name!r} is not a role")
-        object.__setattr__(self, field, frozenset(names))
+        object.__setattr__(self, named, frozenset(names))
 
     def _check_claims(self) -> None:
         if not isinstance(self.claims, Mapping):
@@ -124,6 +125,13 @@ class Authorize(Spec):
     @property
     def demands(self) -> frozenset[str]:
         return frozenset() if self.optional else self.scopes
+
+    def lacks(self, principal: Principal) -> Iterator[str]:
+        for kind, wanted, has in (("scope", self.scopes, principal.scopes), ("role", self.roles, principal.roles)):
+            yield from (f"the {kind} {name}" for name in sorted(wanted - has))
+        for kind, wanted, has in (("scope", self.any_scope, principal.scopes), ("role", self.any_role, principal.roles)):
+            if wanted and wanted.isdisjoint(has):
+                yield f"any {kind} of {', '.join(sorted(wanted))}"
 
     @property
     def conditional(self) -> bool:

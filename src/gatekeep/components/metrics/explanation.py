@@ -11,7 +11,7 @@ from time import perf_counter_ns
 from types import GeneratorType
 from typing import Any, NamedTuple
 
-from ...component import Component, Hooks, Placed
+from ...component import Component, Hooks, Placed, Spec
 from ...effects import Flow
 from ...errors import Denied
 from ...exchange import Exchange, Principal
@@ -26,6 +26,7 @@ _NO_CREDENTIALS = frozenset({"header host", "header origin", "header referer", "
 _REDACTED = "REDACTED ("
 _LONGEST = 200
 _MOST_INPUTS = 32
+_MOST_MISFITS = 5
 
 
 @dataclass(slots=True)
@@ -42,6 +43,8 @@ class Step:
     """What it read of the request. Values of what may be a secret are not told."""
     specs: Sequence[str] = ()
     """`file:line (level)` of the specs that it went by, from weak to strong."""
+    reasons: list[str] = field(default_factory=list)
+    """Of a refusal: what its answer's body says, where what was sent does not fit, and what the caller lacks."""
 
 
 @dataclass(slots=True)
@@ -81,6 +84,7 @@ class Explanation:
                 "microseconds": round(step.microseconds, 1),
                 "inputs": step.inputs,
                 "specs": list(step.specs),
+                "reasons": step.reasons,
             }
             for step in self.steps
         ]
@@ -96,6 +100,7 @@ class Explanation:
         lines = [f"{self.method} {self.path} → {self.route or 'no route'}, request {self.request_id}"]
         for step in self.steps:
             lines.append(f"  {step.phase:8} {step.component:20} {step.decision}  {step.microseconds:.0f} µs")
+            lines += [f"{'':31} because: {_printable(reason)}" for reason in step.reasons]
             lines += [f"{'':31} by {spec}" for spec in step.specs]
             lines += [f"{'':31} {name} = {value!r}" for name, value in step.inputs.items()]
         return "\n".join(lines)
@@ -106,7 +111,8 @@ Find = Callable[[Exchange], Explanation | None]
 
 def explained(component: Component, hooks: Hooks, specs: Sequence[Placed], find: Find) -> Hooks:
     """The hooks, each of which leaves a step in the explanation that `find` gives."""
-    lines = [f"{placed.spec.origin} ({placed.level})" for placed in specs]
+    own = [placed for placed in specs if component.heeds(placed.spec)]
+    lines = [f"{placed.spec.origin} ({placed.level})" for placed in own]
     identifies = any(placed.spec.identifies for placed in specs)
 
     def told(hook: Callable[[Exchange], Any] | None, phase: str, *, report: bool = False) -> Any:
@@ -121,7 +127,7 @@ def explained(component: Component, hooks: Hooks, specs: Sequence[Placed], find:
             explanation.steps.append(step)
             before = _Before.of(exchange)
             try:
-                with _watching(exchange, step, before, report=report) as end:
+                with _watching(exchange, step, before, own, report=report) as end:
                     answer = hook(exchange)
                     end(answer)
             finally:
@@ -130,7 +136,7 @@ def explained(component: Component, hooks: Hooks, specs: Sequence[Placed], find:
 
         def followed(exchange: Exchange, flow: Flow[Any], explanation: Explanation, step: Step, before: _Before) -> Flow[Any]:
             try:
-                with _watching(exchange, step, before, report=report) as end:
+                with _watching(exchange, step, before, own, report=report) as end:
                     answer = yield from flow
                     end(answer)
             finally:
@@ -158,7 +164,9 @@ class _Before(NamedTuple):
 
 
 @contextmanager
-def _watching(exchange: Exchange, step: Step, before: _Before, *, report: bool) -> Iterator[Callable[[Any], None]]:
+def _watching(
+    exchange: Exchange, step: Step, before: _Before, specs: Sequence[Placed], *, report: bool
+) -> Iterator[Callable[[Any], None]]:
     """Fill a step in; a flow is watched twice, while it is made and while it runs."""
     request = exchange.request
     request.__class__ = _asking(type(request))
@@ -180,6 +188,9 @@ def _watching(exchange: Exchange, step: Step, before: _Before, *, report: bool) 
         _inputs.reset(token)
         request.__class__ = type(request).__mro__[1]
         step.decision = _decision(exchange, answer, before, report=report)
+        if isinstance(answer, Denied):
+            judges = [placed.spec for placed in specs if report or placed.spec.mode == "enforce"]
+            step.reasons = _reasons(answer, exchange.principal, judges)
         if exchange.principal is not before.caller and not exchange.principal.anonymous:
             step.decision += f", the caller is {exchange.principal.kind} {exchange.principal.id!r}"
 
@@ -196,6 +207,29 @@ def _decision(exchange: Exchange, answer: Any, before: _Before, *, report: bool)
     if exchange.response is not None and before.status not in (None, exchange.response.status):
         outcomes.append(f"status {before.status} to {exchange.response.status}")
     return ", ".join(outcomes) or "passed"
+
+
+def _reasons(denied: Denied, caller: Principal, specs: Sequence[Spec]) -> list[str]:
+    """What the standard body tells the client, bar values that it sent; and what the caller lacks of what the specs ask for."""
+    judged = denied.status == 403 and not caller.anonymous
+    lacking = [wanted for spec in specs for wanted in spec.lacks(caller)] if judged else []
+    told = [
+        denied.detail,
+        *(_misfit(error) for error in denied.errors[:_MOST_MISFITS]),
+        f"and {len(denied.errors) - _MOST_MISFITS} more" if len(denied.errors) > _MOST_MISFITS else "",
+        *(f"the caller lacks {wanted}" for wanted in dict.fromkeys(lacking)),
+    ]
+    return [masked(text[:_LONGEST]) or "" for text in told if text]
+
+
+def _misfit(error: Mapping[str, Any]) -> str:
+    where = f"{error.get('in', '')} {error.get('pointer', '')}".strip()
+    return f"{where}: {error.get('keyword', '')}"
+
+
+def _printable(text: str) -> str:
+    """On one line of a console, whatever a client has put into the names of members."""
+    return "".join(c if c.isprintable() else ascii(c)[1:-1] for c in text)
 
 
 # What a hook reads: while it runs, its request is one of a class that writes down what it is asked for.

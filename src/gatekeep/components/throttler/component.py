@@ -21,7 +21,7 @@ from .limit import BucketLimit, LeaseLimit, Limit, WindowLimit, bind_limits
 from .plans import UsagePlan, UsagePlans
 from .quota import Quota
 from .settlement import Settlement
-from .spec import Throttle
+from .spec import LimitSpec, Throttle
 from .usage import Usage, as_principal
 
 __all__ = ["EarlyThrottler", "Throttler"]
@@ -64,6 +64,9 @@ class _PhaseThrottler(Component):
         self._start_background(limits)
         shop = Workshop(self, self.services, self._settlement, self._fallback, self._slices)
         return Gate(shop, limits, plans).hooks()
+
+    def heeds(self, spec: Spec) -> bool:
+        return (spec.late if isinstance(spec, LimitSpec) else self.late) == self.late
 
     def _plan_limits(self, plan: Plan) -> PlanLimits | None:
         return None

@@ -10,6 +10,7 @@ from typing import Any, TypeAlias
 from ...component import Spec, caller
 from ...effects import Blocking, Either
 from ...errors import ConfigurationError, Origin
+from ...showing import Shown
 from .concurrency import Concurrency
 from .identity import By, Claim
 from .quota import Quota
@@ -22,7 +23,7 @@ PlanOf: TypeAlias = "Callable[..., Any] | Either[Any] | Blocking[Any]"
 
 
 @dataclass(frozen=True, eq=False)
-class UsagePlan:
+class UsagePlan(Shown):
     """What each customer of a plan may use: `throttle` and `quota` over all routes, and more limits on some.
 
     `throttle` and `quota` are specs, or their first argument ("100/second", "10000/day"). `routes` maps "GET /orders/{id}", or a

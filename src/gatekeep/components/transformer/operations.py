@@ -10,6 +10,7 @@ from typing import Any
 from ...component import caller
 from ...effects import Blocking, Either
 from ...errors import ConfigurationError
+from ...showing import Shown
 
 __all__ = [
     "Operation",
@@ -41,7 +42,7 @@ __all__ = [
 
 
 @dataclass(frozen=True, slots=True)
-class Operation:
+class Operation(Shown):
     """One edit as it was written; made by the functions of this file."""
 
     kind: str

@@ -23,6 +23,7 @@ import httpx2
 
 from ....component import caller
 from ....errors import ConfigurationError, DependencyError, Origin
+from ....showing import Shown
 from .change import AlarmChange
 
 __all__ = ["Webhook"]
@@ -57,7 +58,7 @@ def _without_httpx2_log() -> Iterator[None]:
 
 
 @dataclass(frozen=True)
-class Webhook:
+class Webhook(Shown):
     """POSTs `{"type": "gatekeep.alarm", "timestamp": …, "data": {…}}`; data has the fields of AlarmChange.
 
     With a secret, the fields `webhook-id`, `webhook-timestamp` and `webhook-signature` (v1, HMAC-SHA256) stand with it. No

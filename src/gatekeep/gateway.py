@@ -5,7 +5,7 @@ from __future__ import annotations
 import logging
 import re
 import threading
-from collections.abc import Callable, Collection, Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from typing import TYPE_CHECKING, Any, Literal, TypeVar
 
 from .answers import REQUEST_ID, ErrorStyle, Ready, ReadyResponse, aws, problem
@@ -16,10 +16,11 @@ from .components.cache import CacheHandle, CacheStorage, ResponseCache
 from .dry_run import Explains
 from .effects import Flow, SingleFlight, arun, run
 from .effects import Protocol as Wire
-from .errors import ConfigurationError, Denied, GatekeepError, Origin
+from .errors import ConfigurationError, Denied, GatekeepError
 from .exchange import Exchange, Principal
 from .frameworks import Adapter, adapter_for
 from .front import Front, protocol_of
+from .gateway_responses import GatewayResponse, checked_responses, unknown_codes
 from .guard import AppGuard, guarded_apps
 from .lifecycle import Runner
 from .marks import decorated
@@ -27,8 +28,9 @@ from .message import Answer, Forwarded, Headers, Request, Response
 from .orphans import find_orphans, find_unmet, warn_of_unguarded
 from .pages import ShowsPages
 from .pipeline import Frame
-from .proxies import TrustedProxies, parse_address
+from .proxies import parse_address
 from .routing import Route
+from .settings import check_choice, check_size, check_specs, check_workers, components_in, listed, named_once, trusted
 from .site import Site
 from .stores import open_store
 
@@ -38,7 +40,6 @@ if TYPE_CHECKING:
 __all__ = ["Gateway"]
 
 A = TypeVar("A")
-GatewayResponse = Callable[[Denied, Response], Response]
 
 _log = logging.getLogger("gatekeep")
 _REQUEST_ID = re.compile(r"[\w.-]{1,128}", re.ASCII)
@@ -77,54 +78,41 @@ class Gateway(Explains, ShowsPages):
         clock: Clock = SYSTEM_CLOCK,
     ) -> None:
         origin = caller()
-        for spec in specs:
-            if not isinstance(spec, Spec):
-                raise ConfigurationError(f"Gateway: {spec!r} is not a spec", origin=origin)
-        _choice("mode", mode, ("enforce", "report"), origin)
-        _choice("errors", errors, ("problem", "aws"), origin)
-        _choice("unmatched", unmatched, ("pass", "refuse"), origin)
-        _choice("unreached", unreached, ("error", "warn"), origin)
-        for given, kind in ((routes, Route), (stages, Stage)):
-            for item in given:
-                if not isinstance(item, kind):
-                    raise ConfigurationError(f"Gateway: {item!r} is not a {kind.__name__}", origin=origin)
-        names: set[str] = set()
-        for stage in stages:
-            if stage.name in names:
-                raise ConfigurationError(f"Stage: there are two named {stage.name!r}", origin=stage.origin)
-            names.add(stage.name)
-        if isinstance(trusted_proxies, str):
-            raise ConfigurationError("Gateway: trusted_proxies is a string", origin=origin, fix="give a list of networks")
-        try:
-            proxies = TrustedProxies(trusted_proxies, client_ip_header)
-        except ValueError as error:
-            raise ConfigurationError(f"Gateway: trusted_proxies: {error}", origin=origin) from None
-        if workers is not None and (isinstance(workers, bool) or not isinstance(workers, int) or workers < 1):
-            raise ConfigurationError(f"Gateway: workers={workers!r} is not a number of processes", origin=origin)
-        if max_body <= 0 or (max_stream is not None and max_stream <= 0):
-            raise ConfigurationError("Gateway: max_body and max_stream are positive numbers of bytes", origin=origin)
+        check_specs(specs, origin)
+        check_choice("mode", mode, ("enforce", "report"), origin)
+        check_choice("errors", errors, ("problem", "aws"), origin)
+        check_choice("unmatched", unmatched, ("pass", "refuse"), origin)
+        check_choice("unreached", unreached, ("error", "warn"), origin)
+        proxies = trusted(trusted_proxies, client_ip_header, origin)
+        check_workers(workers, origin)
+        check_size("max_body", max_body, origin)
+        if max_stream is not None:
+            check_size("max_stream", max_stream, origin)
         self.specs = specs
-        self.routes = tuple(routes)
-        self.stages = tuple(stages)
+        self.routes = listed("routes", routes, Route, origin)
+        self.stages = listed("stages", stages, Stage, origin)
+        named_once(self.stages)
         self.max_body = max_body
         self.max_stream = max_stream
         self.unmatched = unmatched
+        self._gateway_responses = checked_responses(gateway_responses, origin)
+        kinds = components_in(order, origin)
         self.clock = clock
         self.store = open_store(store, clock)
         self.runner = Runner(clock)
         self.services = Services(
             clock=clock, store=self.store, runner=self.runner, max_body=max_body, mode=mode, workers=workers, cache=cache
         )
-        self.components: tuple[Component, ...] = tuple(kind(self.services) for kind in order)
+        self.components: tuple[Component, ...] = tuple(kind(self.services) for kind in kinds)
         self.mounts = ()
         self.kinds = frozenset(kind for component in self.components for kind in (component.spec, *component.also))
         self.client_address = proxies.client
         self._proxies = proxies
         self._unreached = unreached
+        self._origin = origin
         self._problem = problem if errors == "problem" else aws
-        self._usual = errors == "problem" and not gateway_responses
+        self._usual = errors == "problem" and not self._gateway_responses
         """Whether refusals are worded in the usual way."""
-        self._gateway_responses = dict(gateway_responses or {})
         self._fronts: list[Front] = []
         self._guards: dict[int, tuple[Any, AppGuard]] = {}
         self._lock = threading.RLock()
@@ -193,6 +181,8 @@ class Gateway(Explains, ShowsPages):
             front.prepare()
         for mistake in find_unmet(self.routes, self.sites) if self._unreached == "error" else ():
             raise mistake
+        for code in unknown_codes(self._gateway_responses):
+            _log.warning("%s: gateway_responses: gatekeep has no code %r, nor has a subclass of Denied", self._origin, code)
         return [entry for site in self.sites for entry in site.describe()]
 
     @property
@@ -228,7 +218,7 @@ class Gateway(Explains, ShowsPages):
         """The response cache: `gateway.cache.purge(tag="order:42")`. Raises ConfigurationError where `order` leaves it out."""
         for component in self.components:
             if isinstance(component, ResponseCache):
-                return CacheHandle(component.storage)
+                return component.handle()
         raise ConfigurationError("Gateway: its order has no ResponseCache", origin=caller())
 
     def usage(self, key: str | Principal, plan: str | UsagePlan | None = None) -> Usage:
@@ -344,8 +334,3 @@ class Gateway(Explains, ShowsPages):
         exchange.state, exchange.reached = {}, 0
         exchange.pipeline = pipeline.as_target()
         return exchange.pipeline.before(exchange)
-
-
-def _choice(name: str, value: str, allowed: tuple[str, ...], origin: Origin) -> None:
-    if value not in allowed:
-        raise ConfigurationError(f"Gateway: {name}={value!r} is none of {', '.join(map(repr, allowed))}", origin=origin)

@@ -33,6 +33,7 @@ if TYPE_CHECKING:
 __all__ = ["Mount", "ShowsPages"]
 
 
+_USUAL = {"prometheus": "metrics", "dashboard": "_gatekeep"}
 _SAFE = (("Cache-Control", "no-store"), ("X-Content-Type-Options", "nosniff"), ("Referrer-Policy", "no-referrer"))
 
 
@@ -94,8 +95,11 @@ class ShowsPages:
 
     def _mount(self, name: str, path: str, specs: tuple[Spec, ...], public: bool, make: Callable[[Traffic], PageMaker]) -> None:
         origin = caller()
-        if not path.startswith("/") or path.endswith("/"):
-            raise ConfigurationError(f"{name}(): {path!r} is no path to serve it at", origin=origin, fix='"/_gatekeep"')
+        if not isinstance(path, str) or not path.startswith("/") or path.endswith("/"):
+            meant = path.strip("/") if isinstance(path, str) else ""
+            raise ConfigurationError(
+                f"{name}(): {path!r} is no path to serve it at", origin=origin, fix=f'"/{meant or _USUAL[name]}"'
+            )
         keepers = [
             spec for spec in specs if spec.mode == "enforce" and (spec.identifies or isinstance(spec, (IPRules, ResourcePolicy)))
         ]

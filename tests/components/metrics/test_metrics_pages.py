@@ -74,10 +74,29 @@ def test_limits_of_its_own(site: Any) -> None:
     assert [client.get("/a").status for _ in range(2)] == [200, 429]
 
 
-@pytest.mark.parametrize("path", ["x", "/x/", "/"])
-def test_what_is_no_path(path: str) -> None:
-    with pytest.raises(ConfigurationError, match="no path"):
-        Gateway().dashboard(path, public=True)
+@pytest.mark.parametrize(
+    ("name", "path", "fix"),
+    [
+        ("prometheus", "metrics", "/metrics"),
+        ("prometheus", "/", "/metrics"),
+        ("prometheus", LOCAL, "/metrics"),  # a spec in its place
+        ("dashboard", "x", "/x"),
+        ("dashboard", "/x/", "/x"),
+        ("dashboard", "/", "/_gatekeep"),
+    ],
+)
+def test_what_is_no_path(name: str, path: Any, fix: str) -> None:
+    with pytest.raises(ConfigurationError, match=r"^\S+test_metrics_pages\.py:\d+: .*no path") as caught:
+        getattr(Gateway(), name)(path, public=True)
+    assert caught.value.fix == f'"{fix}"'
+
+
+def test_without_the_extra_it_says_what_to_install(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setitem(sys.modules, "prometheus_client", None)
+    with pytest.raises(
+        ConfigurationError, match=r'^\S+test_metrics_pages\.py:\d+: .*prometheus_client \(pip install "gatekeep\[prometheus\]"\)$'
+    ):
+        Gateway().prometheus(public=True)
 
 
 def test_after_the_first_request_is_too_late(site: Any) -> None:

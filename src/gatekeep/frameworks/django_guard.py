@@ -12,7 +12,7 @@ from django.urls import ResolverMatch
 from ..exchange import Exchange
 from ..message import Response
 from . import Guard
-from .django_table import key_of
+from .django_table import key_of, path_below
 
 __all__ = ["Refused", "exchange_of", "refusal", "set_fields", "to_http_response"]
 
@@ -47,7 +47,7 @@ def _native_path(request: HttpRequest) -> str | None:
     if scope is None:
         return request.path_info.encode().decode("latin-1")
     path: str = scope["path"]
-    return path if path.removeprefix(get_script_prefix(scope)) == request.path_info else None
+    return path if path_below(get_script_prefix(scope), path) == request.path_info else None
 
 
 def exchange_of(request: HttpRequest) -> Exchange | None:

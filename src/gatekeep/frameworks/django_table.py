@@ -29,7 +29,7 @@ from ..message import Request
 from ..routing import Endpoint, Found
 from ..trie import Segment, SegmentTrie
 
-__all__ = ["Chain", "DjangoTable", "key_of"]
+__all__ = ["Chain", "DjangoTable", "key_of", "path_below"]
 
 _log = logging.getLogger("gatekeep.django")
 
@@ -130,9 +130,16 @@ def _wsgi_path(request: Request) -> str:
 def _asgi_path(request: Request) -> str:
     forced: str | None = settings.FORCE_SCRIPT_NAME
     path: str = request.native["path"]
+    if not _WHOLE_SEGMENTS and not forced:
+        return request.path
+    return path_below(forced or request.root_path, path)
+
+
+def path_below(root: str, path: str) -> str:
+    """What is left of a scope's path below its root_path, as this Django's requests have it."""
     if not _WHOLE_SEGMENTS:
-        return path.removeprefix(forced) if forced else request.path
-    prefix = (forced or request.root_path).rstrip("/")
+        return path.removeprefix(root)
+    prefix = root.rstrip("/")
     return path[len(prefix) :] if path == prefix or path.startswith(f"{prefix}/") else path
 
 

@@ -218,7 +218,7 @@ class Gateway(Explains, ShowsPages):
         """The response cache: `gateway.cache.purge(tag="order:42")`. Raises ConfigurationError where `order` leaves it out."""
         for component in self.components:
             if isinstance(component, ResponseCache):
-                return CacheHandle(component.storage)
+                return component.handle()
         raise ConfigurationError("Gateway: its order has no ResponseCache", origin=caller())
 
     def usage(self, key: str | Principal, plan: str | UsagePlan | None = None) -> Usage:

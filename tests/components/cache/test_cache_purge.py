@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import logging
 import subprocess
 import sys
 import threading
@@ -12,7 +13,18 @@ import sqlalchemy
 from sqlalchemy.ext.asyncio import AsyncSession, async_scoped_session, async_sessionmaker, create_async_engine
 from sqlalchemy.orm import Session, scoped_session, sessionmaker
 
-from gatekeep import STANDARD, Cache, ConfigurationError, DependencyError, Gateway, Route, current
+from gatekeep import (
+    STANDARD,
+    Cache,
+    CacheStorage,
+    ConfigurationError,
+    DependencyError,
+    Gateway,
+    Priority,
+    Route,
+    Throttle,
+    current,
+)
 from gatekeep.components import cache as cache_package
 from gatekeep.components.cache.handle import CacheHandle
 
@@ -320,6 +332,69 @@ def test_a_store_that_is_away_does_not_fail_what_is_committed(session, caplog):
     change(session)
     session.commit()
     assert "when the store is back" in caplog.text
+
+
+# Several workers, each with a memory of its own.
+
+ALONE = "a purge reaches the one that makes it"
+
+
+@pytest.fixture
+def warnings(caplog):
+    """How often it was told."""
+    caplog.set_level(logging.WARNING, "gatekeep.cache")
+    return lambda: [record.getMessage() for record in caplog.records if ALONE in record.getMessage()]
+
+
+@pytest.mark.parametrize("store", ["memory://", "host://"])
+@pytest.mark.parametrize(
+    ("specs", "options"),
+    [
+        ((Cache(tags=["orders"]),), {}),
+        ((), {"routes": [Route("/orders/{id}", Cache(tags=["order:{id}"])), Route("/news", Cache(tags=["news"]))]}),
+        ((Cache(),), {"routes": [Route("/orders", Throttle("5/s", by="ip"), methods={"GET", "POST"})]}),
+        ((), {"routes": [Route("/orders", Cache(), methods={"GET"}), Route("/orders", Priority("low"), methods={"PUT"})]}),
+    ],
+)
+def test_purges_that_reach_one_worker_are_worth_one_warning(site, warnings, specs, options, store, tmp_path):
+    if store == "host://":
+        store = f"host://{tmp_path}/store"
+    client = site(*specs, store=store, workers=4, **options)
+    for path in ("/orders/1", "/orders", "/news"):
+        assert client.get(path).status == 200
+    client.gateway.cache.purge(all=True)
+    assert len(warnings()) == 1
+    assert warnings()[0].startswith("response_cache: 4 workers, and each keeps answers for itself")
+    assert "redis://" in warnings()[0]
+
+
+def test_it_is_told_before_anything_is_purged(site, warnings):
+    client = site(Cache(tags=["orders"]), workers=2)
+    assert client.get("/orders").status == 200
+    assert len(warnings()) == 1
+
+
+def test_a_cache_that_nobody_purges_is_no_matter(site, warnings):
+    client = site(Cache(), workers=4, routes=[Route("/orders", Throttle("5/s", by="ip"), methods={"GET"})])
+    assert client.get("/orders").status == client.get("/news").status == 200
+    assert warnings() == []
+    client.gateway.cache.purge(key="/orders")  # now somebody does
+    client.gateway.cache.purge(key="/orders")
+    assert len(warnings()) == 1
+
+
+def test_how_many_workers_there_are_is_read_off_the_environment(site, warnings, monkeypatch):
+    monkeypatch.setenv("WEB_CONCURRENCY", "3")
+    assert site(Cache(tags=["orders"])).get("/orders").status == 200
+    assert [message.partition(",")[0] for message in warnings()] == ["response_cache: 3 workers"]
+
+
+@pytest.mark.parametrize("options", [{}, {"workers": 1}, {"workers": 4, "cache": CacheStorage(shared=False)}])
+def test_one_worker_or_a_choice_is_no_matter(site, warnings, options):
+    client = site(Cache(tags=["orders"]), **options)
+    assert client.get("/orders").status == 200
+    client.gateway.cache.purge(tag="orders")
+    assert warnings() == []
 
 
 DJANGO = """

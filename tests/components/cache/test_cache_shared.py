@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import logging
 import random
 import subprocess
 import sys
@@ -125,6 +126,17 @@ def test_who_claims_after_a_landing_that_was_purged_runs_the_view(fleet):
     assert (other.get().body, other.runs) == (b"run 1", 1)
     assert one.get().body == b"run 1"
     assert (one.runs, other.runs) == (1, 1), "and that is what is shared"
+
+
+def test_workers_that_share_a_store_are_worth_no_warning(site, valkey, caplog):
+    with caplog.at_level(logging.WARNING, "gatekeep.cache"):
+        client = site(Cache(tags=["orders"]), store=RedisStore(valkey.url, timeout=PATIENT), workers=4)
+        assert client.get("/orders").status == 200
+        purge = client.gateway.cache.purge if client.protocol == "wsgi" else client.gateway.cache.apurge
+        flow = purge(tag="orders")
+        if flow is not None:
+            client.run(flow)
+    assert "workers" not in caplog.text
 
 
 def test_what_was_fetched_once_is_in_memory(fleet, valkey):

@@ -5,6 +5,7 @@ from __future__ import annotations
 from ...component import Component, Hooks, Plan, Services
 from ...effects import Flow
 from ...exchange import Exchange
+from .handle import CacheHandle
 from .invalidation import invalidate
 from .policy import SAFE
 from .route import CachedRoute
@@ -29,6 +30,13 @@ class ResponseCache(Component):
         self.storage = Storage(services)
 
     def bind(self, plan: Plan) -> Hooks | None:
+        hooks = self._bind(plan)
+        writes = plan.methods is not None and not plan.methods <= SAFE
+        if hooks is not None and (writes or any(placed.spec.tags for placed in plan.specs)):
+            self.storage.expect_purges()
+        return hooks
+
+    def _bind(self, plan: Plan) -> Hooks | None:
         if not plan.specs or (plan.methods is not None and not plan.methods & _SERVED):
             changes = (plan.specs or Cache in plan.beside) and (plan.methods is None or not plan.methods <= SAFE)
             return Hooks(on_response=self._invalidate) if changes else None
@@ -53,6 +61,11 @@ class ResponseCache(Component):
             on_finish=out.on_finish if spec.coalesce else None,
             filters_response_body=True,
         )
+
+    def handle(self) -> CacheHandle:
+        """For who purges by hand."""
+        self.storage.expect_purges()
+        return CacheHandle(self.storage)
 
     def close(self) -> Flow[None] | None:
         return self.storage.close()

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Callable
 
 from ...component import Services
 from ...effects import Flow
-from ...stores import Store, open_store
+from ...stores import Store, declared_workers, open_store
 from ...stores.commands import CommandStore
 from .entry import Entry
 from .fetch import Fetch
@@ -22,6 +23,7 @@ from .wire import Wire
 
 __all__ = ["Storage"]
 
+_log = logging.getLogger("gatekeep.cache")
 _REFRESH = 1.0
 """Seconds between two looks at the log of purges."""
 
@@ -44,6 +46,8 @@ class Storage:
         shared = settings.shared
         if shared is None:
             shared = store.shared and isinstance(store, CommandStore)
+        self._apart = (services.workers or declared_workers() or 1) if not shared and settings.shared is None else 1
+        """Workers with entries of their own, if nobody has said that it is meant so; 1 once that has been told."""
         if not shared:
             self.memory = Memory(settings.memory)
         elif not store.shared or not isinstance(store, CommandStore):
@@ -77,6 +81,17 @@ class Storage:
             self._refreshing = True
             self.runner.every(_REFRESH, self._tier.refresh, name="cache-purges")
             self.runner.every(self._tier.listening, self._tier.listen, name="cache-messages")
+
+    def expect_purges(self) -> None:
+        """Something purges. Where that reaches one of several workers, and nobody has said that it is meant so, say so once."""
+        workers, self._apart = self._apart, 1
+        if workers > 1:
+            _log.warning(
+                "response_cache: %s workers, and each keeps answers for itself: a purge reaches the one that makes it, "
+                "and the others serve what they have until its time is up. Give them one store: "
+                'Gateway(..., store="redis://..."), or say that it is meant so: Gateway(..., cache=CacheStorage(shared=False))',
+                workers,
+            )
 
     # Entries.
 

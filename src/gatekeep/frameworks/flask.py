@@ -31,8 +31,8 @@ from werkzeug.routing import (
     ValidationError,
 )
 
-from ..effects import Protocol as Wire
 from ..component import caller
+from ..effects import Protocol as Wire
 from ..errors import ConfigurationError
 from ..message import Request
 from ..routing import Endpoint, Found

@@ -144,6 +144,8 @@ class Plan(NamedTuple):
     """The scopes that some spec on the route demands of every caller."""
     app_document: Callable[[], Mapping[str, Any] | None] = lambda: None
     """Makes the OpenAPI document that the app generates of its routes, where it does; another function with each compilation."""
+    path_names: Callable[[Placed], frozenset[str] | None] = lambda _: None
+    """The path parameters that the routes of a view's or Route's spec have, together; None for specs of gateway and stage."""
     beside: frozenset[type[Spec]] = frozenset()
     """The kinds of specs that stand on views and Routes of the same path, for whatever method."""
 

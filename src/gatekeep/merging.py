@@ -10,7 +10,7 @@ from .component import Off, Placed, Spec
 from .marks import ViewMarks
 from .routing import Endpoint, Route, RouteTable
 
-__all__ = ["Beside", "Layer", "level_of", "merge"]
+__all__ = ["Beside", "Layer", "PathNames", "level_of", "merge"]
 
 Layer: TypeAlias = tuple[str, Sequence[Spec]]
 """A level and the specs that stand there."""
@@ -67,3 +67,29 @@ class Beside:
             return frozenset()
         near = self._routes.meeting(endpoint.segments)
         return frozenset(self._kinds.get(endpoint.template, ())).union(*(map(type, route.specs) for _, route in near))
+
+
+class PathNames:
+    """The path parameters that requests have on the routes where a spec of a view or Route stands, all of them together."""
+
+    __slots__ = ("_names",)
+
+    def __init__(self, found: Iterable[tuple[Endpoint, ViewMarks]], routes: RouteTable, *, opaque: bool) -> None:
+        self._names: dict[int, set[str]] = {}
+        """By the id() of the spec."""
+        for endpoint, marks in found:  # a framework's parameters have its own names, whatever a Route calls them
+            near = (route.specs for _, route in routes.meeting(endpoint.segments))
+            self._add(chain(marks.common, *marks.by_method.values(), *near), endpoint.params)
+        for route in routes.routes if opaque else ():
+            for _, other in routes.meeting(route.template.segments):
+                self._add(route.specs, other.template.names)
+
+    def _add(self, specs: Iterable[Spec], names: Iterable[str]) -> None:
+        for spec in specs:
+            self._names.setdefault(id(spec), set()).update(names)
+
+    def of(self, placed: Placed) -> frozenset[str] | None:
+        """None for a spec of the gateway or a stage, which stands on whatever routes there are."""
+        if not placed.level.startswith(("view:", "route:")):
+            return None
+        return frozenset(self._names.get(id(placed.spec), ()))

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Collection, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from types import MappingProxyType
 from typing import Any, NamedTuple, Protocol, TypeAlias
 
@@ -19,13 +19,16 @@ __all__ = ["Endpoint", "Found", "Params", "Resolver", "Route", "RouteTable"]
 Params: TypeAlias = Mapping[str, Any] | Callable[[], Mapping[str, Any]] | None
 
 
+_NAMED = re.compile(r"\{(\w+)")
+
+
 class Endpoint:
     """A place in the app that a request can end at: one framework route, or for an opaque app a set of Route entries.
 
     `key` is what the guard compares for equality with the framework's own match. `handshake` marks WebSocket routes.
     """
 
-    __slots__ = ("handshake", "id", "key", "methods", "segments", "template", "view")
+    __slots__ = ("handshake", "id", "key", "methods", "params", "segments", "template", "view")
 
     def __init__(
         self,
@@ -37,6 +40,7 @@ class Endpoint:
         handshake: bool = False,
         name: str | None = None,
         segments: Sequence[Segment] = (...,),
+        params: Iterable[str] = (),
     ) -> None:
         self.template = template
         self.segments = segments
@@ -48,6 +52,8 @@ class Endpoint:
         verbs = "WS" if handshake else ",".join(sorted(self.methods)) if self.methods is not None else "*"
         self.id = f"{verbs} {template}" if name is None else f"{verbs} {template} {name}"
         """The same in every process; the adapter passes `name` where verbs and template alone would not be unique."""
+        self.params = frozenset(_NAMED.findall(f"{template} {name or ''}")).union(params)
+        """The names of its path parameters; the adapter passes those that neither template nor name has, such as defaults."""
 
     def __repr__(self) -> str:
         return f"<Endpoint {self.id}>"

@@ -13,7 +13,7 @@ from .errors import BadRequest, Denied, NotFound
 from .exchange import Site as ExchangeSite
 from .marks import ViewMarks, settle, view_marks
 from .memo import Memo
-from .merging import Beside, Layer, level_of, merge
+from .merging import Beside, Layer, PathNames, level_of, merge
 from .message import Request
 from .passage import Known
 from .pipeline import Bound, Pipeline
@@ -50,6 +50,7 @@ class Site(ExchangeSite):
         "_beside",
         "_combined",
         "_memo",
+        "_path_names",
         "_reads_escapes",
         "_refused",
         "_routes",
@@ -118,6 +119,7 @@ class Site(ExchangeSite):
         """Resolver and policies; one value, so that no request sees one of them new and the other old."""
         self._combined: dict[tuple[tuple[int, ...], bool], tuple[Endpoint, Pipeline]] = {}
         self._beside = Beside((), RouteTable(()))
+        self._path_names = PathNames((), RouteTable(()), opaque=False)
         self._memo: Memo[tuple[str, str, str, str, bool], _Found] | None = Memo(_MEMO)
         """What was found of late, where nothing but this key decides; callers choose paths: bounded, and nothing seen once."""
         self._sightings = Sightings(_MEMO)
@@ -143,6 +145,7 @@ class Site(ExchangeSite):
         self.reached = frozenset().union(*(marks.reached for _, marks in found))
         settle(self.reached)  # now: what does not compile is no orphan either
         self._beside = Beside(found, self._routes)
+        self._path_names = PathNames(found, self._routes, opaque=resolver is None)
         for endpoint, marks in found:
             if marks.overridden:
                 spec, override = marks.overridden[0]
@@ -274,6 +277,7 @@ class Site(ExchangeSite):
             beside=self._beside.kinds(endpoint),
             scopes=frozenset().union(*(spec.demands for spec in every)),
             app_document=self._app_document,
+            path_names=self._path_names.of,
         )
         bound = []
         for component in gateway.components:

@@ -68,7 +68,10 @@ class Template:
     Raises ValueError for a pattern that is not one.
     """
 
-    __slots__ = ("_converters", "_forgiving", "_longest", "_match", "_spans", "bare", "exact", "segments", "tangled", "text")
+    __slots__ = (
+        *("_converters", "_forgiving", "_longest", "_match", "_spans", "bare", "exact", "names", "segments", "tangled"),
+        "text",
+    )
 
     def __init__(self, text: str) -> None:
         if not text.startswith("/"):
@@ -92,6 +95,7 @@ class Template:
                 forgiving += f"(?:{_CONVERTERS[kind][0]})"
                 shape += _REST if kind == "path" else _ONE
         self.text = text
+        self.names = frozenset(names)
         bare = fold(_PARAMETER.sub(lambda found: f"{{{found[2] or 'str'}}}", text))
         self.bare = bare.removesuffix("{path}").rstrip("/") if bare.endswith("/{path}") else bare.rstrip("/")
         """What templates have in common that differ in names, a trailing slash or rest, and what folding takes away only."""

@@ -235,6 +235,7 @@ def _endpoints(app: flask.Flask, rules: Sequence[Rule]) -> list[Endpoint]:
             key=_key(app, rule),
             handshake=rule.websocket,
             segments=_segments(rule._parts[1:]) if hasattr(rule, "_parts") and not domain else (...,),
+            params=rule.arguments,  # those with a default too
         )
         names = _names(domain, rule.endpoint)
         endpoint = next(made for name in names if (made := make(name=name)).id not in taken)

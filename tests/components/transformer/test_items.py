@@ -8,7 +8,7 @@ import logging
 import pytest
 
 from gatekeep import Validate
-from gatekeep.components.transformer import Transform, log_body, map_body, map_items, redact
+from gatekeep.components.transformer import Transform, log_body, map_body, map_items, redact, set_header, vtl
 from gatekeep.components.transformer.items import MappedLines
 from gatekeep.components.transformer.way_out import _pass_through
 from gatekeep.effects import blocking
@@ -147,6 +147,23 @@ def test_a_body_that_is_no_json_is_neither_logged_nor_refused(site, caplog, kind
     caplog.set_level(logging.INFO, "gatekeep.bodies")
     assert site(Transform(request=[log_body()])).post("/", headers={"content-type": kind}, body=body).status == 200
     assert logged(caplog) == []
+
+
+@pytest.mark.parametrize("others", [(), (set_header("x-a", "b"),), (map_body(vtl("$input.body")),)])
+def test_an_answer_that_is_no_json_passes_and_the_log_says_so(site, caplog, others):
+    caplog.set_level(logging.INFO, "gatekeep.bodies")
+    spec = Transform(response=[log_body("card"), *others])
+    answer = site(spec, view=lambda request: (200, JSON, b'{"card": 1')).get("/")
+    assert (answer.status, answer.body) == (200, b'{"card": 1')
+    [line] = logged(caplog)
+    assert line.startswith("response: no JSON of 10 bytes, which ")
+    assert "card" not in line
+
+
+@pytest.mark.parametrize("others", [(), (map_body(vtl("$input.body")),)])
+def test_what_an_expression_reads_must_be_json_logged_or_not(site, caplog, others):
+    spec = Transform(response=[log_body(), set_header("x-a", "${response.body.a}"), *others])
+    assert site(spec, view=lambda request: (200, JSON, b"{")).get("/").status == 500
 
 
 def test_nothing_is_done_where_nobody_listens(site, caplog):

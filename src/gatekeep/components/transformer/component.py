@@ -31,9 +31,11 @@ class Transformer(Component):
             return None
         spec: Transform = plan.specs[-1].spec
         variables = plan.variables if plan.stage is not None else None
-        request = spec.side("request", variables, plan.protocol, self.services.clock)
-        response = spec.side("response", variables, plan.protocol, self.services.clock)
-        bodies = request.facts.reads_bodies | response.facts.reads_bodies
+        names = plan.path_names(plan.specs[-1])
+        request = spec.side("request", variables, plan.protocol, self.services.clock, names)
+        response = spec.side("response", variables, plan.protocol, self.services.clock, names)
+        facts = (request.facts, response.facts)
+        bodies = set().union(*(each.reads_bodies | each.logs_bodies for each in facts))
         choose = chooser(spec.offers) if spec.offers else None
         whole_answer = (
             bool(response.maps_by_status or response.templates_by_status or response.proxy)
@@ -100,7 +102,7 @@ def _with_templates(hooks: Hooks, request: Side, response: Side, place: Place) -
             hooks.on_response,
             hooks.needs_response_body,
             place,
-            reads_body="response" in response.facts.reads_bodies,
+            facts=response.facts,
         )
         hooks = hooks._replace(on_response=way_out.hook, needs_response_body=way_out.need)
     return hooks

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import logging
 from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import replace as with_other
 from functools import reduce
 from itertools import groupby
 from typing import Any, NamedTuple, cast
@@ -14,7 +15,7 @@ from ...errors import BadRequest
 from ...exchange import Exchange
 from ...message import Field, Forwarded, Patch, Response
 from .cookies import COOKIE_EDITS
-from .expression import Facts, source
+from .expression import Facts, Unreadable, source
 from .operations import Operation, Paths, statuses_of
 from .queries import MISSING, BadValue
 from .redaction import Redaction
@@ -200,7 +201,8 @@ def _map_status(operation: Operation, _: Facts) -> Edit:
 def _log_body(operation: Operation, facts: Facts) -> Edit:
     paths: Paths = operation.value
     redaction = Redaction.of(paths.paths, paths.mask) if paths.paths else None
-    whole, side = source(f"{facts.side}.body", facts), facts.side
+    side = facts.side
+    whole = source(f"{side}.body", with_other(facts, reads_bodies=facts.logs_bodies))
 
     def edit(exchange: Exchange, _: Any) -> None:
         if not _bodies.isEnabledFor(logging.INFO):
@@ -210,6 +212,10 @@ def _log_body(operation: Operation, facts: Facts) -> Edit:
         except BadRequest:  # which is not for a log to say
             return
         if value is MISSING:
+            return
+        if isinstance(value, Unreadable):
+            # Nothing of the text itself: what is to be masked can't be told from the rest.
+            _bodies.info("%s %s: no JSON of %s bytes, which %s", exchange.request_id, side, value.size, value.why)
             return
         if redaction is not None:
             value = redaction(json.loads(json.dumps(value)))  # a copy

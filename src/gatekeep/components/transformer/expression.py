@@ -10,7 +10,7 @@ import re
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
-from typing import Any, Final
+from typing import Any, Final, NamedTuple
 
 from ... import strict_json
 from ...clock import Clock
@@ -18,7 +18,7 @@ from ...errors import BadRequest
 from ...exchange import Exchange
 from .queries import MISSING, Source, jmespath_source, json_path_source
 
-__all__ = ["ANSWER_BODY", "MOCKED", "TOKEN", "Facts", "clf", "is_json", "received", "source"]
+__all__ = ["ANSWER_BODY", "MOCKED", "TOKEN", "Facts", "Unreadable", "clf", "is_json", "received", "source"]
 
 TOKEN: Final = re.compile(r"[!#$%&'*+\-.^_`|~0-9A-Za-z]+")
 """The name of a header (RFC 9110 §5.6.2)."""
@@ -40,6 +40,10 @@ class Facts:
     """The request headers that are read: what comes of them varies with these."""
     reads_bodies: set[str] = field(default_factory=set)
     """Whose body is read outside of map_body: "request", "response"."""
+    logs_bodies: set[str] = field(default_factory=set)
+    """Whose body is written to the log."""
+    path: frozenset[str] | None = None
+    """The path parameters that there are; None where they are not known, or differ from route to route."""
     clock: Clock | None = None
     """The gateway's; None while only the syntax is checked."""
     mocks: bool = False
@@ -126,6 +130,15 @@ def is_json(content_type: str) -> bool:
 
 _RECEIVED, _REQUEST_BODY, ANSWER_BODY = object(), object(), object()
 """Under which an exchange keeps the body of the request, its JSON, and that of the app's answer before it is mapped."""
+
+
+class Unreadable(NamedTuple):
+    """What is kept of an answer that says it is JSON and is none, where nothing but a log asks for it."""
+
+    why: str
+    size: int
+
+
 MOCKED = object()
 """Under which an exchange keeps that its answer is none of the app's, and has no body but what is mapped of nothing."""
 
@@ -243,19 +256,21 @@ def source(expression: str, facts: Facts) -> Source:
     if _PLAIN.fullmatch(expression) or _NAMES_ANYTHING.fullmatch(expression):
         return _from_table(expression, facts)
 
+    defaulted = "||" in expression  # which says what stands for a path parameter that some routes lack
+
     def resolve(names: Sequence[str]) -> tuple[int, Source] | None:
         for taken in range(1, len(names) + 1):
             name = ".".join(names[:taken])
             if name in _SINGLE or name in _TIMES:
                 return taken, _from_table(name, facts)
             if name in (*_NAMED, "stage.variables") and taken < len(names):
-                return taken + 1, _from_table(f"{name}.{names[taken]}", facts)
+                return taken + 1, _from_table(f"{name}.{names[taken]}", facts, defaulted=defaulted)
         return None
 
     return jmespath_source(expression, resolve)
 
 
-def _from_table(expression: str, facts: Facts) -> Source:
+def _from_table(expression: str, facts: Facts, *, defaulted: bool = False) -> Source:
     prefix = next((prefix for prefix in (*_NAMED, "stage.variables") if expression.startswith(f"{prefix}.")), "")
     name = expression[len(prefix) + 1 :]
     root = prefix or expression
@@ -265,6 +280,9 @@ def _from_table(expression: str, facts: Facts) -> Source:
         raise ValueError(f"${{{expression}}} can be read in map_body only")
     if root.startswith("response.") and facts.side != "response":
         raise ValueError(f"${{{expression}}}: there is no response yet")
+    if root == "path" and not defaulted and facts.path is not None and name not in facts.path:
+        there = ", ".join(sorted(facts.path)) or "none"
+        raise ValueError(f"${{{expression}}}: the route has no such path parameter; there is: {there}")
     if root == "stage.variables":
         if facts.variables is None:
             return lambda _exchange, _body: MISSING

@@ -74,12 +74,19 @@ class Transform(Spec):
         """Whether an expression reads the principal, or a function is used, which might."""
         return any(self.side(name, None, None).facts.personal for name in ("request", "response"))
 
-    def side(self, name: str, variables: Mapping[str, str] | None, protocol: Protocol | None, clock: Clock | None = None) -> Side:
-        """Compile one side for a stage's variables and a protocol; without a protocol only to check it.
+    def side(
+        self,
+        name: str,
+        variables: Mapping[str, str] | None,
+        protocol: Protocol | None,
+        clock: Clock | None = None,
+        path: frozenset[str] | None = None,
+    ) -> Side:
+        """Compile one side for a stage's variables, a protocol and path parameters; without a protocol only to check it.
 
         Raises ConfigurationError.
         """
-        facts = Facts(name, variables=variables, clock=clock)
+        facts = Facts(name, variables=variables, clock=clock, path=path)
         try:
             side = compile_side(getattr(self, name), facts, protocol, self.origin)
         except ValueError as error:

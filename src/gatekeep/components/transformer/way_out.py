@@ -13,7 +13,7 @@ from ...errors import BadRequest, InternalError
 from ...exchange import Exchange
 from ...message import Patch, Response
 from .body import BodyMap, NotAcceptable, forget_bytes, mapped
-from .expression import ANSWER_BODY, MOCKED, is_json
+from .expression import ANSWER_BODY, MOCKED, Unreadable, is_json
 from .formats import FORMATS, Unwritable
 from .items import LinesToArray, MappedLines
 from .negotiation import Chooser, Offer
@@ -41,7 +41,7 @@ class WayOut:
     """The response side of one route. `varies` are the request headers that went into the request, or into every answer."""
 
     __slots__ = (
-        *("_choose", "_chooses", "_edits", "_edits_by_status", "_lines", "_maps", "_reads_body", "_route"),
+        *("_choose", "_chooses", "_edits", "_edits_by_status", "_keeps_body", "_lines", "_maps", "_reads_body", "_route"),
         *("_vary", "_vary_by_status", "hook", "need"),
     )
 
@@ -54,10 +54,11 @@ class WayOut:
         self._chooses = side.chooses
         self._lines = side.lines_by_status
         self._reads_body = "response" in side.facts.reads_bodies
+        self._keeps_body = self._reads_body or "response" in side.facts.logs_bodies
         self._vary, self._vary_by_status = varies_of(varies, side)
         self.need: Need | None = None
         self.hook: ResponseHook | None = None
-        if side.maps_by_status or self._reads_body or choose is not None:
+        if side.maps_by_status or self._keeps_body or choose is not None:
             self.hook = self._map
             self.need = self._needs_body
         elif side.patch is not None and not self._vary.names:
@@ -101,7 +102,7 @@ class WayOut:
     def _needs_body(self, exchange: Exchange) -> bool:
         response = exchange.response
         assert response is not None
-        concerned = self._reads_body or response.status in self._maps or self._offer(exchange, response).name != "json"
+        concerned = self._keeps_body or response.status in self._maps or self._offer(exchange, response).name != "json"
         return concerned and exchange.request.method != "HEAD" and _has_json(response) and _is_whole(response)
 
     def _map(self, exchange: Exchange) -> Flow[None] | None:
@@ -114,9 +115,9 @@ class WayOut:
             self._map_lines(exchange, response, offer)
             self._edit(exchange)
             return None
-        if self._reads_body and response.body and not is_head and _is_whole(response):
+        if self._keeps_body and response.body and not is_head and _is_whole(response):
             if ANSWER_BODY not in exchange.state:  # or a mapping template has made another body of it already
-                exchange.state[ANSWER_BODY] = _parse_answer(response.body)
+                exchange.state[ANSWER_BODY] = self._kept(response.body)
             if self._chooses:
                 try:
                     maps = chosen(maps, exchange)
@@ -133,6 +134,15 @@ class WayOut:
                 return self._map_slowly(exchange, response, response.body or b"{}", maps, offer)
         self._edit(exchange)
         return None
+
+    def _kept(self, body: bytes) -> Any:
+        """The JSON for expressions and logs."""
+        try:
+            return _parse_answer(body)
+        except strict_json.Malformed as error:
+            if self._reads_body:
+                raise
+            return Unreadable(str(error), len(body))
 
     def _failed(self, why: str) -> InternalError:
         _log.error("%s: %s", self._route, why)
@@ -160,7 +170,7 @@ class WayOut:
     def _map_slowly(
         self, exchange: Exchange, response: Response, body: bytes, maps: Sequence[BodyMap], offer: Offer
     ) -> Flow[None]:
-        if self._reads_body:
+        if self._keeps_body:
             exchange.state[ANSWER_BODY] = _parse_answer(body)  # its own: a map may change what it is given
         try:
             value = yield from mapped(maps, _parse_answer(body), exchange)

@@ -434,7 +434,8 @@ def test_overrides_that_can_not_be(app_sees, text, status):
 
 def test_a_path_without_its_parameter(app_sees):
     others = [rewrite_path("/v2/{rest}")]
-    assert app_sees("#set($context.requestOverride.path.id = '6')", others=others).status == 400
+    with pytest.raises(ConfigurationError, match="no such path parameter; there is: id"):
+        app_sees("#set($context.requestOverride.path.id = '6')", others=others)
 
 
 def test_where_there_is_no_template_of_a_path_none_can_be_overridden(site):

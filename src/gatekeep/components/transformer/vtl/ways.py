@@ -16,7 +16,7 @@ from ....exchange import Exchange
 from ....message import HookResult, Response
 from ..body import Unmappable, forget_bytes
 from ..edits import as_functions, compile_edit
-from ..expression import ANSWER_BODY, Facts, is_json, received
+from ..expression import ANSWER_BODY, Facts, Unreadable, is_json, received
 from ..operations import Operation, remove_header, rewrite_path, set_header, set_query
 from ..queries import BadExpression, BadValue
 from ..targets import filled
@@ -159,7 +159,7 @@ def _overridden(template: str, values: Mapping[str, str]) -> str:
 class TemplatesOut:
     """The response side; `inner` is what else is done with the answer, before overrides."""
 
-    __slots__ = ("_by_status", "_choose", "_inner", "_need", "_place", "_reads_body")
+    __slots__ = ("_by_status", "_choose", "_inner", "_keeps_body", "_need", "_place", "_reads_body")
 
     def __init__(
         self,
@@ -169,14 +169,15 @@ class TemplatesOut:
         need: Need | None,
         place: Place,
         *,
-        reads_body: bool,
+        facts: Facts,
     ) -> None:
         self._by_status = by_status
         self._choose = choose
         self._inner = inner
         self._need = need
         self._place = place
-        self._reads_body = reads_body
+        self._reads_body = "response" in facts.reads_bodies
+        self._keeps_body = self._reads_body or "response" in facts.logs_bodies
 
     def need(self, exchange: Exchange) -> bool:
         response = exchange.response
@@ -210,8 +211,13 @@ class TemplatesOut:
     def _render(self, entries: tuple[Any, ...], exchange: Exchange, response: Response) -> None:
         headers, body = response.headers, response.body
         content_type = headers.get("content-type") or ""
-        if self._reads_body and body and _is_whole(response) and is_json(content_type.partition(";")[0].strip().lower()):
-            exchange.state[ANSWER_BODY] = strict_json.loads(body).value
+        if self._keeps_body and body and _is_whole(response) and is_json(content_type.partition(";")[0].strip().lower()):
+            try:
+                exchange.state[ANSWER_BODY] = strict_json.loads(body).value
+            except strict_json.Malformed as error:
+                if self._reads_body:
+                    raise
+                exchange.state[ANSWER_BODY] = Unreadable(str(error), len(body))
         try:
             templates = self._choose(entries, exchange)
         except BadExpression:

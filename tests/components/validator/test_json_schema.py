@@ -30,7 +30,15 @@ def pairs(schema, value, draft="2020-12"):
 @pytest.mark.parametrize(
     ("schema", "reason"),
     [
-        ({"type": "strin"}, "at /type"),
+        ({"type": "strin"}, "at /type: 'strin' is not one of .'array', .*'string'.$"),
+        ({"type": ["strin"]}, "at /type/0: 'strin' is not one of"),
+        ({"type": ["string", "string"]}, r"at /type: .* has non-unique elements"),
+        ({"properties": {"a": {"type": 5}}}, "at /properties/a/type: 5 is not one of"),
+        ({"items": 5}, "at /items"),
+        ('{"type": "object"}', "taken for the path of a file, as all text is, and there is no such file: write the schema"),
+        ("page", "'page' is taken for the path of a file"),
+        ("no.json#/a", "taken for the path of a file"),
+        ("\0" * 5000, "taken for the path of a file"),
         ({"properties": {"a": {"minimum": "1"}}}, "at /properties/a/minimum"),
         ({"pattern": "("}, "lacks a"),
         ({"pattern": r"(a)\1"}, "back-references"),
@@ -103,6 +111,32 @@ def test_mistakes_in_the_spec(fields, reason):
     assert "test_json_schema.py:" in str(caught.value)
 
 
+@pytest.mark.parametrize(
+    ("schema", "draft", "told"),
+    [
+        ({"type": "object", "propertys": {"a": {}}}, "2020-12", "'propertys' (did you mean 'properties'?)"),
+        ({"properties": {"a": {"minlenght": 1}}}, "2020-12", "'minlenght' (did you mean 'minLength'?)"),
+        ({"allOf": [{"ref": "#"}, {"Type": "string"}]}, "7", "'Type' (did you mean 'type'?), 'ref' (did you mean '$ref'?)"),
+        ({"requried": ["a"], "items": {"requried": ["b"]}}, "4", "'requried' (did you mean 'required'?)"),
+        ({"definitions": {"a": {"tpye": "null"}}, "$ref": "#/definitions/a"}, "6", "'tpye' (did you mean 'type'?)"),
+        ({"x-type": 1, "x-propertys": 1}, "2020-12", None),
+        ({"note": 1, "tsType": 1, "unit": "m", "comment": "c", "id": "i", "errorMessage": "e", "no": 1}, "2020-12", None),
+        ({"example": 1, "nullable": True, "discriminator": {}}, "2020-12", None),
+        ({"properties": {"propertys": {}, "typ": {}}, "enum": [{"typ": 1}]}, "2020-12", None),
+        ({"dependentSchemas": {}, "examples": []}, "4", None),
+        ({"definitions": {}, "dependencies": {}, "id": "x", "additionalItems": True}, "2020-12", None),
+    ],
+)
+def test_what_looks_like_a_misspelt_keyword_is_told_once(caplog, schema, draft, told):
+    spec = Validate(body=schema, response=schema, draft=draft)
+    said = [record.getMessage() for record in caplog.records if record.name == "gatekeep"]
+    if told is None:
+        assert said == []
+    else:
+        assert said == [f"Validate of {spec.origin}: no keyword of JSON Schema, and judges nothing: {told}"]
+        assert "test_json_schema.py:" in said[0]
+
+
 def test_the_schema_is_copied():
     document = {"type": "object", "$schema": "https://json-schema.org/draft/2020-12/schema"}
     schema = Schema(document, "2020-12", "body")
@@ -133,7 +167,7 @@ def test_the_schema_is_copied():
         ({"enum": ["x" * 500]}, 2, "", "enum", 'must be one of ["' + "x" * 198 + "…"),
         ({"const": "a"}, 2, "", "const", 'must be "a"'),
         ({"pattern": r"^\d+$"}, "x", "", "pattern", r"must match the pattern ^\d+$"),
-        ({"minLength": 1}, "", "", "minLength", "must have at least 1 characters"),
+        ({"minLength": 1}, "", "", "minLength", "must have at least 1 character"),
         ({"uniqueItems": True}, [1, 1.0], "", "uniqueItems", "has the same item twice"),
         ({"uniqueItems": True}, [{"a": [1]}, {"a": [1]}], "", "uniqueItems", "has the same item twice"),
         ({"not": {}}, 1, "", "not", "has a form that is not allowed"),
@@ -143,7 +177,7 @@ def test_the_schema_is_copied():
         ({"contains": {"type": "null"}}, [1], "", "contains", "lacks an item of the required form"),
         ({"minContains": 2, "contains": {"const": 1}}, [1], "", "minContains", "must have at least 2 items of the required form"),
         ({"dependentRequired": {"a": ["b"]}}, {"a": 1}, "", "dependentRequired", "lacks a member that another one requires"),
-        ({"propertyNames": {"maxLength": 1}}, {"aa": 1}, "", "maxLength", "must have at most 1 characters"),
+        ({"propertyNames": {"maxLength": 1}}, {"aa": 1}, "", "maxLength", "must have at most 1 character"),
         ({"unevaluatedProperties": False}, {"a": 1}, "/a", "unevaluatedProperties", "is not allowed here"),
         ({"unevaluatedItems": False}, [1], "/0", "unevaluatedItems", "is not allowed here"),
         ({"unevaluatedItems": {"type": "null"}}, [1], "/0", "type", "must be of type null"),

@@ -403,9 +403,29 @@ class Opaque:
     pass
 
 
+class Instant(BaseModel):
+    a: int
+
+
+class Packed(msgspec.Struct):
+    a: int
+
+
+@dataclasses.dataclass
+class Plain:
+    a: int
+
+
 @pytest.mark.parametrize(
     ("source", "reason"),
-    [(Opaque, "pydantic makes no schema"), (object(), "is no schema"), (list[Struct | Opaque], "msgspec makes no schema")],
+    [
+        (Opaque, "pydantic makes no schema"),
+        (object(), "is no schema"),
+        (list[Struct | Opaque], "msgspec makes no schema"),
+        (Instant(a=1), r"body: an instance of Instant is no schema: give the class itself, Instant$"),
+        (Packed(1), "give the class itself, Packed"),
+        (Plain(1), "give the class itself, Plain"),
+    ],
 )
 def test_what_makes_no_schema(source, reason):
     with pytest.raises(ConfigurationError, match=reason):

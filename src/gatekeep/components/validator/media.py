@@ -18,7 +18,7 @@ from .multipart import Malformed, UploadedPart, scan
 from .parameters import Parameters, query_texts
 from .schema import Schema, Source
 from .styles import Style
-from .violations import Part, Violation, pointer_to, violation
+from .violations import Part, Violation, pointer_to, singular, violation
 
 __all__ = ["NO_BODY", "Bounds", "Reader", "is_json", "reader_for"]
 
@@ -161,7 +161,7 @@ class MultipartReader(Reader):
                 ),
             ):
                 if wrong:
-                    found.append(violation("body", pointer_to([part.name]), keyword, detail))
+                    found.append(violation("body", pointer_to([part.name]), keyword, singular(detail)))
         return {"filename": part.filename, "content_type": part.content_type, "size": part.size}
 
     def _text(self, body: bytes, part: UploadedPart, kind: Kind, found: list[Violation]) -> Any:

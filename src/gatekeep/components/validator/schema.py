@@ -22,6 +22,7 @@ from .documents import Documents, SchemaMistake, copied
 from .fast import fast_engine
 from .keywords import FORMAT, TOO_DEEP, replacements
 from .reach import Reach
+from .typos import misspelt
 from .violations import Part, Violation, is_marked, leaves, violation
 
 __all__ = ["DRAFTS", "JUST_THIS", "MAX_VIOLATIONS", "Schema", "Source"]
@@ -77,6 +78,8 @@ class Source(NamedTuple):
     """Names of members and JSON pointers whose values are never repeated to a client."""
     checked: set[int] | None = None
     """Of documents that are ours, to be used as they are: the id() of every schema in them that is known to be one."""
+    typos: dict[str, str] | None = None
+    """Where names that are no keywords are entered, with the keyword that each is close to."""
 
 
 JUST_THIS: Final = Source()
@@ -104,6 +107,8 @@ class Schema:
         reach = Reach(documents, dialect, functools.partial(_check, base, source.checked))
         documents.freeze()
         _check_patterns(reach)
+        if source.typos is not None and not limited:
+            source.typos.update(misspelt((schema for schema, _ in reach.schemas.values()), base))
         self._reach = reach
         self._engine = engine(self.document, registry=documents.registry, _resolver=documents.resolver())
         self._fast = None if limited else fast_engine(self.document, draft, reach, formats=source.formats)
@@ -169,8 +174,18 @@ def _check(base: Any, checked: set[int] | None, schema: Any) -> None:
     try:
         base.check_schema(schema, format_checker=None)  # patterns are looked at by our own rules
     except jsonschema.SchemaError as error:
-        where = "".join(f"/{step}" for step in error.absolute_path)
-        raise SchemaMistake(f"at {where or 'its root'}: {error.message[:200]}") from None
+        meant = _meant(error)
+        where = "".join(f"/{step}" for step in meant.absolute_path)
+        raise SchemaMistake(f"at {where or 'its root'}: {meant.message[:200]}") from None
+
+
+def _meant(error: Any) -> Any:
+    """Of the forms that a `type` may have, what is wrong with the one that it has: of a name the names that there are."""
+    for inner in error.context or ():
+        is_other = inner.validator == "type" or (inner.validator == "enum" and isinstance(inner.instance, list))
+        if not is_other:
+            return inner
+    return error
 
 
 def _vocabulary(dialect: Any, documents: Documents) -> frozenset[str] | None:

@@ -9,11 +9,14 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 from .documents import SchemaMistake, read_file
+from .violations import shown
 
 __all__ = ["Given", "given"]
 
 _MODELS = "2020-12"
 """The draft that pydantic and msgspec write."""
+_OF_MODELS = ("model_json_schema", "__struct_config__", "__dataclass_fields__")
+"""What only models have: those of pydantic and msgspec, and dataclasses."""
 
 
 class Given(NamedTuple):
@@ -29,7 +32,15 @@ def given(source: Any) -> Given:
     if isinstance(source, (Mapping, bool)):
         return Given(source)
     if isinstance(source, (str, os.PathLike)):
+        if isinstance(source, str) and not os.path.isfile(source.partition("#")[0]):
+            raise SchemaMistake(
+                f"{shown(source)!r} is taken for the path of a file, as all text is, and there is no such file: "
+                'write the schema itself as a mapping, such as {"type": "object"}'
+            )
         return _file(os.fspath(source))
+    if not isinstance(source, type) and any(hasattr(source, name) for name in _OF_MODELS):
+        kind = type(source).__name__
+        raise SchemaMistake(f"an instance of {kind} is no schema: give the class itself, {kind}")
     if hasattr(source, "model_json_schema"):
         return Given(source.model_json_schema(mode="validation"), _MODELS)
     if hasattr(source, "__struct_config__"):

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import functools
+import logging
 import os
 import re
 from collections.abc import Callable, Collection, Mapping, Sequence
@@ -23,6 +24,8 @@ from .rules import Making, Rules, rules
 from .schema import DRAFTS, Source
 
 __all__ = ["Validate"]
+
+_log = logging.getLogger("gatekeep")
 
 _MEDIA_TYPE = re.compile(r"[\w!#$&^.+-]+/(?:[\w!#$&^.+-]+|\*)|\*/\*|\$default", re.ASCII)
 _STATUS = re.compile(r"[1-5](?:\d\d|XX|xx)|default", re.ASCII)
@@ -135,6 +138,8 @@ class Validate(Spec):
             return rules(declared, content, _by_status(self.response), self.draft, making)
         except SchemaMistake as error:
             raise self.mistake(str(error)) from None
+        finally:
+            self._tell_typos()
 
     def operations(self, plan: Plan) -> Mapping[str, Rules]:
         """What the OpenAPI document says of a route, by method; nothing where the route is not in it."""
@@ -159,6 +164,7 @@ class Validate(Spec):
                 known = document.made[key] = rules_of(document, operation, template, self._making(formats=True))
             except SchemaMistake as error:
                 raise self.mistake(f"openapi: {error}") from None
+            self._tell_typos()
         return known
 
     def _check_security(
@@ -197,10 +203,26 @@ class Validate(Spec):
         except SchemaMistake as error:
             raise self.mistake(f"openapi: {error}") from None
 
+    @functools.cached_property
+    def _typos(self) -> tuple[dict[str, str], set[str]]:
+        """Names that look like misspelt keywords, with these; and those of them that have been told."""
+        return {}, set()
+
+    def _tell_typos(self) -> None:
+        typos, told = self._typos
+        new = [name for name in typos if name not in told]
+        if new:
+            told.update(new)
+            named = ", ".join(f"{name!r} (did you mean {typos[name]!r}?)" for name in sorted(new))
+            _log.warning("Validate of %s: no keyword of JSON Schema, and judges nothing: %s", self.origin, named)
+
     def _making(self, *, formats: bool) -> Making:
         return Making(
             Source(
-                given=self.schemas, formats=formats if self.formats is None else self.formats, secrets=frozenset(self.secrets)
+                given=self.schemas,
+                formats=formats if self.formats is None else self.formats,
+                secrets=frozenset(self.secrets),
+                typos=self._typos[0],
             ),
             Bounds(self.max_body, self.max_depth, self.max_values),
             self.encodings,

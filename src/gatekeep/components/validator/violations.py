@@ -6,12 +6,24 @@
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import Collection, Iterator, Mapping, Sequence
 from typing import Any, Literal, TypeAlias
 
 from jsonschema import ValidationError
 
-__all__ = ["REDACTED", "Part", "Violation", "described", "is_marked", "leaves", "pointer_to", "shown", "violation"]
+__all__ = [
+    "REDACTED",
+    "Part",
+    "Violation",
+    "described",
+    "is_marked",
+    "leaves",
+    "pointer_to",
+    "shown",
+    "singular",
+    "violation",
+]
 
 Part: TypeAlias = Literal["path", "query", "header", "cookie", "body", "response"]
 Violation: TypeAlias = dict[str, Any]
@@ -22,6 +34,7 @@ REDACTED = "[redacted]"
 _MAX_POINTER = 256
 _MAX_CONSTRAINT = 200
 _MAX_GOT = 80
+_ONE_OF_MANY = re.compile(r"^(must have at (?:least|most) 1 (?:byte|character|item|member))s")
 
 
 def violation(part: Part, pointer: str, keyword: str, detail: str) -> Violation:
@@ -57,7 +70,7 @@ def described(part: Part, error: ValidationError, secrets: Secrets) -> Violation
     path = error.absolute_path
     found = violation(part, pointer_to(path), keyword, text)
     if "{}" in text:
-        found["detail"] = text.format(_constraint(keyword, error.validator_value))
+        found["detail"] = singular(text.format(_constraint(keyword, error.validator_value)))
         found["expected"] = _expected(error.validator_value)
     if keyword not in _ABSENT:
         hidden = is_marked(error.schema) or any(step in secrets for step in path) or _is_under(found["pointer"], secrets)
@@ -93,6 +106,11 @@ def _elsewhere(error: ValidationError) -> bool:
     if error.validator == "type":
         return not error.path
     return error.validator in ("const", "enum") and len(error.path) <= 1
+
+
+def singular(text: str) -> str:
+    """As grammar has it: 1 item, not 1 items."""
+    return _ONE_OF_MANY.sub(r"\1", text)
 
 
 def _constraint(keyword: str, value: Any) -> str:

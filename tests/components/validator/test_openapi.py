@@ -598,3 +598,16 @@ def test_an_app_that_makes_no_document(site):
 def test_circular_references_in_a_document_are_named():
     with pytest.raises(SchemaMistake, match="in circles"):
         OpenApi({"openapi": "3.1.0", "paths": {"/a": {"$ref": "#/b"}}, "b": {"$ref": "#/b"}})
+
+
+def test_a_misspelt_keyword_in_a_document_is_told_once(site, caplog):
+    schema = {"type": "object", "propertys": {}}
+    operation = {"requestBody": {"content": {"application/json": {"schema": schema}}}, "responses": {}}
+    doc = document(operation, method="post")
+    doc["paths"]["/things/{id}"]["put"] = operation
+    spec = Validate(openapi=doc)
+    site(routes=[Route("/things/{id}", spec)])
+    said = [record.getMessage() for record in caplog.records if "no keyword of JSON Schema" in record.getMessage()]
+    assert said == [
+        f"Validate of {spec.origin}: no keyword of JSON Schema, and judges nothing: 'propertys' (did you mean 'properties'?)"
+    ]

@@ -30,7 +30,17 @@ from .pages import ShowsPages
 from .pipeline import Frame
 from .proxies import parse_address
 from .routing import Route
-from .settings import check_choice, check_size, check_specs, check_workers, components_in, listed, named_once, trusted
+from .settings import (
+    check_cache,
+    check_choice,
+    check_size,
+    check_specs,
+    check_workers,
+    components_in,
+    listed,
+    named_once,
+    trusted,
+)
 from .site import Site
 from .stores import open_store
 
@@ -85,6 +95,7 @@ class Gateway(Explains, ShowsPages):
         check_choice("unreached", unreached, ("error", "warn"), origin)
         proxies = trusted(trusted_proxies, client_ip_header, origin)
         check_workers(workers, origin)
+        check_cache(cache, origin)
         check_size("max_body", max_body, origin)
         if max_stream is not None:
             check_size("max_stream", max_stream, origin)

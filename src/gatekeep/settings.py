@@ -11,11 +11,22 @@ from .components import Stage
 from .components.authorizer import Authenticator
 from .components.authorizer.all_of import AllOf
 from .components.authorizer.any_of import AnyOf
+from .components.cache import CacheStorage
 from .errors import ConfigurationError, Origin
 from .proxies import TrustedProxies
 from .routing import Route
 
-__all__ = ["check_choice", "check_size", "check_specs", "check_workers", "components_in", "listed", "named_once", "trusted"]
+__all__ = [
+    "check_cache",
+    "check_choice",
+    "check_size",
+    "check_specs",
+    "check_workers",
+    "components_in",
+    "listed",
+    "named_once",
+    "trusted",
+]
 
 T = TypeVar("T")
 
@@ -81,6 +92,13 @@ def check_size(name: str, size: object, origin: Origin) -> None:
         )
 
 
+def check_cache(cache: object, origin: Origin) -> None:
+    if not (cache is None or isinstance(cache, CacheStorage)):
+        raise ConfigurationError(
+            f"Gateway: cache={cache!r} is no CacheStorage", origin=origin, fix="cache=CacheStorage(store=...)"
+        )
+
+
 def check_workers(workers: object, origin: Origin) -> None:
     if workers is not None and (isinstance(workers, bool) or not isinstance(workers, int) or workers < 1):
         raise ConfigurationError(f"Gateway: workers={workers!r} is not a number of processes", origin=origin)
@@ -90,6 +108,10 @@ def trusted(networks: Collection[str], header: str, origin: Origin) -> TrustedPr
     """The proxies of a gateway. Raises ConfigurationError."""
     if isinstance(networks, str):
         raise ConfigurationError("Gateway: trusted_proxies is a string", origin=origin, fix="give a list of networks")
+    if not isinstance(networks, Collection):
+        raise ConfigurationError(f"Gateway: trusted_proxies={networks!r} is not a list", origin=origin, fix='["10.0.0.0/8"]')
+    if not isinstance(header, str):
+        raise ConfigurationError(f"Gateway: client_ip_header={header!r} is not a field's name", origin=origin)
     try:
         return TrustedProxies(networks, header)
     except ValueError as error:

@@ -14,6 +14,7 @@ from pathlib import Path
 import pytest
 
 from gatekeep import Cache, Gateway, Route
+from gatekeep.components.cache import way_in
 from gatekeep.components.cache.flight import Flights
 from gatekeep.testing import Client, call_asgi, call_wsgi
 from patience import PATIENCE, until
@@ -132,6 +133,35 @@ def test_500_at_once_on_a_cold_entry_run_the_view_once(protocol):
     assert (
         told["gatekeep; fwd=miss; collapsed"] + sum(told[text] for text in told if text.startswith("gatekeep; hit")) == CROWD - 1
     )
+
+
+@pytest.mark.parametrize(
+    ("headers", "before"), [((), (way_in, "Fetch")), ([("if-none-match", '"another"')], (Flights, "take_off"))]
+)
+def test_who_looked_before_a_landing_and_takes_off_after_it_looks_again(protocol, monkeypatch, headers, before):
+    app = App(protocol, hold=0)
+    gateway = Gateway(routes=[Route("/cold", Cache(ttl=60))])
+    driver = gateway.asgi(app()) if protocol == "asgi" else gateway.wsgi(app())
+    answers, taking_off = [], getattr(*before)
+
+    def get():
+        if protocol == "asgi":
+            answers.append(asyncio.run(call_asgi(driver, "GET", "/cold", headers=headers)))
+        else:
+            answers.append(call_wsgi(driver, "GET", "/cold", headers=headers))
+
+    def late(*arguments):
+        monkeypatch.undo()
+        other = threading.Thread(target=get)
+        other.start()
+        other.join(PATIENCE)
+        return taking_off(*arguments)
+
+    monkeypatch.setattr(*before, late)
+    get()
+    assert app.runs == 1
+    assert [answer.body for answer in answers] == [b"run 1"] * 2
+    gateway.close()
 
 
 def test_without_coalescing_each_runs_it(protocol):

@@ -125,12 +125,14 @@ class WayIn:
             if forward is not None and self._simple and method == "GET" and asked is None:
                 fetch = Fetch(self._route, key, forward, self._flights)
                 if self._flying.setdefault(key, fetch) is fetch:
-                    if exchange.forwarded is not None:
-                        fetch.before = exchange.forwarded.copy()
-                    exchange.state[self._cache] = fetch
-                    exchange.decisions.append(self._miss)
-                    mind_body(request, fetch)
-                    return None
+                    if self._look(key) is filed:
+                        if exchange.forwarded is not None:
+                            fetch.before = exchange.forwarded.copy()
+                        exchange.state[self._cache] = fetch
+                        exchange.decisions.append(self._miss)
+                        mind_body(request, fetch)
+                        return None
+                    fetch.settle("landed")  # by another thread, since this one looked
         return self._serve(exchange, key, asked, self._route.find(request, key))
 
     def _look_up_keyed(self, exchange: Exchange) -> Result:
@@ -256,6 +258,10 @@ class WayIn:
         flight = route.flights.take_off(flight_key)
         if flight is None:
             return self._follow(errand, flight_key, entry, decision)
+        found = route.find(exchange.request, key)
+        if isinstance(found, Entry) and found is not entry and (now := route.clock.monotonic()) < found.expires:
+            flight.land()  # another thread's answer has come since this one looked
+            return self._use(errand, found, now, decision.forward)
         if route.storage.shared:
             return self._lead(errand, flight, entry, decision)
         return self._ask(errand, entry, decision, flight)

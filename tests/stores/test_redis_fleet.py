@@ -39,8 +39,10 @@ def all_of_time(unix: float) -> tuple[float, float]:
 
 @pytest.fixture(scope="module")
 def fleet() -> Iterator[Pool]:
-    with processes(PROCESSES) as pool:
-        yield pool
+    pool = processes(PROCESSES)
+    yield pool
+    pool.close()  # idle processes end by themselves
+    pool.join()
 
 
 @pytest.fixture(scope="module", params=[Valkey, OldRedis, ClusterOfThree, SentinelSet])

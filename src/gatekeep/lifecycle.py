@@ -130,10 +130,13 @@ class Runner:
         if self._latest() is loop or self._closed:
             return
         self._latest = weakref.ref(loop)
-        if loop not in self._loops:
+        with self._lock:
+            if loop in self._loops:
+                return
             self._loops[loop] = set()
-            for periodic in list(self._periodic):
-                self._start_ticking(loop, periodic)
+            periodics = list(self._periodic)
+        for periodic in periodics:
+            self._start_ticking(loop, periodic)
 
     def _start_ticking(self, loop: asyncio.AbstractEventLoop, periodic: Periodic) -> None:
         tasks = self._loops.get(loop)
@@ -228,10 +231,11 @@ class Runner:
             self._closed = True
             self._wake.notify_all()
             thread = self._thread
+            loops = list(self._loops.items())
         if thread is not None and thread is not threading.current_thread():
             thread.join(timeout)
-        for loop, tasks in list(self._loops.items()):
-            for task in list(tasks):
+        for loop, tasks in loops:
+            for task in tasks.copy():
                 if not loop.is_closed():
                     loop.call_soon_threadsafe(task.cancel)
 

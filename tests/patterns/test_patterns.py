@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 import random
 import re
 import sys
@@ -191,3 +192,25 @@ def test_threads_that_forget_states_at_once_do_not_disturb_each_other():
     finally:
         sys.setswitchinterval(interval)
     assert not failures
+
+
+def test_states_that_another_thread_adds_while_some_are_forgotten_are_no_trouble():
+    # A garbage collection is where CPython 3.11 lets other threads in, in the midst of what looks like one step.
+    search = Search(parse("(a|b)*a(a|b){11}c"))
+    text = "".join([random.Random(1).choice("ab") for _ in range(1_000)])
+    search.search(text)
+    added = []
+
+    def add_one(phase, info):
+        added.append(len(added))
+        search._states[frozenset(added), False, False] = search._start
+
+    thresholds = gc.get_threshold()
+    gc.callbacks.append(add_one)
+    gc.set_threshold(1, 1, 1)
+    try:
+        search._forget()
+    finally:
+        gc.callbacks.remove(add_one)
+        gc.set_threshold(*thresholds)
+    assert search.search(text + "c") == bool(re.search("[ab]*a[ab]{11}c", text + "c"))

@@ -139,10 +139,11 @@ class Search:
 
     def _forget(self) -> None:
         # Only where to go on from is forgotten, so a search under way in another thread does not notice. It may add states.
-        states = list(self._states.items())
-        for _, state in states:
+        # copy() is one step for other threads; list(….items()) makes tuples, at which a garbage collection may let them in.
+        states = self._states.copy()
+        for state in states.values():
             state.moves[:] = [None] * len(state.moves)
-        self._states = {key: state for key, state in states if state in (self._start, self._restart)}
+        self._states = {key: state for key, state in states.items() if state in (self._start, self._restart)}
 
     def _follow(self, seeds: list[int], *, begin: bool, end: bool) -> tuple[frozenset[int], bool]:
         """The character instructions that the threads come to without taking a character, and whether one ends in a match."""

@@ -297,7 +297,7 @@ class Cluster:
         await self._alook(monotonic() + CONNECT)
 
     def _look(self, deadline: float) -> None:
-        for address, node in list(self._nodes.items()):
+        for address, node in self._nodes.copy().items():
             try:
                 [reply] = node.finish(node.begin([("CLUSTER", "SLOTS")], deadline), deadline)
             except DependencyError:
@@ -306,7 +306,7 @@ class Cluster:
                 return
 
     async def _alook(self, deadline: float) -> None:
-        for address, node in list(self._nodes.items()):
+        for address, node in self._nodes.copy().items():
             try:
                 [reply] = await node.ask([("CLUSTER", "SLOTS")], deadline)
             except DependencyError:

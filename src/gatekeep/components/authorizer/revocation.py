@@ -130,7 +130,7 @@ class Revocations:
     def _remember(self, key: str, moment: float, ttl: float) -> None:
         now = self.clock.monotonic()
         if key not in self._entries and len(self._entries) >= self._max_entries:
-            for old, (_, until) in list(self._entries.items()):
+            for old, (_, until) in self._entries.copy().items():
                 if until <= now:
                     self._entries.pop(old, None)
             if len(self._entries) >= self._max_entries:  # none is dropped: its token would be good again

@@ -89,13 +89,13 @@ class Instruments:
             yield Observation(count, {"http.request.method": method, "url.scheme": scheme})
 
     def _decisions(self, options: CallbackOptions) -> Iterator[Observation]:
-        for cell, count in list(self.ledger.decisions.items()):
+        for cell, count in self.ledger.decisions.copy().items():
             component, outcome, route = cell
             attributes = {"gatekeep.component": component, "gatekeep.outcome": outcome, "http.route": route}
             yield Observation(count, OVERFLOW if cell == LATE else attributes)
 
     def _cache(self, options: CallbackOptions) -> Iterator[Observation]:
-        for (component, outcome, route), count in list(self.ledger.decisions.items()):
+        for (component, outcome, route), count in self.ledger.decisions.copy().items():
             if component == _CACHE:
                 yield Observation(count, {"gatekeep.cache.result": outcome, "http.route": route})
 

@@ -22,7 +22,7 @@ def test_one_leads_a_key_until_it_ends(flights):
     assert flight is not None
     assert flights.take_off("a") is None
     assert flights.take_off("b") is not None
-    flight.land()
+    flight.end("landed")
     assert flights.take_off("a") is not None
 
 
@@ -36,7 +36,7 @@ def test_threads_hear_how_it_ended(flights, outcome):
     while flight._event is None:
         time.sleep(0.001)
     flight.end(outcome)
-    flight.fail()  # comes too late
+    flight.end("failed")  # comes too late
     for thread in threads:
         thread.join(60)
     # One that came after the end found no flight: it looks again.
@@ -56,7 +56,7 @@ def test_tasks_hear_it_on_whatever_loop_they_are(flights):
         thread.start()
     while flight._futures is None or len(flight._futures) < 2:
         time.sleep(0.001)
-    flight.decline()
+    flight.end("declined")
     for thread in threads:
         thread.join(60)
     assert set(heard) <= {"declined", "landed"}
@@ -76,7 +76,7 @@ def test_a_task_that_is_cancelled_leaves_the_others_waiting(flights):
         first, *others = await wait_here(flights)
         first.cancel()
         await asyncio.sleep(0)
-        flight.land()
+        flight.end("landed")
         return await asyncio.gather(*others)
 
     assert asyncio.run(go()) == ["landed", "landed"]
@@ -90,7 +90,7 @@ def test_a_loop_that_is_gone_does_not_disturb_the_landing(flights):
             task.cancel()
 
     asyncio.run(go())
-    flight.land()
+    flight.end("landed")
     assert flight.outcome == "landed"
 
 
@@ -111,7 +111,7 @@ def test_where_nothing_flies_one_looks_again(flights, color):
 def test_an_answer_that_is_none_to_store_lets_the_next_ones_pass_for_a_while():
     clock = FakeClock()
     flights = Flights(clock.monotonic)
-    flights.take_off("a").decline()
+    flights.take_off("a").end("declined")
     assert flights.take_off("a") is not None
     assert flights.take_off("a") is not None, "nobody queues behind an answer that will not be stored"
     clock.advance(11)
@@ -123,8 +123,8 @@ def test_a_lease_is_released_with_the_outcome_once(flights):
     released = []
     flight = flights.take_off("a")
     flight.release = released.append
-    flight.fail()
-    flight.land()
+    flight.end("failed")
+    flight.end("landed")
     assert released == ["failed"]
 
 

@@ -48,20 +48,8 @@ class Flight:
     def joined(self) -> Flight:
         return self
 
-    def land(self) -> None:
-        """The entry is stored: let the others look."""
-        self.end("landed")
-
-    def decline(self) -> None:
-        """There is an answer, but none to store."""
-        self.end("declined")
-
-    def fail(self) -> None:
-        """There is no answer; nothing where the flight has ended before."""
-        self.end("failed")
-
     def end(self, outcome: Outcome) -> None:
-        """Tell those who wait."""
+        """Tell those who wait; nothing where it has ended before."""
         if self.outcome is None:
             # In this order, and without a lock: who joins registers first and looks at the outcome then.
             self.outcome = outcome

@@ -260,7 +260,7 @@ class WayIn:
             return self._follow(errand, flight_key, entry, decision)
         found = route.find(exchange.request, key)
         if isinstance(found, Entry) and found is not entry and (now := route.clock.monotonic()) < found.expires:
-            flight.land()  # another thread's answer has come since this one looked
+            flight.end("landed")  # another thread's answer has come since this one looked
             return self._use(errand, found, now, decision.forward)
         if route.storage.shared:
             return self._lead(errand, flight, entry, decision)

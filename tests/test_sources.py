@@ -81,6 +81,14 @@ def test_what_is_taken_out_is_gone_in_every_spelling():
         assert request.rebuild(forwarded).cookies == {}
 
 
+def test_what_an_app_may_find_is_told_in_every_spelling():
+    for request in requests([("x_key", "b"), ("other-key", "c"), ("cookie", "s=1")], "%74=2"):
+        for source in (header("X-Key"), header("x_key"), header("other-key"), query("t"), cookie("s")):
+            assert source.sent(request), source
+        for source in (header("key"), header("other"), header("x-key-2"), query("T"), cookie("t")):
+            assert not source.sent(request), source
+
+
 def test_what_can_be_a_place():
     assert header("x-a").valid
     assert not header("x a").valid

@@ -1,7 +1,7 @@
 """Where in a request a value stands: header("X-Tenant"), query("t"), cookie("session"). Values that specs are made of.
 
 `value` reads it as it came; `credential` reads it as something to judge a caller by, and refuses what stands there twice.
-`remove` takes it out of the request that the app will see.
+`sent` says whether there is anything that `remove` takes out of the request that the app will see.
 """
 
 from __future__ import annotations
@@ -44,6 +44,10 @@ class Source(ABC):
     def credential(self, request: Request) -> str | None:
         """What stands there, once. Raises BadRequest (`ambiguous_credentials`) for what two readers may take differently."""
 
+    def sent(self, request: Request) -> bool:
+        """Whether an app may find something there, in any spelling."""
+        return self.value(request) is not None
+
     @abstractmethod
     def remove(self, forwarded: Forwarded) -> None:
         """Take it out of what the app will see, in every spelling."""
@@ -71,6 +75,12 @@ class Header(Source):
         ):
             raise _ambiguous(f"{self.name} field")
         return value
+
+    def sent(self, request: Request) -> bool:
+        # An app that is WSGI's somewhere inside has one variable for X-Key and X_Key: see Headers.remove_alike.
+        return request.header(self.name) is not None or (
+            f"\n{self.name.replace('_', '-')}\n" in request.headers.names().replace("_", "-")
+        )
 
     def remove(self, forwarded: Forwarded) -> None:
         forwarded.headers.remove_alike(self.name)

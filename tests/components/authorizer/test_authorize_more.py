@@ -308,6 +308,13 @@ def test_credentials_can_be_kept_from_the_app(site):
     assert seen[1] == ("a=1", {})
 
 
+def test_a_field_that_an_app_may_take_for_the_credentials_is_stripped_where_it_stands_alone(site):
+    seen = []
+    client = site(Authorize(Everywhere(), strip=True), view=view_of(seen))
+    client.get("/", headers={"X_Mine": "forged", "cookie": "s=good", "x-minus": "1", "mine": "2"})
+    assert seen == [("", {"x-minus": "1", "mine": "2"})]
+
+
 def test_what_is_not_to_be_stripped_stays(site):
     seen = []
     client = site(Authorize(Everywhere()), view=view_of(seen))

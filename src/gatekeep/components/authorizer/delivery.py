@@ -41,7 +41,7 @@ def deliverer(protocol: Protocol, strip: Sequence[Source]) -> Deliver:
         tell(exchange, principal)
         request, forwarded = exchange.request, exchange.forwarded
         for source in strip:
-            if forwarded is not None or source.value(request) is not None:
+            if forwarded is not None or source.sent(request):
                 forwarded = forwarded or exchange.forward()
                 source.remove(forwarded)
 

@@ -31,8 +31,8 @@ def mistake(*specs, **settings):
         (ApiKey, "(Authorize(ApiKey(...)))"),
         (any_of(KEYS, CERTIFICATES), "(Authorize(any_of(...)))"),
         (all_of(KEYS, CERTIFICATES), "(Authorize(all_of(...)))"),
-        ([Throttle("1/s")], "Gateway(*specs)"),
-        ((Throttle("1/s"),), "Gateway(*specs)"),
+        ([Throttle("1/s")], "*specs)"),
+        ((Throttle("1/s"),), "*specs)"),
         (Throttle, "(Throttle(...))"),
         (Authorize, "(Authorize(...))"),
         (Stage("v1"), "(stages=[Stage(...)])"),
@@ -40,10 +40,25 @@ def mistake(*specs, **settings):
     ],
     ids=str,
 )
-def test_what_is_no_spec_names_what_was_meant(given, fix):
-    message = mistake(given)
-    assert "is not a spec" in message
-    assert fix in message
+@pytest.mark.parametrize(
+    "call", [Gateway, lambda spec: Route("/x", spec), lambda spec: Stage("v1", spec)], ids=["gateway", "route", "stage"]
+)
+def test_what_is_no_spec_names_what_was_meant(call, given, fix):
+    with pytest.raises(ConfigurationError, match="is not a spec") as caught:
+        call(given)
+    assert caught.value.origin.file == __file__
+    assert fix in str(caught.value)
+
+
+def test_specs_in_a_list_are_told_how_they_are_given():
+    specs = [Throttle("1/s")]
+    for call, fix in (
+        (lambda: Gateway(specs), "Gateway(*specs)"),
+        (lambda: Route("/x", specs), "Route(path, *specs)"),
+        (lambda: Stage("v1", specs), "Stage(name, *specs)"),
+    ):
+        with pytest.raises(ConfigurationError, match=re.escape(fix)):
+            call()
 
 
 def test_what_may_be_anything_is_named_without_a_fix():

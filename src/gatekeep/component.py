@@ -24,7 +24,7 @@ if TYPE_CHECKING:
     from .lifecycle import Runner
     from .stores.base import Store
 
-__all__ = ["Component", "Hooks", "Mode", "Off", "Placed", "Plan", "Services", "Spec", "caller"]
+__all__ = ["Component", "Hooks", "Mode", "Off", "Placed", "Plan", "Services", "Spec", "caller", "check_specs"]
 
 Mode = Literal["enforce", "report"]
 V = TypeVar("V")
@@ -46,6 +46,8 @@ class Spec(Shown, metaclass=Decorator):
     """Whether the spec makes the principal known: a cache must keep the answers of such a route apart."""
     replaces: ClassVar[bool] = False
     """Whether of this kind the strongest alone holds: two at one level are then a mistake."""
+    as_spec: ClassVar[str] = "{}(...)"
+    """What was meant where the class stands in place of a spec; also of classes that are no specs, but taken for some."""
 
     def __post_init__(self) -> None:
         object.__setattr__(self, "origin", caller())
@@ -108,6 +110,16 @@ class Off(Spec):
 
     def __repr__(self) -> str:
         return f"{self.kind.__name__}.off()"
+
+
+def check_specs(specs: Iterable[object], call: str, origin: Origin) -> None:
+    """Raise ConfigurationError for the first that is none. `call` is how they are given: "Gateway(*specs)"."""
+    for spec in specs:
+        if not isinstance(spec, Spec):
+            kind = spec if isinstance(spec, type) else type(spec)
+            one_by_one = f"specs are given one by one: {call}" if issubclass(kind, (list, tuple)) else ""
+            fix = one_by_one or getattr(kind, "as_spec", "").format(kind.__name__)
+            raise ConfigurationError(f"{call.partition('(')[0]}: {spec!r} is not a spec", origin=origin, fix=fix)
 
 
 class Placed(NamedTuple):

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any, Literal, TypeVar
 
 from .answers import REQUEST_ID, ErrorStyle, Ready, ReadyResponse, aws, problem
 from .clock import SYSTEM_CLOCK, Clock
-from .component import Component, Mode, Services, Spec, caller
+from .component import Component, Mode, Services, Spec, caller, check_specs
 from .components import STANDARD, Stage, Throttler, Usage, UsagePlan
 from .components.cache import CacheHandle, CacheStorage, ResponseCache
 from .dry_run import Explains
@@ -34,7 +34,6 @@ from .settings import (
     check_cache,
     check_choice,
     check_size,
-    check_specs,
     check_workers,
     components_in,
     listed,
@@ -88,7 +87,7 @@ class Gateway(Explains, ShowsPages):
         clock: Clock = SYSTEM_CLOCK,
     ) -> None:
         origin = caller()
-        check_specs(specs, origin)
+        check_specs(specs, "Gateway(*specs)", origin)
         check_choice("mode", mode, ("enforce", "report"), origin)
         check_choice("errors", errors, ("problem", "aws"), origin)
         check_choice("unmatched", unmatched, ("pass", "refuse"), origin)

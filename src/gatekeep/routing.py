@@ -5,9 +5,9 @@ from __future__ import annotations
 import re
 from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from types import MappingProxyType
-from typing import Any, NamedTuple, Protocol, TypeAlias
+from typing import Any, ClassVar, NamedTuple, Protocol, TypeAlias
 
-from .component import Spec, caller
+from .component import Spec, caller, check_specs
 from .errors import ConfigurationError
 from .message import Request
 from .paths import ambiguity
@@ -81,6 +81,8 @@ class Route:
     refused with 400 where a Route decides, unless `allow_ambiguous_paths`.
     """
 
+    as_spec: ClassVar[str] = "routes=[{}(...)]"
+
     def __init__(
         self,
         path: str,
@@ -102,9 +104,7 @@ class Route:
             raise ConfigurationError(
                 f"Route: methods={methods!r} is a string", origin=self.origin, fix=f"write methods={{{methods!r}}}"
             )
-        for spec in specs:
-            if not isinstance(spec, Spec):
-                raise ConfigurationError(f"Route: {spec!r} is not a spec", origin=self.origin)
+        check_specs(specs, "Route(path, *specs)", self.origin)
         verbs = None if methods is None else {method.upper() for method in methods}
         if verbs is not None and "GET" in verbs:
             verbs.add("HEAD")

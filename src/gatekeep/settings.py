@@ -6,21 +6,16 @@ from collections.abc import Collection, Iterable
 from inspect import isabstract
 from typing import TypeVar
 
-from .component import Component, Spec
+from .component import Component
 from .components import Stage
-from .components.authorizer import Authenticator
-from .components.authorizer.all_of import AllOf
-from .components.authorizer.any_of import AnyOf
 from .components.cache import CacheStorage
 from .errors import ConfigurationError, Origin
 from .proxies import TrustedProxies
-from .routing import Route
 
 __all__ = [
     "check_cache",
     "check_choice",
     "check_size",
-    "check_specs",
     "check_workers",
     "components_in",
     "listed",
@@ -29,27 +24,6 @@ __all__ = [
 ]
 
 T = TypeVar("T")
-
-_MEANT: tuple[tuple[type, str], ...] = (
-    (Spec, "{}(...)"),  # the class alone
-    (AnyOf, "Authorize(any_of(...))"),
-    (AllOf, "Authorize(all_of(...))"),
-    (Authenticator, "Authorize({}(...))"),
-    (Stage, "stages=[{}(...)]"),
-    (Route, "routes=[{}(...)]"),
-    (list, "specs are given one by one: Gateway(*specs)"),
-    (tuple, "specs are given one by one: Gateway(*specs)"),
-)
-"""What is given in place of a spec, and what was meant."""
-
-
-def check_specs(specs: Iterable[object], origin: Origin) -> None:
-    """Raise ConfigurationError for the first that is none."""
-    for spec in specs:
-        if not isinstance(spec, Spec):
-            kind = spec if isinstance(spec, type) else type(spec)
-            fix = next((fix.format(kind.__name__) for base, fix in _MEANT if issubclass(kind, base)), "")
-            raise ConfigurationError(f"Gateway: {spec!r} is not a spec", origin=origin, fix=fix)
 
 
 def check_choice(name: str, value: object, allowed: tuple[str, ...], origin: Origin) -> None:

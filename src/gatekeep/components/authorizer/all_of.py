@@ -20,6 +20,8 @@ class AllOf(Authenticator):
 
     authenticators: tuple[Authenticator, ...]
 
+    as_spec = "Authorize(all_of(...))"
+
     def check(self) -> None:
         if len(self.authenticators) < 2:
             raise self.mistake("there are not several in it", fix="all_of(JWT(...), MutualTLS(...))")

@@ -21,6 +21,8 @@ class AnyOf(Authenticator):
 
     authenticators: tuple[Authenticator, ...]
 
+    as_spec = "Authorize(any_of(...))"
+
     def check(self) -> None:
         if not self.authenticators:
             raise self.mistake("there is nothing in it", fix="any_of(JWT(...), ApiKey(...))")

@@ -5,7 +5,7 @@ from __future__ import annotations
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import NamedTuple, TypeAlias
+from typing import ClassVar, NamedTuple, TypeAlias
 
 from ...component import Services
 from ...declared import Declared, caller
@@ -77,6 +77,9 @@ class Authenticator(Shown, metaclass=Declared):
 
     origin: Origin = field(init=False, repr=False)
     """The line that made it."""
+
+    as_spec: ClassVar[str] = "Authorize({}(...))"
+    """What was meant where it stands in place of a spec."""
 
     def __post_init__(self) -> None:
         object.__setattr__(self, "origin", caller())

@@ -5,9 +5,9 @@ from __future__ import annotations
 import re
 from collections.abc import Mapping
 from types import MappingProxyType
-from typing import Any
+from typing import Any, ClassVar
 
-from ...component import Spec, caller
+from ...component import Spec, caller, check_specs
 from ...errors import ConfigurationError
 
 __all__ = ["Stage"]
@@ -22,6 +22,8 @@ class Stage:
     `path` is a base path ("/v1"), taken off the path that the app sees (it moves to root_path or SCRIPT_NAME). `host` is a
     Host without port, or "*.example.com". `header` is a (name, value) pair. `app` None means the app that the gateway wraps.
     """
+
+    as_spec: ClassVar[str] = "stages=[{}(...)]"
 
     def __init__(
         self,
@@ -48,9 +50,7 @@ class Stage:
         if self.host is not None and not _HOST.fullmatch(self.host):
             fix = 'such as "api.example.com" or "*.example.com", without a port'
             raise self._mistake(f"host={host!r} is not a host", fix=fix)
-        for spec in specs:
-            if not isinstance(spec, Spec):
-                raise self._mistake(f"{spec!r} is not a spec")
+        check_specs(specs, "Stage(name, *specs)", self.origin)
         for key, value in self.variables.items():
             if not isinstance(value, str):
                 raise self._mistake(f"the variable {key!r} is not a string")

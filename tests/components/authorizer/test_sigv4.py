@@ -753,10 +753,19 @@ def test_while_the_store_is_away_nobody_gets_through_once(site):
     assert sign().send(client).status == 503
 
 
-def test_several_workers_need_a_shared_store(site, monkeypatch):
+def test_several_workers_need_a_shared_store(site, monkeypatch, tmp_path):
     monkeypatch.setenv("WEB_CONCURRENCY", "4")
     with pytest.raises(ConfigurationError, match="4 workers"):
         sign().send(site(sigv4(once=True)))
+    with pytest.raises(ConfigurationError, match="each of 3 workers"):  # what the gateway is told counts more
+        sign().send(site(sigv4(once=True), workers=3))
+    assert sign().send(site(sigv4(once=True), workers=1, clock=now())).status == 200
+    assert sign().send(site(sigv4(), clock=now())).status == 200
+    monkeypatch.delenv("WEB_CONCURRENCY")
+    with pytest.raises(ConfigurationError, match="each of 2 workers"):
+        sign().send(site(sigv4(once=True), workers=2))
+    host = f"host://{tmp_path}/limits.db"
+    assert sign().send(site(sigv4(once=True), workers=2, store=host, clock=now())).status == 200
 
 
 def test_a_store_that_can_not_remember(site):

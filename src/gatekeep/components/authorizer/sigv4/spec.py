@@ -106,11 +106,11 @@ class SigV4(Authenticator):
         store = opening.services.store
         if not isinstance(store, BucketStore):
             raise self.mistake(f"once: {store!r} can't remember signatures", fix='Gateway(..., store="memory://")')
-        workers = declared_workers()
-        if not store.shared and workers is not None and workers > 1:
+        workers = opening.services.workers or declared_workers() or 1
+        if not store.shared and workers > 1:
             raise self.mistake(
                 f"once: each of {workers} workers remembers for itself, so a signature is good for {workers} requests",
-                fix='Gateway(..., store="redis://...")',
+                fix='give them one store: Gateway(..., store="redis://..."), or store="host://" on one machine',
             )
 
     def _rules(self) -> Rules:

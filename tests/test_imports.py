@@ -3,8 +3,12 @@
 from __future__ import annotations
 
 import ast
+import re
 import subprocess
 import sys
+import tomllib
+from importlib.metadata import packages_distributions
+from itertools import chain
 from pathlib import Path
 
 import pytest
@@ -51,6 +55,10 @@ EXTRAS = {
     "jsonschema_rs",
     "orjson",
 }
+BROUGHT_ALONG = {"botocore": "boto3", "cryptography": "pyjwt", "lxml": "signxml", "starlette": "fastapi", "werkzeug": "flask"}
+"""What a library that is asked for is made of, and speaks in."""
+THE_APPS_OWN = {"msgspec", "pydantic", "rest_framework"}
+"""Looked at where the app has it."""
 
 
 def imports(module, *, typing_too=False):
@@ -146,6 +154,23 @@ def test_nobody_but_an_adapter_imports_a_framework(module):
 )
 def test_drivers_frameworks_and_gateway_are_imported_by_nobody_below(module):
     assert not ours(module) & {"gateway", "front", "asgi", "wsgi", "testing"}
+
+
+def test_what_is_imported_is_asked_for_by_name():
+    project = tomllib.loads((ROOT.parents[1] / "pyproject.toml").read_text("utf-8"))["project"]
+    of_users = [names for extra, names in project["optional-dependencies"].items() if extra not in ("test", "bench")]
+    asked = {canonical(re.match(r"[\w.-]+", name)[0]) for name in chain(project["dependencies"], *of_users)}
+    distributions = packages_distributions()
+    imported = set().union(*map(foreign, MODULES)) - THE_APPS_OWN
+    assert {"jsonschema", "referencing", "redis", "lxml"} <= imported
+    for name in imported:
+        found = {canonical(each) for each in distributions[name]}
+        assert (found | {BROUGHT_ALONG.get(name)}) & asked, f"{name} comes with {found}, which pyproject.toml does not ask for"
+
+
+def canonical(name):
+    """As PyPI compares names."""
+    return re.sub(r"[-_.]+", "-", name).lower()
 
 
 def test_importing_gatekeep_imports_no_extra():

@@ -119,9 +119,11 @@ class _ObservedRoute:
 
     def on_request(self, exchange: Exchange) -> None:
         tracer, ledger = self._providers()
-        if ledger is not None and self._counted:
-            ledger.active.add(exchange)
-            exchange.watch = self
+        if ledger is not None and self._metrics:
+            exchange.state[self] = ledger
+            if self._counted:
+                ledger.active.add(exchange)
+                exchange.watch = self
         if self.access_log is not None:
             exchange.watch = self
         if not self._trace:
@@ -181,12 +183,12 @@ class _ObservedRoute:
                 instruments.ledger.waits.append((name, self._route, waited))
 
     def on_finish(self, exchange: Exchange) -> None:
-        span: Span | None = exchange.state.get(self.tracing)
+        state = exchange.state
+        span: Span | None = state.get(self.tracing)
         try:
-            if self._metrics:
-                ledger = self._providers()[1]
-                if ledger is not None:
-                    self._count(ledger, exchange)
+            ledger: Ledger | None = state.get(self)
+            if ledger is not None:
+                self._count(ledger, exchange)
             if self.access_log is not None:
                 self.access_log.write(exchange, span)
         finally:

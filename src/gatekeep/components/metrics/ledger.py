@@ -10,6 +10,7 @@ import threading
 import time
 from collections import deque
 from collections.abc import Callable, Iterable, Mapping, Sequence
+from functools import lru_cache
 from typing import Any, NamedTuple, TypeAlias
 
 from ...exchange import Exchange
@@ -211,8 +212,15 @@ class Ledger:
         return counts
 
 
-def _number(text: str | bytes | None) -> int | None:
-    return int(text) if text is not None and len(text) < 19 and text.isascii() and text.isdigit() else None
+def _number(text: str | bytes | bytearray | None) -> int | None:
+    if text is None or len(text) >= 19:
+        return None
+    return _read(bytes(text) if isinstance(text, bytearray) else text)
+
+
+@lru_cache(maxsize=1024)  # the same lengths come again and again
+def _read(text: str | bytes) -> int | None:
+    return int(text) if text.isascii() and text.isdigit() else None
 
 
 def _declared(headers: Headers) -> int | None:
@@ -223,7 +231,7 @@ def _declared(headers: Headers) -> int | None:
         except TypeError:  # an app that gives its fields in bytearrays: what others left is added up all the same
             return None
         if sent is not None:
-            return _number(bytes(sent))
+            return _number(sent)
     return _number(headers.get("content-length"))
 
 

@@ -267,6 +267,15 @@ class TestBodies:
         with pytest.raises(PayloadTooLarge, match="10 bytes"):
             read(request, 10)
 
+    def test_a_chunked_body_that_is_held_has_a_length_for_an_app_that_goes_by_it(self):
+        request = reading("wsgi", [b"123", b"45"], [("transfer-encoding", "chunked"), ("x-a", "b")])
+        assert ("transfer-encoding", "chunked") in request.headers.text()
+        assert read(request, 10) == b"12345"
+        assert request.native["CONTENT_LENGTH"] == "5"
+        assert "HTTP_TRANSFER_ENCODING" not in request.native  # both would be two ends of one body
+        assert request.native["wsgi.input"].read() == b"12345"
+        assert sorted(request.headers.text()) == [("content-length", "5"), ("x-a", "b")]
+
     def test_no_more_is_asked_for_than_the_limit_allows(self):
         request = reading("wsgi", [b"x" * 100], [("transfer-encoding", "chunked")])
         with pytest.raises(PayloadTooLarge):

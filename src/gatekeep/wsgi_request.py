@@ -163,6 +163,10 @@ class WsgiRequest(Request):
             body = b""
         self.body = body
         environ["wsgi.input"] = BytesIO(body)
+        if body and length is None:  # an app that goes by the length alone, such as Django, would find none of it
+            environ["CONTENT_LENGTH"] = str(len(body))
+            environ.pop("HTTP_TRANSFER_ENCODING", None)
+            self._fields = None
         return body
 
     def under(self, base: str) -> WsgiRequest:

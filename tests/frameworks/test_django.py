@@ -34,6 +34,7 @@ from rest_framework.viewsets import ViewSet
 from frameworks.django_project.urls import Urls
 from gatekeep.component import Component, Hooks, Plan, Spec
 from gatekeep.components.ip_rules import IPRules
+from gatekeep.components.validator import Validate
 from gatekeep.effects import Flow
 from gatekeep.errors import ConfigurationError
 from gatekeep.exchange import Exchange, current
@@ -563,3 +564,15 @@ def test_paths_that_are_not_utf8_are_told_apart(protocol: str, serve: Serve) -> 
         view, gateway = client.get(target).json()
         assert view == gateway
         assert protocol == "asgi" or view == target[1:].upper()
+
+
+def test_a_chunked_body_that_was_judged_reaches_the_view(serve):
+    @csrf_exempt
+    @Validate(body={"required": ["item"]})
+    def order(request: HttpRequest) -> HttpResponse:
+        return HttpResponse(request.body)
+
+    client = serve([path("orders", order)])
+    json = {"content-type": "application/json"}
+    assert client.post("/orders", headers=json, body=[b'{"item"', b": 1}"]).body == b'{"item": 1}'
+    assert client.post("/orders", headers=json, body=[b"{", b"}"]).status == 400

@@ -444,4 +444,4 @@ def test_nobody_waits_for_what_runs_in_a_thread(caplog):
     in_thread(again.set)
     assert again.wait(60)
     [name] = names
-    assert name.startswith("gatekeep-blocking")
+    assert name.startswith("gatekeep-background")

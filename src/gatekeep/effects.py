@@ -189,10 +189,11 @@ def _no_sync(function: object) -> Any:
 
 
 class _Pool:
-    """The threads of blocking(); made when the first of them is needed."""
+    """A bounded pool of threads, made when the first of them is needed."""
 
-    def __init__(self, size: int) -> None:
+    def __init__(self, size: int, name: str) -> None:
         self._size = size
+        self._name = name
         self.after_fork()
         reset_after_fork(self)
 
@@ -204,15 +205,17 @@ class _Pool:
     def executor(self) -> ThreadPoolExecutor:
         with self._lock:
             if self._executor is None:
-                self._executor = ThreadPoolExecutor(self._size, thread_name_prefix="gatekeep-blocking")
+                self._executor = ThreadPoolExecutor(self._size, thread_name_prefix=self._name)
             return self._executor
 
 
-_pool = _Pool(32)
+_pool = _Pool(32, "gatekeep-blocking")
+_background = _Pool(32, "gatekeep-background")
+"""Its own, so that functions of users that hang keep no store from connecting."""
 
 
 def in_thread(function: Callable[[], object]) -> None:
-    """Run a function that may block on one of the threads of blocking(). Nobody waits for it; what it raises is logged."""
+    """Run a function that may block on a thread of gatekeep's own. Nobody waits for it; what it raises is logged."""
 
     def work() -> None:
         try:
@@ -220,7 +223,7 @@ def in_thread(function: Callable[[], object]) -> None:
         except Exception:
             _log.exception("%s failed in a thread", _name(function))
 
-    _pool.executor().submit(work)
+    _background.executor().submit(work)
 
 
 def _in_pool(call: Blocking[T], *args: Any) -> Io[T]:

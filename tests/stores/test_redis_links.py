@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import asyncio
+import re
+import socket
 import threading
 import time
 from collections.abc import Callable, Iterator
@@ -12,9 +14,9 @@ import pytest
 import redis
 from redis.crc import key_slot
 
-from gatekeep.effects import Io, arun, run
+from gatekeep.effects import Io, arun, blocking, lift, run
 from gatekeep.errors import DependencyError
-from gatekeep.stores import Bucket, Change, Lease, Tally, Window
+from gatekeep.stores import Bucket, Change, Lease, Tally, Window, redis_links
 from gatekeep.stores.redis import RedisStore
 from gatekeep.stores.redis_node import Script
 from gatekeep.testing import FakeClock
@@ -172,6 +174,75 @@ def test_a_name_that_leads_nowhere(drive: Drive) -> None:
     with pytest.raises(DependencyError):
         drive(store.get("k"))
     closed(store, drive)
+
+
+def test_functions_that_hang_keep_no_store_from_connecting(valkey: Valkey) -> None:
+    let_go, hanging = threading.Event(), threading.Semaphore(0)
+
+    def hang() -> None:
+        hanging.release()
+        let_go.wait(PATIENCE)
+
+    call = lift(blocking(hang), "wsgi")
+    callers = [threading.Thread(target=lambda: call().run()) for _ in range(32)]
+    for caller in callers:
+        caller.start()
+    try:
+        for _ in callers:
+            assert hanging.acquire(timeout=PATIENCE)
+        store = RedisStore(valkey.url, timeout=PATIENCE)
+        assert store.get(fresh_key()).run() is None
+        run(store.close())
+    finally:
+        let_go.set()
+        for caller in callers:
+            caller.join()
+
+
+class Stalling:
+    """A server that says OK to everything but GET and SET: of these it begins an answer and never ends it, or reads no more."""
+
+    def __init__(self, beginning: bytes) -> None:
+        self._beginning = beginning
+        self._listening = socket.create_server(("127.0.0.1", 0))
+        self.url = f"redis://127.0.0.1:{self._listening.getsockname()[1]}"
+        self.stalled = False
+        self._end = threading.Event()
+        self._thread = threading.Thread(target=self._serve)
+        self._thread.start()
+
+    def _serve(self) -> None:
+        line, _ = self._listening.accept()
+        with line:
+            while not self.stalled:
+                commands = line.recv(65536)
+                if b"\r\nGET\r\n" in commands or b"\r\nSET\r\n" in commands:
+                    self.stalled = True
+                    line.sendall(self._beginning)
+                else:
+                    line.sendall(b"+OK\r\n" * len(re.findall(rb"\*\d+\r\n", commands)))
+            self._end.wait(PATIENCE)
+
+    def stop(self) -> None:
+        self._end.set()
+        self._thread.join()
+        self._listening.close()
+
+
+@pytest.mark.parametrize("stalls", ["in an answer", "reading"])
+def test_a_server_that_stalls_costs_no_more_than_the_budget(stalls: str, drive: Drive, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(redis_links, "CONNECT", 2 * PATIENCE)  # what bounds connecting does not help here
+    server = Stalling(b"$100\r\nabc" if stalls == "in an answer" else b"")
+    store = RedisStore(server.url, timeout=PATIENCE)
+    assert drive(store.call("PING")) == b"OK"
+    store._timeout = 0.1
+    since = time.monotonic()
+    with pytest.raises(DependencyError):
+        drive(store.get("k") if stalls == "in an answer" else store.put("k", b"v" * 50_000_000, 60.0))
+    assert time.monotonic() - since < PATIENCE
+    until(lambda: server.stalled)
+    closed(store, drive)
+    server.stop()
 
 
 # Passwords, roles.

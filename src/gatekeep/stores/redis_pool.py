@@ -25,7 +25,7 @@ __all__ = ["CONNECT", "Busy", "Commands", "Deadline", "LoopPool", "ThreadPool"]
 CONNECT = 2.0
 """Seconds that connecting may take behind a caller's back."""
 _LATE = 0.005
-"""Seconds by which a timer may come too late before the loop, and not the store, is to blame."""
+"""Seconds by which a caller may come too late before the loop or thread, and not the store, is to blame."""
 
 Commands = Sequence[Sequence[Any]]
 """Commands for one connection, in one round trip; the replies are those to all of them."""
@@ -130,6 +130,7 @@ class ThreadPool:
         """Send commands; `receive` has to follow."""
         line = self.acquire(deadline)
         try:
+            _limit(line, deadline)
             line.send_packed_command(_packed(line, commands), check_health=False)
         except BaseException:
             self.discard(line)
@@ -141,8 +142,7 @@ class ThreadPool:
         found: list[Any] = []
         try:
             for _ in range(replies):
-                if not line.can_read(max(0.0, deadline - monotonic())):
-                    raise TimeoutError("no answer in time")
+                _limit(line, deadline)
                 try:
                     found.append(line.read_response())
                 except ResponseError as error:
@@ -152,6 +152,14 @@ class ThreadPool:
             raise
         self.release(line)
         return found
+
+
+def _limit(line: Line, deadline: float) -> None:
+    """Let the next steps of a connection take until `deadline`: what redis-py has set is for connecting.
+
+    Where this thread was held up until after it, what has come meanwhile is read.
+    """
+    line._sock.settimeout(max(deadline - monotonic(), _LATE))  # type: ignore[attr-defined]
 
 
 def _packed(line: Line | AsyncLine, commands: Commands) -> Any:

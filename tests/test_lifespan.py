@@ -99,13 +99,38 @@ def test_what_the_app_says_of_its_failure_passes(phase):
     assert error is None
 
 
-def test_an_app_that_knows_no_lifespan_stays_one():
-    async def app(scope, receive, send):
-        raise NotImplementedError(scope["type"])
+async def knows_none(scope, receive, send):
+    raise NotImplementedError(scope["type"])
 
-    said, error = asyncio.run(live(Gateway().wrap(app)))
+
+async def ignores_it(scope, receive, send):
+    return
+
+
+@pytest.mark.parametrize("app", [knows_none, ignores_it])
+def test_an_app_that_knows_no_lifespan_has_the_gateway_s_own(app):
+    log = []
+    made = probe("made", start=lambda: log.append("start"), close=lambda: log.append("close"))
+    said, error = asyncio.run(live(Gateway(made.spec, **lined_up(made)).wrap(app)))
+    assert types(said) == ["lifespan.startup.complete", "lifespan.shutdown.complete"]
+    assert error is None
+    assert log == ["start", "close"]
+
+
+def test_there_too_what_goes_wrong_fails_the_start_up():
+    gateway = Gateway()
+    app = gateway.wrap(knows_none)
+    gateway.specs = (Unknown(),)
+    said, error = asyncio.run(live(app))
+    assert types(said) == ["lifespan.startup.failed"]
+    assert __file__ in said[0]["message"]
+    assert isinstance(error, ConfigurationError)
+
+
+def test_an_app_that_raises_in_its_start_up_knows_lifespan():
+    said, error = asyncio.run(live(Gateway().wrap(living([], fails="startup", quiet=True))))
     assert said == []
-    assert isinstance(error, NotImplementedError)
+    assert isinstance(error, RuntimeError)
 
 
 def failing_front():

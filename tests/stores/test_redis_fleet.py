@@ -39,10 +39,8 @@ def all_of_time(unix: float) -> tuple[float, float]:
 
 @pytest.fixture(scope="module")
 def fleet() -> Iterator[Pool]:
-    pool = processes(PROCESSES)
-    yield pool
-    pool.close()  # idle processes end by themselves
-    pool.join()
+    with processes(PROCESSES) as pool:
+        yield pool
 
 
 @pytest.fixture(scope="module", params=[Valkey, OldRedis, ClusterOfThree, SentinelSet])
@@ -109,14 +107,14 @@ def most(grants: list[Grant], rate: float) -> float:
 
 def test_a_server_that_is_killed_forgets_one_burst(fleet: Pool, tmp_path: Path) -> None:
     server, rate, burst = Valkey(), 50.0, 200.0
-    takers = Takers(fleet, server.url, [Bucket("killed:x", rate, burst)], tmp_path)
-    until(lambda: len(takers.grants()) > burst + rate / 2)
-    server.kill()
-    time.sleep(0.5)
-    again = time.monotonic()
-    server.start()
-    until(lambda: sum(grant.answered > again for grant in takers.grants()) >= burst + rate)  # limits work again
-    waits = takers.end()
+    with Takers(fleet, server.url, [Bucket("killed:x", rate, burst)], tmp_path) as takers:
+        until(lambda: len(takers.grants()) > burst + rate / 2)
+        server.kill()
+        time.sleep(0.5)
+        again = time.monotonic()
+        server.start()
+        until(lambda: sum(grant.answered > again for grant in takers.grants()) >= burst + rate)  # limits work again
+        waits = takers.end()
     server.stop()
     assert within_the_budget(waits)
     before = [grant for grant in takers.grants() if grant.answered < again]
@@ -127,14 +125,14 @@ def test_a_server_that_is_killed_forgets_one_burst(fleet: Pool, tmp_path: Path) 
 
 def test_a_node_of_a_cluster_that_is_killed_leaves_the_others_alone(fleet: Pool, tmp_path: Path) -> None:
     cluster, rate, burst = ClusterOfThree(), 50.0, 200.0
-    takers = Takers(fleet, cluster.url, [Bucket(key, rate, burst) for key in nodes_keys(cluster)], tmp_path)
-    until(lambda: all(len(takers.grants(index)) > burst for index in range(3)))
-    cluster.nodes[1].kill()
-    time.sleep(0.3)
-    again = time.monotonic()
-    cluster.nodes[1].start()
-    until(lambda: sum(grant.answered > again for grant in takers.grants(1)) >= burst)  # it is served again
-    waits = takers.end()
+    with Takers(fleet, cluster.url, [Bucket(key, rate, burst) for key in nodes_keys(cluster)], tmp_path) as takers:
+        until(lambda: all(len(takers.grants(index)) > burst for index in range(3)))
+        cluster.nodes[1].kill()
+        time.sleep(0.3)
+        again = time.monotonic()
+        cluster.nodes[1].start()
+        until(lambda: sum(grant.answered > again for grant in takers.grants(1)) >= burst)  # it is served again
+        waits = takers.end()
     cluster.stop()
     assert within_the_budget(waits)
     for node in (0, 2):
@@ -147,12 +145,12 @@ def test_a_node_of_a_cluster_that_is_killed_leaves_the_others_alone(fleet: Pool,
 
 def test_a_primary_that_is_killed_is_followed_by_its_replica(fleet: Pool, tmp_path: Path) -> None:
     sentinels, rate, burst = SentinelSet(down_after=1000), 50.0, 200.0
-    takers = Takers(fleet, sentinels.url, [Bucket("failover:x", rate, burst)], tmp_path)
-    until(lambda: len(takers.grants()) > burst)
-    killed = time.monotonic()
-    sentinels.primary.kill()
-    until(lambda: sum(grant.sent > killed for grant in takers.grants()) >= rate)  # limits work again, on the replica
-    waits = takers.end()
+    with Takers(fleet, sentinels.url, [Bucket("failover:x", rate, burst)], tmp_path) as takers:
+        until(lambda: len(takers.grants()) > burst)
+        killed = time.monotonic()
+        sentinels.primary.kill()
+        until(lambda: sum(grant.sent > killed for grant in takers.grants()) >= rate)  # limits work again, on the replica
+        waits = takers.end()
     sentinels.primary.start()
     sentinels.stop()
     assert within_the_budget(waits)
@@ -165,19 +163,19 @@ def test_a_demoted_primary_is_left() -> None:
     sentinels = SentinelSet()
     store = RedisStore(sentinels.url, timeout=PATIENCE)
     try:
-        assert store.take([Bucket("demoted:x", 0.001, 5.0)]).run().remaining == (4.0,)
+        assert store.take([Bucket("demoted:x", 1e-6, 5.0)]).run().remaining == (4.0,)
         with sentinels.sentinels[0].client() as client:
             client.execute_command("SENTINEL", "FAILOVER", "main")
 
         def served_by_the_replica() -> bool:
             with suppress(DependencyError):
-                store.take([Bucket("demoted:y", 0.001, 5.0)]).run()
+                store.take([Bucket("demoted:y", 1e-6, 5.0)]).run()
             time.sleep(0.05)
             with sentinels.replica.client() as client:
                 return bool(client.exists("gatekeep:b:demoted:{y}"))
 
         until(served_by_the_replica)
-        assert store.take([Bucket("demoted:z", 0.001, 5.0)]).run().refused is None
+        assert store.take([Bucket("demoted:z", 1e-6, 5.0)]).run().refused is None
     finally:
         run(store.close())
         sentinels.stop()
@@ -190,11 +188,11 @@ def test_what_one_slot_refuses_the_others_get_back(cluster: ClusterOfThree) -> N
     store = RedisStore(cluster.url, timeout=PATIENCE)
     one, two, three = nodes_keys(cluster)
     rows: list[Demand] = [
-        Bucket(one, 0.001, 5.0),
+        Bucket(one, 1e-6, 5.0),
         Tally(two, 5.0, all_of_time),
         Window(three, 5.0, 1e6, "fixed"),
         Lease(one + "l", 5.0, "me", 60.0),
-        Bucket(two + "n", 0.001, 1.0),
+        Bucket(two + "n", 1e-6, 1.0),
     ]
     assert store.take(rows).run().refused is None
     taken = store.take(rows).run()

@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import asyncio
 import threading
-import time
 
 import pytest
 
 from gatekeep.components.cache.flight import Flights
 from gatekeep.testing import FakeClock
+from patience import PATIENCE, until
 
 
 @pytest.fixture
@@ -30,11 +30,10 @@ def test_one_leads_a_key_until_it_ends(flights):
 def test_threads_hear_how_it_ended(flights, outcome):
     flight = flights.take_off("a")
     heard = []
-    threads = [threading.Thread(target=lambda: heard.append(flights.join("a", 10.0).run())) for _ in range(5)]
+    threads = [threading.Thread(target=lambda: heard.append(flights.join("a", PATIENCE).run())) for _ in range(5)]
     for thread in threads:
         thread.start()
-    while flight._event is None:
-        time.sleep(0.001)
+    until(lambda: flight._event is not None)
     flight.end(outcome)
     flight.end("failed")  # comes too late
     for thread in threads:
@@ -49,13 +48,12 @@ def test_tasks_hear_it_on_whatever_loop_they_are(flights):
     heard = []
 
     async def several():
-        heard.extend(await asyncio.gather(*(flights.join("a", 10.0).arun() for _ in range(20))))
+        heard.extend(await asyncio.gather(*(flights.join("a", PATIENCE).arun() for _ in range(20))))
 
     threads = [threading.Thread(target=lambda: asyncio.run(several())) for _ in range(2)]
     for thread in threads:
         thread.start()
-    while flight._futures is None or len(flight._futures) < 2:
-        time.sleep(0.001)
+    until(lambda: flight._futures is not None and len(flight._futures) == 2)
     flight.end("declined")
     for thread in threads:
         thread.join(60)
@@ -64,7 +62,7 @@ def test_tasks_hear_it_on_whatever_loop_they_are(flights):
 
 
 async def wait_here(flights):
-    waiting = [asyncio.ensure_future(flights.join("a", 10.0).arun()) for _ in range(3)]
+    waiting = [asyncio.ensure_future(flights.join("a", PATIENCE).arun()) for _ in range(3)]
     await asyncio.sleep(0)
     return waiting
 
@@ -104,7 +102,7 @@ def test_nobody_waits_longer_than_told(flights, color):
 
 @pytest.mark.parametrize("color", ["run", "arun"])
 def test_where_nothing_flies_one_looks_again(flights, color):
-    io = flights.join("a", 10.0)
+    io = flights.join("a", PATIENCE)
     assert (io.run() if color == "run" else asyncio.run(io.arun())) == "landed"
 
 

@@ -321,22 +321,11 @@ class RawHeaders(Headers):
                 self._pairs = [pair for pair in self._pairs if len(pair[0]) != length or self._plain(pair[0]) != wanted]
                 return
 
-    def remove(self, name: str) -> bool:
-        wanted = _raw_name(name)
-        length = len(wanted)
-        for key, _ in self._pairs:
-            if len(key) == length and key.lower() == wanted:
-                self._pairs = [pair for pair in self._pairs if pair[0].lower() != wanted]
-                return True
-        return False
-
     @staticmethod
     def _pair(name: str, value: str) -> tuple[bytes, bytes]:
         return (_raw_name(name), value.encode("latin-1"))
 
-    @staticmethod
-    def _name(name: str) -> bytes:
-        return _raw_name(name)
+    _name = staticmethod(_raw_name)
 
     @staticmethod
     def _plain(name: bytes) -> bytes:

@@ -25,6 +25,7 @@ from gatekeep.components.authorizer.api_keys.sql import SqlKeys
 from gatekeep.effects import Io, arun, run
 from gatekeep.errors import ConfigurationError, DependencyError
 from gatekeep.stores.redis import RedisStore
+from interleaving import meanwhile
 from patience import PATIENCE
 from stores.servers import Valkey
 
@@ -348,3 +349,34 @@ def test_what_is_no_store(store):
 def test_prefixes_are_checked(prefix):
     with pytest.raises(ConfigurationError, match="prefix"):
         KeyRing("memory://", prefix=prefix)
+
+
+def test_a_thread_that_was_slow_to_read_a_file_puts_no_older_keys_back(tmp_path, monkeypatch):
+    path = tmp_path / "keys.json"
+    here, there = FileKeys(str(path)), FileKeys(str(path))
+    there.put(record(), 0).run()
+    load = json.load
+
+    def slowly(file):
+        document = load(file)
+        monkeypatch.setattr(json, "load", load)
+        there.delete("one").run()
+        here.find_now(DIGEST)  # as another thread, which meets the newer file
+        return document
+
+    monkeypatch.setattr(json, "load", slowly)
+    here.find_now(DIGEST)
+    assert here.find_now(DIGEST) is None
+
+
+def test_a_key_that_is_changed_is_known_at_every_moment():
+    store, digests = MemoryKeys([record("one", DIGEST, "cd" * 32)]), []
+    with meanwhile(lambda: digests.append(store._shelf.by_digest.get(DIGEST))):
+        store._shelf.put(record("one", DIGEST, "ef" * 32, version=2), 1)
+    assert len(digests) > 20
+    assert {found and found.id for found in digests} == {"one"}
+    assert store.find_now("cd" * 32) is None
+    assert store.find_now("ef" * 32).version == 2
+    same = store.find_now(DIGEST)
+    store._shelf.put(same, 2)
+    assert store.find_now(DIGEST) is same

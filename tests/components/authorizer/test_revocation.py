@@ -13,6 +13,7 @@ from gatekeep.errors import ConfigurationError, DependencyError
 from gatekeep.stores import MemoryStore
 from gatekeep.stores.redis import RedisStore
 from gatekeep.testing import FakeClock
+from interleaving import meanwhile
 from patience import PATIENCE
 from stores.servers import Valkey
 
@@ -311,3 +312,13 @@ def test_a_token_or_many():
 
 def test_memory_as_a_url_is_the_memory_of_this_process():
     assert Revocations("memory://").store is None
+
+
+def test_of_two_threads_that_revoke_the_same_the_later_moment_stays():
+    revocations = Revocations()
+    held = []
+    with meanwhile(lambda: held.append(revocations._lock.locked())):
+        revocations.revoke(issuer="i", subject="s", issued_before=100.0)
+    steps = "".join("x" if one else " " for one in held).split()
+    assert len(steps) == 1, "what was there and what is written are looked at in one go"
+    assert len(steps[0]) > 20

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import threading
 from collections.abc import Mapping
 from functools import partial
 from hashlib import sha256
@@ -13,6 +14,7 @@ from ...clock import SYSTEM_CLOCK, Clock
 from ...component import caller
 from ...effects import Flow, SingleFlight, arun, run
 from ...errors import ConfigurationError, DependencyError, Unavailable
+from ...forks import reset_after_fork
 from ...stores import KeyValueStore, Store, open_store
 from .claims import date
 
@@ -59,6 +61,8 @@ class Revocations:
         self._ttl = ttl
         self._max_entries = max_entries
         self._entries: dict[str, tuple[float, float]] = {}
+        self.after_fork()
+        reset_after_fork(self)
         self._mine = isinstance(store, str)
         self.store: KeyValueStore | None = None
         if store is not None and store != "memory://":
@@ -66,6 +70,9 @@ class Revocations:
             if not isinstance(opened, KeyValueStore):
                 raise ConfigurationError(f"Revocations: {opened!r} keeps no values", origin=origin)
             self.store = opened
+
+    def after_fork(self) -> None:
+        self._lock = threading.Lock()
 
     # What operators do.
 
@@ -117,7 +124,8 @@ class Revocations:
             # What was revoked stays so: an older moment takes nothing back.
             yield from self.store.put(key, repr(moment if known is None else max(moment, float(known))).encode(), lasting)
         else:
-            self._remember(key, moment, lasting)
+            with self._lock:  # of two moments for one key the later one stays
+                self._remember(key, moment, lasting)
         self.version += 1
 
     def _restore(self, issuer: str, jti: str | None, subject: str | None) -> Flow[None]:

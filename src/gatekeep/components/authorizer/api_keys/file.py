@@ -23,6 +23,8 @@ __all__ = ["FileKeys"]
 T = TypeVar("T")
 
 _log = logging.getLogger("gatekeep.authorizer")
+_UNREAD = object()
+"""Stands for the stamp of no file, also of none."""
 
 
 class FileKeys(LocalKeyStore):
@@ -35,7 +37,7 @@ class FileKeys(LocalKeyStore):
     def __init__(self, path: str, origin: Origin | None = None) -> None:
         self._path = os.path.abspath(path)
         self._shelf = Shelf()
-        self._stamp: object = None
+        self._stamp: object = _UNREAD
         self.after_fork()
         reset_after_fork(self)
         try:
@@ -68,18 +70,34 @@ class FileKeys(LocalKeyStore):
         return self._shelf
 
     def _read(self) -> None:
-        """Read the file again if it is not the one that was read. Raises OSError, or ValueError for what is no key file."""
-        try:
-            stat = os.stat(self._path)
-        except FileNotFoundError:
-            self._shelf, self._stamp = Shelf(), None
-            return
-        stamp = _stamp(stat)
+        """Read the file again if it is not the one that was read. Raises OSError, or ValueError for what is no key file.
+
+        One thread does, so that none puts what it read back in place of what is newer; what was read last holds meanwhile.
+        """
+        if self._stamp_now() != self._stamp and self._lock.acquire(blocking=False):
+            try:
+                self._load()
+            finally:
+                self._lock.release()
+
+    def _load(self) -> None:
+        """The same, for who has the lock."""
+        stamp = self._stamp_now()
         if stamp == self._stamp:
             return
         self._stamp = stamp  # also of one that is no good: it is complained of once
+        if stamp is None:
+            self._shelf = Shelf()
+            return
         with open(self._path, "rb") as file:
             self._shelf = Shelf(_records(json.load(file)))
+
+    def _stamp_now(self) -> object:
+        """What tells the file from others before and after it; None where there is none."""
+        try:
+            return _stamp(os.stat(self._path))
+        except FileNotFoundError:
+            return None
 
     # Writing.
 
@@ -95,8 +113,8 @@ class FileKeys(LocalKeyStore):
     def _change(self, change: Callable[[Shelf], T]) -> T:
         try:
             with self._lock, _alone(f"{self._path}.lock"):
-                self._stamp = None
-                self._read()
+                self._stamp = _UNREAD
+                self._load()
                 shelf = Shelf(self._shelf.records.values())
                 result = change(shelf)
                 if result is not False:

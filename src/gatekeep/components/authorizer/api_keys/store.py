@@ -81,8 +81,9 @@ class Shelf:
             return False
         if any(self.by_digest.get(secret.digest, old) is not old for secret in record.secrets):
             return False
-        self._drop(old)
-        self._set(record)
+        self._set(record)  # first: a key that is changed is there at every moment, for those who look meanwhile
+        if old is not record:
+            self._drop(old)
         return True
 
     def delete(self, key_id: str) -> bool:
@@ -103,7 +104,8 @@ class Shelf:
 
     def _drop(self, record: KeyRecord | None) -> None:
         for secret in record.secrets if record is not None else ():
-            self.by_digest.pop(secret.digest, None)
+            if self.by_digest.get(secret.digest) is record:
+                del self.by_digest[secret.digest]
 
 
 class MemoryKeys(LocalKeyStore):

@@ -142,7 +142,7 @@ def test_a_store_that_hangs_costs_its_budget_once_a_request_and_then_nothing(sit
 
 
 def test_a_request_that_looked_up_in_vain_asks_for_no_lease(site, valkey, monkeypatch):
-    process = Process(site, valkey)
+    process = Process(site, valkey, clock=FakeClock())
     process.get()
     process.settle()
     calls = []
@@ -315,3 +315,24 @@ def test_a_lease_whose_holder_died_is_waited_for_no_longer_than_told(site, valke
     key = ("wsgi  GET /x", "http", "h", "", "/x", "", (), (), None)
     outcome = process.client.run(storage.lead(flight, key, lambda name: None, 0.1, 1.0))
     assert outcome == flight.outcome == "late"
+
+
+def test_two_threads_that_tell_what_is_owed_are_not_in_each_others_way(site, valkey):
+    one = Process(site, valkey)
+    one.get()
+
+    class Told(list):
+        def __len__(self):
+            found = super().__len__()
+            self.clear()  # as by the other one, which has just told it
+            return found
+
+        def remove(self, purge):
+            self.clear()
+            super().remove(purge)
+
+    one.tier._owed = Told([purge_of("order:42")])
+    one.client.run(one.tier._tell_owed())
+    one.value = "second"
+    assert one.get().body.startswith(b"second")
+    assert one.tier._owed == []

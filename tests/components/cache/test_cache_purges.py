@@ -8,6 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from gatekeep.components.cache.purges import Purge, Purges, one_purge
+from interleaving import meanwhile
 
 
 @pytest.mark.parametrize(
@@ -122,3 +123,28 @@ def test_what_a_caller_means(given, purge):
 def test_what_a_caller_can_not_mean(given, error):
     with pytest.raises(error):
         one_purge(**{"tag": None, "key": None, "prefix": None, "all": False, **given})
+
+
+@pytest.mark.parametrize("again", ["a", "b", "d"], ids=["the same", "another", "one too many"])
+def test_what_was_purged_is_served_at_no_moment_of_the_next_purge(again):
+    purges = Purges(max_targets=2)
+    one, where, seen = entry(tags=["a"], epoch=purges.now), key(), []
+    purges.apply(Purge("tag", "a"))
+    purges.apply(Purge("tag", "b"))
+    with meanwhile(lambda: seen.append(purges.spares(one, where))):
+        purges.apply(Purge("tag", again))
+    assert len(seen) > 20
+    assert not any(seen)
+
+
+@pytest.mark.parametrize("next_one", [Purge("tag", "c"), Purge("all")])
+def test_nor_by_who_began_to_look_before_it(next_one):
+    for moment in range(200):
+        purges = Purges(max_targets=1)
+        one, where, waiting = entry(tags=["a"], epoch=purges.now), key(), iter([False] * moment + [True])
+        purges.apply(Purge("tag", "a"))
+        with meanwhile(lambda waiting=waiting, purges=purges: next(waiting, False) and purges.apply(next_one)):
+            assert not purges.spares(one, where)
+        if purges.now == 1:
+            break
+    assert 20 < moment < 199

@@ -7,6 +7,7 @@ meets its tags or its path makes it worthless, whether it was stored before the 
 from __future__ import annotations
 
 import threading
+from collections import OrderedDict
 from collections.abc import Hashable
 from typing import TYPE_CHECKING, Literal, NamedTuple, TypeAlias
 from urllib.parse import unquote
@@ -67,7 +68,8 @@ class Purges:
         """Entries of an earlier epoch are worthless."""
         self._max_targets = max_targets
         self._max_prefixes = max_prefixes
-        self._targets: dict[Hashable, int] = {}
+        self._targets: OrderedDict[Hashable, int] = OrderedDict()
+        """The oldest first. It is read without a lock: so a purge that is there is not taken out to be put in again."""
         self._prefixes: tuple[tuple[str, int], ...] = ()
         """Replaced, never changed: it is read without a lock."""
         self._lock = threading.Lock()
@@ -83,7 +85,7 @@ class Purges:
             number = self.now + 1
             if kind == "all":
                 self._floor = number
-                self._targets, self._prefixes = {}, ()
+                self._targets, self._prefixes = OrderedDict(), ()
             elif kind == "prefix":
                 kept = [(prefix, at) for prefix, at in self._prefixes if prefix != target]
                 kept.append((str(target), number))
@@ -92,18 +94,18 @@ class Purges:
                 self._prefixes = tuple(kept)
             else:
                 targets = self._targets
-                targets.pop(purge, None)
                 targets[purge] = number
+                targets.move_to_end(purge)
                 if len(targets) > self._max_targets:
-                    self._floor = max(self._floor, targets.pop(next(iter(targets))))
+                    oldest = next(iter(targets))
+                    self._floor = max(self._floor, targets[oldest])  # before it is forgotten: spares() looks here last
+                    del targets[oldest]
             self.now = number  # last: who sees the new number sees the purge, too
 
     def spares(self, entry: Entry, key: Key) -> bool:
         """Whether no purge since the entry's epoch meets it; it is then up to date, `entry.epoch == now`."""
         now = self.now
         epoch = entry.epoch
-        if epoch < self._floor:
-            return False
         if self._targets:
             latest = self._targets.get
             for met in _targets(key):
@@ -117,6 +119,8 @@ class Purges:
             for prefix, number in self._prefixes:
                 if number > epoch and path.startswith(prefix):
                     return False
+        if epoch < self._floor:  # last: it was raised before what is looked for above was forgotten
+            return False
         entry.epoch = now
         return True
 

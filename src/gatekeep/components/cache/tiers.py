@@ -10,7 +10,7 @@ import logging
 import time
 from base64 import urlsafe_b64encode
 from collections.abc import Callable, Mapping, Sequence
-from contextlib import aclosing
+from contextlib import aclosing, suppress
 from functools import partial
 from math import inf
 from secrets import token_bytes
@@ -300,11 +300,10 @@ class SharedTier:
         yield from self._follow(log, known, since)
 
     def _tell_owed(self) -> Flow[None]:
-        while self._owed:
-            purge = self._owed[0]
-            yield from self._tell(purge)
-            if purge in self._owed:
-                self._owed.remove(purge)
+        while first := self._owed[:1]:  # several threads may be at it: a purge that is told twice does no harm
+            yield from self._tell(first[0])
+            with suppress(ValueError):
+                self._owed.remove(first[0])
 
     def refresh(self) -> Flow[None]:
         """Hear of every purge that was written till now, and tell what is owed; again and again, whatever messages arrive."""

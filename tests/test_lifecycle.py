@@ -15,6 +15,7 @@ from gatekeep.effects import Io
 from gatekeep.gateway import Gateway
 from gatekeep.lifecycle import Runner
 from gatekeep.testing import FakeClock, call_wsgi
+from interleaving import meanwhile
 from opaque import asgi_app, wsgi_app
 from probes import lined_up, pause, probe
 from wires import serve_asgi
@@ -550,3 +551,69 @@ def test_a_forked_child_begins_anew():
     call_wsgi(app, "GET", "/")
     assert log == [os.getpid()]
     gateway.close()
+
+
+class TestSeveralThreads:
+    """What other threads and their loops may do in the midst of it."""
+
+    def test_loops_come_and_go_while_one_closes(self):
+        runner = Runner()
+
+        async def main():
+            runner.submit(lambda: None)
+            closing = runner.aclose()
+            # As a loop of another thread.
+            with meanwhile(lambda: runner._tasks.add(asyncio.Future())), contextlib.suppress(StopIteration):
+                closing.send(None)
+            closing.close()
+            runner._tasks.clear()
+
+        asyncio.run(main())
+
+    def test_a_loop_is_taken_out_under_the_lock(self):
+        runner = Runner()
+        held = []
+
+        class Loops(weakref.WeakKeyDictionary):
+            def pop(self, *args):
+                held.append(runner._lock.locked())
+                return super().pop(*args)
+
+        runner._loops = Loops()
+        asyncio.run(runner.aclose())
+        assert held == [True]
+
+    def test_a_loop_that_closes_just_now_is_left_alone(self):
+        class Closing:
+            def is_closed(self):
+                return False
+
+            def call_soon_threadsafe(self, *_):
+                raise RuntimeError("Event loop is closed")
+
+        class Task:
+            def cancel(self):
+                raise AssertionError
+
+        runner, loop = Runner(FakeClock()), Closing()
+        runner._loops[loop] = {Task()}
+        runner.every(1.0, lambda: None, name="tick")
+        runner.close()
+
+    def test_a_thread_that_outlived_close_schedules_nothing_for_the_next(self):
+        clock, entered, gate = FakeClock(), threading.Event(), threading.Event()
+        runner = Runner(clock)
+        runner.every(10.0, lambda: entered.set() or (gate.wait(PATIENCE) and None), name="slow")
+        runner.start()
+        clock.advance(10.0)
+        runner.submit(lambda: None)  # a fake clock wakes nobody
+        assert entered.wait(PATIENCE)
+        late = runner._thread
+        runner.close(timeout=0.0)
+        runner.open()
+        runner.start()
+        gate.set()
+        late.join(PATIENCE)
+        assert not late.is_alive()
+        assert len(runner._timers) == 1
+        runner.close()

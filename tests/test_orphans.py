@@ -14,8 +14,10 @@ import gatekeep.marks
 from gatekeep.component import Component, Spec
 from gatekeep.errors import ConfigurationError
 from gatekeep.gateway import Gateway
+from gatekeep.guard import _GuardedApps
 from gatekeep.routing import Route
 from gatekeep.testing import call_wsgi
+from interleaving import meanwhile
 from opaque import asgi_app, wsgi_app
 
 
@@ -298,3 +300,21 @@ def test_an_app_without_a_route_table_may_have_any_path(caplog):
     shared.init_app(serving(Flask))
     shared.check(wsgi_app(None))
     assert "no endpoint" not in caplog.text
+
+
+def test_apps_that_get_a_gateway_while_the_others_are_gone_through():
+    class Guard:
+        pass
+
+    guard, apps = Guard(), [Flask("a")]
+    guarded = _GuardedApps()
+    guarded[apps[0]] = guard
+
+    def wrap():
+        apps.append(Guard())
+        guarded[apps[-1]] = guard
+
+    with meanwhile(wrap):
+        found = list(guarded)
+    assert apps[0] in found
+    assert len(apps) > 10

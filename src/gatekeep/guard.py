@@ -39,7 +39,8 @@ class _GuardedApps:
         return None if guard is None else guard()
 
     def __iter__(self) -> Iterator[Any]:
-        return iter(list(self._guards))
+        # keyrefs() is one step for other threads, which may put a gateway in front of another app meanwhile.
+        return iter([app for reference in self._guards.keyrefs() if (app := reference()) is not None])
 
 
 guarded_apps = _GuardedApps()

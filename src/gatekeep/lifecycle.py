@@ -14,6 +14,8 @@ import threading
 import weakref
 from collections import deque
 from collections.abc import Callable
+from contextlib import suppress
+from functools import partial
 from types import GeneratorType
 from typing import Any, TypeAlias
 
@@ -109,8 +111,7 @@ class Runner:
                 self._wake.notify()
             loops = list(self._loops)
         for loop in loops:
-            if not loop.is_closed():
-                loop.call_soon_threadsafe(self._start_ticking, loop, periodic)
+            _call_on(loop, partial(self._start_ticking, loop, periodic))
         return periodic
 
     def start(self) -> None:
@@ -183,8 +184,10 @@ class Runner:
 
     def _work(self) -> None:
         me = threading.current_thread()
-        while self._thread is me:  # not one that outlived close() and open()
+        while True:
             with self._lock:
+                if self._thread is not me:  # one that outlived close() and open()
+                    return
                 periodic = self._due()
                 while periodic is None and not self._queue:
                     if self._closed:
@@ -198,9 +201,11 @@ class Runner:
                 _log.exception("%s failed", _SUBMITTED if periodic is None else periodic.title)
             finally:
                 with self._lock:
-                    if periodic is not None:
+                    if self._thread is not me:
+                        pass  # what is periodic is another thread's by now
+                    elif periodic is not None:
                         self._schedule(periodic)
-                    elif self._thread is me:
+                    else:
                         self._busy -= 1
 
     def _due(self) -> Periodic | None:
@@ -236,19 +241,19 @@ class Runner:
             thread.join(timeout)
         for loop, tasks in loops:
             for task in tasks.copy():
-                if not loop.is_closed():
-                    loop.call_soon_threadsafe(task.cancel)
+                _call_on(loop, task.cancel)
 
     async def aclose(self, grace: float = 5.0) -> None:
         """As close(), and let the submitted work of this loop finish first, for at most `grace` seconds."""
         loop = asyncio.get_running_loop()
-        mine = [task for task in self._tasks if task.get_loop() is loop and task is not asyncio.current_task()]
+        mine = [task for task in self._tasks.copy() if task.get_loop() is loop and task is not asyncio.current_task()]
         if mine:
             _, late = await asyncio.wait(mine, timeout=grace)
             for task in late:
                 task.cancel()
         self._latest = lambda: None
-        ticking = self._loops.pop(loop, set())
+        with self._lock:  # other loops may be coming and going
+            ticking = self._loops.pop(loop, set())
         for task in ticking:
             task.cancel()
         await asyncio.gather(*ticking, return_exceptions=True)
@@ -257,6 +262,12 @@ class Runner:
 
 _SUBMITTED = "background work"
 """What is submitted, in the log."""
+
+
+def _call_on(loop: asyncio.AbstractEventLoop, action: Callable[[], object]) -> None:
+    """Do something on a loop, from any thread; nothing on one that is closed."""
+    with suppress(RuntimeError):
+        loop.call_soon_threadsafe(action)
 
 
 def _run(job: Job) -> None:

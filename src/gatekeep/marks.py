@@ -59,7 +59,7 @@ def mark(view: V, spec: Any) -> V:
 def marks(target: object) -> tuple[Any, ...]:
     """The specs on exactly this object, innermost decorator first; a base class' don't count."""
     try:
-        found = [(int(name.removeprefix(_MARK)), spec) for name, spec in vars(target).items() if name.startswith(_MARK)]
+        found = [(int(name.removeprefix(_MARK)), spec) for name, spec in vars(target).copy().items() if name.startswith(_MARK)]
     except TypeError:
         return ()
     return tuple(spec for _, spec in sorted(found, key=itemgetter(0)))

@@ -25,7 +25,10 @@ class Memo(Generic[K, V]):
     def put(self, key: K, value: V) -> None:
         self._entries[key] = value
         if len(self._entries) > self._maximum:
-            self._entries.popitem(last=False)
+            try:
+                self._entries.popitem(last=False)
+            except KeyError:  # other threads have made more room than there was need of
+                pass
 
     def drop(self, key: K) -> None:
         self._entries.pop(key, None)

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import logging
+import os
+import signal
 from pathlib import Path
 from typing import Any
 
@@ -127,3 +129,16 @@ def test_the_health_of_stores(tmp_path: Path) -> None:
     assert health_of(LimitsStore("memory://")) == [Health("the store at memory", False, 0)]
     for store in (redis, cluster):
         run(store.close())
+
+
+@pytest.mark.filterwarnings("ignore:.*fork.*:DeprecationWarning")
+def test_a_forked_child_waits_for_no_thread_of_its_parents(tmp_path: Path) -> None:
+    store = HostStore(f"host://{tmp_path}/limits.db")
+    circuit = store._circuit
+    with circuit._lock:  # as another thread may hold it at the moment of the fork
+        child = os.fork()
+        if child == 0:
+            signal.alarm(60)  # to be ended, rather than to hang
+            circuit.failed(OSError(), 0.0)
+            os._exit(circuit.health.errors)
+    assert os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]) == 1

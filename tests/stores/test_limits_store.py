@@ -7,6 +7,7 @@ from math import inf
 from typing import Any
 
 import limits.errors
+import limits.storage
 import pytest
 
 from gatekeep.components.throttler import Quota, Throttle
@@ -144,3 +145,19 @@ def test_another_worker_that_is_quicker(monkeypatch):
     store.hit([wide]).run()
     monkeypatch.setattr(store._strategies["moving"], "hit", lambda *_, **__: False)
     assert store.hit([wide, narrow]).run().refused == 1
+
+
+def test_threads_share_one_storage_and_children_have_one_of_their_own(monkeypatch):
+    store, held = LimitsStore("memory://"), []
+    make = limits.storage.storage_from_string
+    monkeypatch.setattr(
+        limits.storage, "storage_from_string", lambda *args, **rest: (held.append(store._lock.locked()), make(*args, **rest))[1]
+    )
+    demand = Window("a:k", 9.0, WEEK, "fixed")
+    for _ in range(3):
+        store.hit([demand]).run()
+    assert held == [True], "made once, while other threads wait"
+    parents = store._strategies
+    store.after_fork()
+    assert store.hit([demand]).run().remaining == [8.0]
+    assert store._inherited[0][0] is parents

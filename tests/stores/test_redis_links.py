@@ -520,3 +520,14 @@ def test_what_a_node_granted_is_given_back_when_another_is_away() -> None:
     assert set(left) == {None, 4.0}
     run(store.close())
     cluster.stop()
+
+
+def test_two_who_learn_the_same_of_a_cluster() -> None:
+    links: Any = RedisStore("redis+cluster://127.0.0.1:1", timeout=0.0)._links
+    gone = [links._at(("127.0.0.1", port)) for port in (2, 3)]
+    reply = [[0, 16383, [b"127.0.0.1", 1]]]
+    for node in gone:
+        node.close = lambda: links._learn(("127.0.0.1", 1), reply)  # as another thread, meanwhile
+    assert links._learn(("127.0.0.1", 1), reply)
+    assert [node.gone for node in gone] == [True, True]
+    assert list(links._nodes) == [("127.0.0.1", 1)]

@@ -11,6 +11,8 @@ from collections.abc import Callable
 from math import inf
 from typing import NamedTuple
 
+from ..forks import reset_after_fork
+
 __all__ = ["Circuit", "Health", "StoreChange"]
 
 _log = logging.getLogger("gatekeep.stores")
@@ -64,6 +66,10 @@ class Circuit:
         self.away = False
         """Whether calls shall fail at once."""
         self._errors = 0
+        reset_after_fork(self)
+
+    def after_fork(self) -> None:
+        self._lock = threading.Lock()
 
     def wants_probe(self) -> bool:
         """Whether the one who asks shall probe now: the first after each cool-down."""

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import threading
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
 from hashlib import blake2b
@@ -20,6 +21,7 @@ from ..clock import SYSTEM_CLOCK, Clock
 from ..component import caller
 from ..effects import Flow, Io, arun, run
 from ..errors import ConfigurationError, DependencyError
+from ..forks import reset_after_fork
 from .base import Taken, Window, WindowKind
 from .circuit import Circuit, Health, StoreChange
 
@@ -57,12 +59,23 @@ class LimitsStore:
         self._name = f"the store at {self._scheme}"
         self._circuit = Circuit(self._name, clock.monotonic, self._tell)
         self._listeners: list[Callable[[StoreChange], None]] = []
-        self._strategies: dict[WindowKind, Any] = {}
-        self._by_loop: WeakKeyDictionary[asyncio.AbstractEventLoop, dict[WindowKind, Any]] = WeakKeyDictionary()
+        self._inherited: list[object] = []
+        """Connections that a forked child has from its parent: kept, since closing them would disturb the parent."""
+        self._begin()
+        reset_after_fork(self)
         if not separator or self._scheme not in _SCHEMES or self._scheme.startswith("async+"):
             raise ConfigurationError(
                 f"LimitsStore: limits knows no {self._scheme!r}", origin=caller(), fix='such as "memcached://host:11211"'
             )
+
+    def _begin(self) -> None:
+        self._lock = threading.Lock()
+        self._strategies: dict[WindowKind, Any] = {}
+        self._by_loop: WeakKeyDictionary[asyncio.AbstractEventLoop, dict[WindowKind, Any]] = WeakKeyDictionary()
+
+    def after_fork(self) -> None:
+        self._inherited.append((self._strategies, self._by_loop))
+        self._begin()
 
     def __repr__(self) -> str:
         return f"<LimitsStore {self._name}>"
@@ -122,19 +135,25 @@ class LimitsStore:
 
     def _call(self, method: str, kind: WindowKind, item: Any, key: str, **options: Any) -> Io[Any]:
         def sync() -> Any:
-            if not self._strategies:
-                storage = limits.storage.storage_from_string(self._uri, **self._options)
-                self._strategies = _strategies(_SYNC, storage)
-            return getattr(self._strategies[kind], method)(item, key, **options)
+            return getattr(self._here()[kind], method)(item, key, **options)
 
         async def asynchronous() -> Any:
             loop = asyncio.get_running_loop()
-            if loop not in self._by_loop:
+            here = self._by_loop.get(loop)
+            if here is None:
                 storage = limits.storage.storage_from_string(f"async+{self._uri}", **self._options)
-                self._by_loop[loop] = _strategies(_ASYNC, storage)
-            return await getattr(self._by_loop[loop][kind], method)(item, key, **options)
+                here = self._by_loop[loop] = _strategies(_ASYNC, storage)
+            return await getattr(here[kind], method)(item, key, **options)
 
         return Io(sync, asynchronous)
+
+    def _here(self) -> dict[WindowKind, Any]:
+        """Those of the threads of this process: one storage for all of them."""
+        with self._lock:
+            if not self._strategies:
+                storage = limits.storage.storage_from_string(self._uri, **self._options)
+                self._strategies = _strategies(_SYNC, storage)
+            return self._strategies
 
     @contextmanager
     def _attempt(self) -> Iterator[None]:

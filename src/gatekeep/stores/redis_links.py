@@ -326,9 +326,10 @@ class Cluster:
         serving = {address for _, _, address in found}
         for address in list(self._nodes):
             if address not in serving and address not in self._place.addresses:
-                gone = self._nodes.pop(address)
-                gone.gone = True
-                gone.close()
+                gone = self._nodes.pop(address, None)
+                if gone is not None:  # another thread may have learnt it, too
+                    gone.gone = True
+                    gone.close()
         return True
 
     def close(self) -> None:

@@ -152,3 +152,17 @@ def test_mistakes(options: dict[str, Any], words: str) -> None:
     with pytest.raises(ConfigurationError, match=words):
         Throttle("10/second", **options)
     assert Concurrency(5).on_store_error == Quota("5/day").on_store_error == "closed"
+
+
+def test_two_threads_that_compile_a_plan_renew_once() -> None:
+    gateway = Gateway()
+    settlement = Settlement(gateway.services, gateway.store)
+    every, watch = gateway.runner.every, settlement.watch
+
+    def meanwhile(*args: Any, **rest: Any) -> Any:
+        watch(30.0)
+        return every(*args, **rest)
+
+    gateway.runner.every = meanwhile  # type: ignore[method-assign]
+    watch(30.0)
+    assert len(gateway.runner._periodic) == 1

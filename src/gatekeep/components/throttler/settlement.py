@@ -9,6 +9,7 @@ from __future__ import annotations
 import logging
 from collections.abc import Sequence
 from functools import partial
+from math import inf
 from typing import TYPE_CHECKING, cast
 
 from ...component import Services
@@ -37,7 +38,7 @@ class Settlement:
         self._store = cast(LimitStore, store)  # bind has seen to it wherever this is needed
         self._held: dict[str, Lease] = {}
         self._renewal: Periodic | None = None
-        self._pause = 0.0
+        self._pause = inf
         reset_after_fork(self)
 
     def after_fork(self) -> None:
@@ -47,11 +48,11 @@ class Settlement:
     def watch(self, ttl: float) -> None:
         """Renew places often enough for leases of this length."""
         pause = ttl / 3
-        if self._renewal is None or pause < self._pause:
-            if self._renewal is not None:
-                self._renewal.cancel()
-            self._pause = pause
-            self._renewal = self._services.runner.every(pause, self._renew, name="leases")
+        if pause < self._pause:
+            self._pause = pause  # at once: threads that compile plans at the same time don't renew twice
+            earlier, self._renewal = self._renewal, self._services.runner.every(pause, self._renew, name="leases")
+            if earlier is not None:
+                earlier.cancel()
 
     def age(self, exchange: Exchange) -> float:
         """Seconds since a request was decided."""

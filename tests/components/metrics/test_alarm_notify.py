@@ -462,3 +462,39 @@ def test_sns_needs_boto3(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setitem(sys.modules, "boto3", None)
     with pytest.raises(ConfigurationError, match=r"gatekeep\[aws\]"):
         SNS("arn:aws:sns:eu-west-1:123456789012:alarms")
+
+
+def test_a_gateway_that_closes_waits_for_no_thread_that_is_just_being_started(monkeypatch: pytest.MonkeyPatch) -> None:
+    told: list[AlarmChange] = []
+    courier, start = Courier(told.append, FakeClock(), lambda job: False), threading.Thread.start
+
+    def closing(thread: threading.Thread) -> None:
+        courier.close(0.0)  # as another thread
+        start(thread)
+
+    monkeypatch.setattr(threading.Thread, "start", closing)
+    courier.put(CHANGE)
+    courier.close(PATIENCE)
+    assert told == [CHANGE]
+
+
+def test_an_alarm_that_comes_late_disturbs_neither_a_tick_nor_the_end(site: Any) -> None:
+    keeper = keeper_of(raise_alarm(site, print))
+
+    class Late:
+        def look(self) -> None:
+            keeper._couriers[len(keeper._couriers)] = Late()  # as another thread that compiles a route
+            keeper._providers[len(keeper._providers)] = self
+
+        def close(self, grace: float) -> None:
+            self.look()
+
+        def instruments(self) -> None:
+            self.look()
+
+    keeper._couriers, keeper._providers = {0: Late()}, {}
+    keeper.tick()
+    keeper.tick()
+    keeper._finish()
+    assert len(keeper._couriers) > 4
+    keeper._couriers = {}

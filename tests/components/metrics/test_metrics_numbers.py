@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import threading
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
@@ -21,7 +22,9 @@ from gatekeep.components.metrics.semantics import server_address
 from gatekeep.errors import ConfigurationError
 from gatekeep.headers import RawHeaders
 from gatekeep.routing import Route
+from gatekeep.stores import MemoryStore
 from gatekeep.testing import FakeClock
+from interleaving import meanwhile
 
 DECISIONS = "gatekeep.decisions"
 
@@ -291,3 +294,19 @@ def test_mistakes_name_file_line_and_fix(options: dict[str, Any], message: str) 
 )
 def test_server_address(host: str, scheme: str, expected: tuple[str, int | None]) -> None:
     assert server_address(host, scheme) == expected
+
+
+def test_gateways_that_begin_to_serve_while_the_others_are_told_of():
+    class Emitter:
+        services = SimpleNamespace(store=MemoryStore())
+
+    instruments, emitters = Instruments(NoOpMeterProvider()), [Emitter()]
+    instruments.emitters[emitters[0]] = None
+
+    def begin():
+        emitters.append(Emitter())
+        instruments.emitters[emitters[-1]] = None
+
+    with meanwhile(begin):
+        assert list(instruments._health()) == []
+    assert len(instruments.emitters) > 20

@@ -18,6 +18,7 @@ from flask import Flask
 from prometheus_client.parser import text_string_to_metric_families
 
 from gatekeep import Alarm, Cache, Gateway, IPRules, Route, Stage, Throttle
+from gatekeep.components.metrics.prometheus import Prometheus
 from gatekeep.components.metrics.traffic import MOST_ROWS, OTHER, SPAN, Finished, Slot, Traffic
 from gatekeep.errors import ConfigurationError
 from gatekeep.stores import Health, MemoryStore
@@ -437,3 +438,18 @@ def test_many_requests_are_added_up_without_anybody_looking(site: Any) -> None:
     traffic = client.gateway.components[0].traffic
     assert len(traffic._finished) < 256
     assert event(client)["minute"]["count"] == 300
+
+
+def test_two_who_look_at_once_count_an_error_once() -> None:
+    held = []
+
+    class Store(MemoryStore):
+        def health(self) -> list[Health]:
+            held.append(page._looking.locked())
+            return [Health("the store at nowhere:1", False, 3)]
+
+    page = Prometheus(Traffic(), list, Store())
+    for _ in range(2):
+        text = page.answer("", "", "").body.decode()  # type: ignore[union-attr]
+        assert samples(text)["gatekeep_store_errors_total", frozenset({("gatekeep_store", "nowhere:1")})] == 3
+    assert held == [True, True]

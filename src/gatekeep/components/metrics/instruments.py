@@ -6,7 +6,7 @@ import threading
 import weakref
 from collections.abc import Callable, Iterator, Sequence
 from importlib.metadata import version
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, TypeVar
 
 from opentelemetry.metrics import CallbackOptions, MeterProvider, Observation
 
@@ -28,6 +28,7 @@ SCHEMA_URL = "https://opentelemetry.io/schemas/1.44.0"
 _CACHE = "response_cache"
 _STATES = ("OK", "ALARM", "INSUFFICIENT_DATA")
 
+T = TypeVar("T")
 Observe = Callable[[CallbackOptions], Iterator[Observation]]
 
 
@@ -37,9 +38,9 @@ class Instruments:
     def __init__(self, provider: MeterProvider, *, ready: bool = False) -> None:
         meter = provider.get_meter(SCOPE, VERSION, SCHEMA_URL)
         self.ledger = ledger = Ledger()
-        self.emitters: weakref.WeakSet[Component] = weakref.WeakSet()
+        self.emitters: weakref.WeakKeyDictionary[Component, None] = weakref.WeakKeyDictionary()
         """Those that emit here: their gateways' stores are told of."""
-        self.alarms: weakref.WeakSet[AlarmKeeper] = weakref.WeakSet()
+        self.alarms: weakref.WeakKeyDictionary[AlarmKeeper, None] = weakref.WeakKeyDictionary()
         if not ready:
             for histogram in ledger.histograms:
                 histogram.record = meter.create_histogram(
@@ -110,7 +111,7 @@ class Instruments:
     # What is the gateways', and not their requests'.
 
     def _health(self) -> Iterator[tuple[str, Health]]:
-        stores = {id(store): store for store in [emitter.services.store for emitter in list(self.emitters)]}
+        stores = {id(store): store for store in [emitter.services.store for emitter in _living(self.emitters)]}
         for store in stores.values():
             for server in health_of(store):
                 yield server.what.removeprefix("the store at "), server
@@ -124,16 +125,21 @@ class Instruments:
             yield Observation(int(server.away), {"gatekeep.store": name})
 
     def _alarm_states(self, options: CallbackOptions) -> Iterator[Observation]:
-        for keeper in list(self.alarms):
+        for keeper in _living(self.alarms):
             for alarm in keeper.statuses():
                 for state in _STATES:
                     attributes = {"gatekeep.alarm": alarm.name, "gatekeep.level": alarm.level, "gatekeep.alarm.state": state}
                     yield Observation(int(alarm.state == state), attributes)
 
     def _notifications(self, options: CallbackOptions) -> Iterator[Observation]:
-        for keeper in list(self.alarms):
+        for keeper in _living(self.alarms):
             for (notifier, outcome), count in keeper.notifications().items():
                 yield Observation(count, {"gatekeep.notifier": notifier, "gatekeep.outcome": outcome})
+
+
+def _living(things: weakref.WeakKeyDictionary[T, None]) -> list[T]:
+    # keyrefs() is one step for other threads: a gateway may begin to serve while this is collected.
+    return [thing for reference in things.keyrefs() if (thing := reference()) is not None]
 
 
 def _dropped(_: CallbackOptions) -> Iterator[Observation]:

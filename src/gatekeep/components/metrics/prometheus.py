@@ -6,10 +6,12 @@ Where PROMETHEUS_MULTIPROC_DIR is set, the client keeps the values in files ther
 from __future__ import annotations
 
 import os
+import threading
 from collections.abc import Callable, Sequence
 
 from ...component import caller
 from ...errors import ConfigurationError, to_install
+from ...forks import reset_after_fork
 from ...stores import Store, health_of
 from .access_log_queue import QUEUE
 from .alarms import AlarmStatus
@@ -75,11 +77,16 @@ class Prometheus:
         self._store_away = gauge("gatekeep_store_away", "Processes for which a server of the store is away.", "gatekeep_store")
         self._store_errors = Counter("gatekeep_store_errors", "Calls of the store that failed.", ["gatekeep_store"], registry=own)
         self._told_errors: dict[str, int] = {}
+        self.after_fork()
+        reset_after_fork(self)
         self._alarms, self._store = alarms, store
         self._integrations: dict[str, Histogram] = {}
         self._requests: dict[tuple[str, str, int, str | None], Histogram] = {}
         self._outcomes: dict[tuple[str, str, str], Counter] = {}
         traffic.listeners.append(self._add)
+
+    def after_fork(self) -> None:
+        self._looking = threading.Lock()
 
     def _add(self, request: Finished) -> None:
         key = (request.method, request.route, request.status, request.stage)
@@ -111,6 +118,10 @@ class Prometheus:
 
     def look(self) -> None:
         """Tell how things stand in this process; once a second, so that other processes' pages are right, too."""
+        with self._looking:  # or two at once would count the same errors
+            self._look()
+
+    def _look(self) -> None:
         self._dropped.set(QUEUE.dropped)
         for alarm in self._alarms():
             for state in _STATES:

@@ -34,7 +34,7 @@ class Providers:
         def owned(provider: MeterProvider) -> Instruments:
             instruments = instruments_of(provider)
             if emitter is not None:
-                instruments.emitters.add(emitter)
+                instruments.emitters[emitter] = None
             return instruments
 
         get_tracer_provider, get_meter_provider = trace.get_tracer_provider, metrics.get_meter_provider

@@ -70,11 +70,13 @@ class Courier:
             if not self._submit(self._bring):
                 self._give_up()
             return
-        self._thread = threading.Thread(target=self._work, name="gatekeep-alarms", daemon=True)
+        thread = threading.Thread(target=self._work, name="gatekeep-alarms", daemon=True)
         try:
-            self._thread.start()
+            thread.start()
         except RuntimeError:  # the interpreter is ending
             self._give_up()
+        else:
+            self._thread = thread  # not before: who closes waits for it, and only one that runs can be waited for
 
     def _give_up(self) -> None:
         with self._lock:

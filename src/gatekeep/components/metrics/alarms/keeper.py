@@ -171,7 +171,7 @@ class AlarmKeeper(Component):
 
     def _finish(self) -> None:
         deadline = self.services.clock.monotonic() + _GRACE
-        for courier in self._couriers.values():
+        for courier in list(self._couriers.values()):
             courier.close(max(0.0, deadline - self.services.clock.monotonic()))
 
     def settle(self, *, wait: bool = True) -> None:
@@ -199,12 +199,12 @@ class AlarmKeeper(Component):
                 changes += [(alarm, change) for change in alarm.advance(now, wall)]
         for alarm, change in changes:
             self._tell(alarm, change)
-        for courier in self._couriers.values():
+        for courier in list(self._couriers.values()):  # a route that comes late may bring another
             courier.look()
-        for providers in self._providers.values():
+        for providers in list(self._providers.values()):
             instruments: Instruments | None = providers.instruments()
             if instruments is not None:
-                instruments.alarms.add(self)
+                instruments.alarms[self] = None
 
     def _look_at_store(self, second: int) -> None:
         watching = [alarm for alarm in self._alarms.values() if alarm.metric.of_store]

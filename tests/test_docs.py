@@ -69,7 +69,7 @@ def test_the_examples_of_a_page_run(page: Path, tmp_path: Path) -> None:
         [sys.executable, "-W", "error", "-c", _RUNNER, str(page)],
         input=code,
         capture_output=True,
-        text=True,
+        encoding="utf-8",
         cwd=tmp_path,
         env={**os.environ, "PYTHONIOENCODING": "utf-8"},
         timeout=300,

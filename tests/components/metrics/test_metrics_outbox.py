@@ -9,6 +9,7 @@ import sys
 import threading
 from collections.abc import Sequence
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
@@ -23,8 +24,10 @@ from opentelemetry.sdk.resources import Resource
 from gatekeep.components.metrics.instruments import instruments_of
 from gatekeep.components.metrics.ledger import Finished
 from gatekeep.components.metrics.log_export import LogOutbox, OtlpHandler
+from gatekeep.components.metrics.otlp import Telemetry
 from gatekeep.components.metrics.outbox import Outbox, Ticker
 from gatekeep.components.metrics.reader import Reader
+from gatekeep.testing import FakeClock
 
 
 class Away:
@@ -86,6 +89,50 @@ def test_closing_counts_what_never_arrives() -> None:
     outbox.close()
     outbox.put(6)
     assert (outbox.dropped, outbox.waiting) == (7, 0)
+
+
+def test_closing_without_a_try_counts_them_too() -> None:
+    collector = Away()
+    collector.there = True
+    outbox = box(collector)
+    outbox.put(1)
+    assert not outbox.close(send=False)
+    assert (outbox.dropped, outbox.waiting, collector.arrived) == (1, 0, [])
+
+
+class Turn:
+    """A signal: whether it was away, and how long it tries to deliver, with success or not."""
+
+    def __init__(self, clock: FakeClock, *, away: bool = False, tries: float = 0.0, arrives: bool = False) -> None:
+        self.clock, self.away, self.tries, self.arrives = clock, away, tries, arrives
+        self.tried = 0
+
+    def empty(self) -> bool:
+        self.tried += 1
+        self.clock.advance(self.tries)
+        return self.arrives
+
+
+@pytest.mark.parametrize(
+    ("first", "second", "tried"),
+    [
+        ({"arrives": True}, {"away": True}, 1),  # it may be back
+        ({"tries": 7.0}, {"away": True}, 0),  # one time-out is enough
+        ({"tries": 7.0}, {}, 1),  # it may have a collector of its own
+        ({"tries": 11.0}, {}, 0),
+    ],
+)
+def test_the_end_does_not_wait_for_each_signal_of_a_collector_that_is_away(
+    first: dict[str, Any], second: dict[str, Any], tried: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    clock = FakeClock()
+    monkeypatch.setattr("gatekeep.components.metrics.otlp.time", SimpleNamespace(monotonic=clock.monotonic))
+    signals = [Turn(clock, **first), Turn(clock, **second)]
+    telemetry = object.__new__(Telemetry)
+    telemetry._patience = 10.0
+    telemetry._senders = lambda: signals  # type: ignore[method-assign, assignment, return-value]
+    assert telemetry.flush() is False
+    assert [signal.tried for signal in signals] == [1, tried]
 
 
 def test_an_exporter_that_raises_is_one_that_is_away(caplog: pytest.LogCaptureFixture) -> None:
@@ -260,7 +307,12 @@ def test_ready_histograms_are_sums_or_differences(preference: str, second: int, 
     resource = taker.taken[-1].resource_metrics[0].resource.attributes
     assert resource["service.name"] == "shop"
     assert resource["service.instance.id"]
+    told = len(taker.taken)
+    assert not reader.away
+    assert not reader.close(send=False)
+    assert reader.dropped == 2 * (preference != "cumulative")
     provider.shutdown()
+    assert len(taker.taken) == told
 
 
 SCRIPT = """

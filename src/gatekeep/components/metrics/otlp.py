@@ -6,6 +6,7 @@ import atexit
 import logging
 import os
 import threading
+import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from importlib import import_module
 from typing import Any, Literal, NamedTuple
@@ -135,6 +136,7 @@ class Telemetry:
         interval: float | None,
     ) -> None:
         self._makers = exporters
+        self._patience = _number("OTEL_EXPORTER_OTLP_TIMEOUT", 10)
         self._boxes: dict[Signal, Outbox[Any]] = {}
         self._reader: Reader | None = None
         self._handler: logging.Handler | None = None
@@ -219,9 +221,23 @@ class Telemetry:
             self._reader.ticker.begin()
 
     def flush(self) -> bool:
-        """Export what there is; False when something did not arrive. Takes as long as the exporters' time-out at most."""
-        sent = [box.empty() for box in self._boxes.values()]
-        return all((*sent, self._reader is None or self._reader.empty()))
+        """Export what there is; False when something did not arrive. Takes about twice the exporters' time-out at most."""
+        return self._by_turns(lambda sender, due: due and sender.empty())
+
+    def _by_turns(self, turn: Callable[[Outbox[Any] | Reader, bool], bool]) -> bool:
+        """Give each signal its turn. It is not due once another's did not arrive, and it is not likely to do better: servers wait
+
+        for the end of a process half a minute or so, not for as many time-outs as there are signals.
+        """
+        until = time.monotonic() + self._patience
+        arrived = True
+        for sender in self._senders():
+            due = arrived or not (sender.away or time.monotonic() > until)
+            arrived = turn(sender, due) and arrived
+        return arrived
+
+    def _senders(self) -> list[Outbox[Any] | Reader]:
+        return [*self._boxes.values(), *([] if self._reader is None else [self._reader])]
 
     def shutdown(self) -> None:
         """Export what there is, and end. At the end of the process it is done by itself."""
@@ -230,10 +246,9 @@ class Telemetry:
         self._ended = True
         if self._handler is not None:
             logging.getLogger().removeHandler(self._handler)
-        for box in self._boxes.values():
-            box.close()
-        if self._reader is not None:
-            self._reader.shutdown()
+        for sender in self._senders():
+            sender.end()
+        self._by_turns(lambda sender, due: sender.close(send=due))
         for signal, exporter in self._exporters.items():
             if signal != "metrics":
                 exporter.shutdown()

@@ -120,6 +120,11 @@ class Outbox(Generic[T]):
         """Items that will never arrive."""
 
     @property
+    def away(self) -> bool:
+        """Whether the collector has not taken what was sent last, or not yet."""
+        return self._away or self._lock.locked()
+
+    @property
     def waiting(self) -> int:
         return len(self._queue) + len(self._unsent)
 
@@ -180,14 +185,20 @@ class Outbox(Generic[T]):
             self._failures += 1
             raise
 
-    def close(self) -> None:
-        """Send what waits, once; what does not arrive now is dropped."""
+    def end(self) -> None:
+        """Take nothing more."""
         self.ticker.end()
         self._closed = True
         self._quick = 0
-        self.empty()
+
+    def close(self, *, send: bool = True) -> bool:
+        """Send what waits, once; what does not arrive now is dropped. False when there was such."""
+        self.end()
+        if send:
+            self.empty()
         left = self.waiting
         if left:
             self._queue.clear()
             self._unsent = ()
             self.drop(left)
+        return not left

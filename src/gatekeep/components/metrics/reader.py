@@ -74,6 +74,11 @@ class Reader(MetricReader):
         self._identity = Resource({"service.instance.id": str(uuid.uuid4())})
         """Sums of one worker must not be taken for another's."""
 
+    @property
+    def away(self) -> bool:
+        """Whether the collector has not taken what was sent last, or not yet."""
+        return not self._arrived or self._lock.locked()
+
     def empty(self) -> bool:
         """Collect and export; False when it did not arrive."""
         with self._lock:
@@ -145,11 +150,23 @@ class Reader(MetricReader):
             self._told.update(self._pending)
             self._since = now
 
-    def shutdown(self, timeout_millis: float = 30_000, **kwargs: Any) -> None:
-        if self._closed:
-            return
-        self._closed = True
+    def end(self) -> None:
+        """Export no more by itself."""
         self.ticker.end()
-        self.empty()
+
+    def close(self, *, send: bool = True) -> bool:
+        """Export, once more. False when it did not arrive."""
+        if self._closed:
+            return True
+        self._closed = True
+        self.end()
+        if send:
+            self.empty()
+        elif self._by_difference:
+            self.dropped += 1
         if self._exporter is not None:
             self._exporter.shutdown()
+        return send and self._arrived
+
+    def shutdown(self, timeout_millis: float = 30_000, **kwargs: Any) -> None:
+        self.close()

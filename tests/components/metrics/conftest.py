@@ -12,13 +12,22 @@ from opentelemetry.sdk.trace import ReadableSpan, TracerProvider, sampling
 from opentelemetry.sdk.trace.export import SimpleSpanProcessor
 from opentelemetry.sdk.trace.export.in_memory_span_exporter import InMemorySpanExporter
 
+from patience import PATIENCE
+
+
+class PatientReader(InMemoryMetricReader):
+    """On a busy machine what is observed may take longer to be counted than the SDK gives it."""
+
+    def collect(self, timeout_millis: float = 1000 * PATIENCE) -> None:
+        super().collect(timeout_millis)
+
 
 class Telemetry:
     """What was emitted; `tracer_provider` and `meter_provider` are for Observe."""
 
     def __init__(self, sampler: sampling.Sampler = sampling.DEFAULT_ON) -> None:
         self._exporter = InMemorySpanExporter()
-        self._reader = InMemoryMetricReader()
+        self._reader = PatientReader()
         self.tracer_provider = TracerProvider(sampler=sampler)
         self.tracer_provider.add_span_processor(SimpleSpanProcessor(self._exporter))
         self.meter_provider = MeterProvider([self._reader])

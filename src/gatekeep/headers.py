@@ -11,7 +11,7 @@ from typing import Any
 
 from .environ import OWN_KEYS, Environ, environ_key, separator
 
-__all__ = ["Field", "Headers", "Patch", "RawHeaders", "RawPairs", "TextPairs"]
+__all__ = ["Field", "Headers", "Patch", "RawHeaders", "RawPairs", "TextPairs", "is_token"]
 
 TextPairs = list[tuple[str, str]]
 RawPairs = list[tuple[bytes, bytes]]
@@ -34,7 +34,8 @@ def _plain_name(name: str) -> bytes:
 
 
 @lru_cache(maxsize=1024)
-def _is_token(name: str) -> bool:
+def is_token(name: str) -> bool:
+    """Whether it can be the name of a field or a cookie."""
     return _TOKEN.fullmatch(name) is not None
 
 
@@ -179,7 +180,7 @@ class Headers:
         return [self._out(value) for key, value in self._pairs if key == wanted or key.lower() == wanted]
 
     def _checked(self, name: str, value: str) -> tuple[Any, Any]:
-        if not _is_token(name):
+        if not is_token(name):
             raise ValueError(f"not a header name: {name!r}")
         if "\n" in value or "\r" in value or "\0" in value:
             raise ValueError(f"the value of {name} holds a line break or NUL")

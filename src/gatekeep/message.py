@@ -1,6 +1,6 @@
 """The language of every hook: Headers, Request, Response, BodyFilter. Values and lazy views; no protocol, no policy.
 
-A Request is a view over what the server handed over: nothing is parsed until asked. asgi.py and wsgi.py subclass it.
+A Request is a view over what the server handed over: nothing is parsed until asked. requests.py and wsgi_request.py subclass it.
 """
 
 from __future__ import annotations

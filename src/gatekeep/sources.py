@@ -12,11 +12,11 @@ from dataclasses import dataclass
 from urllib.parse import parse_qsl
 
 from .errors import BadRequest
+from .headers import is_token
 from .message import Forwarded, Request
 
 __all__ = ["Cookie", "Header", "Query", "Source", "cookie", "header", "query"]
 
-_is_token = re.compile(r"[!#$%&'*+\-.^_`|~0-9A-Za-z]+").fullmatch  # RFC 9110 §5.6.2
 _parameters_only = re.compile(
     # One scheme and its parameters (RFC 9110 §11.4): the commas in it join no second field.
     r"""[\w!#$%&'*+.^`|~-]+[ ]+[\w!#$%&'*+.^`|~-]+[ ]?=[ ]?(?:"(?:[^"\\]|\\.)*"|[^\s",]*)"""
@@ -59,7 +59,7 @@ class Header(Source):
 
     @property
     def valid(self) -> bool:
-        return _is_token(self.name) is not None
+        return is_token(self.name)
 
     def value(self, request: Request) -> str | None:
         return request.header(self.name)
@@ -117,7 +117,7 @@ class Cookie(Source):
 
     @property
     def valid(self) -> bool:
-        return _is_token(self.name) is not None
+        return is_token(self.name)
 
     def value(self, request: Request) -> str | None:
         return request.cookies.get(self.name)

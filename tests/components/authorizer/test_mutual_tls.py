@@ -427,7 +427,7 @@ def test_a_handshake_with_a_real_server(server, tmp_path, monkeypatch):
         ({"subjects": ANY, "header": "X-Cert", "proxies": "10.0.0.1"}, "from trusted proxies only"),
         ({"subjects": ANY, "header": "X-Cert", "proxies": ["x"]}, "proxies: "),
         ({"subjects": ANY, "header": "X Cert", **PROXY}, "header="),
-        ({"subjects": ANY, "header": "X-Cert", "verify_header": "a b", **PROXY}, "header="),
+        ({"subjects": ANY, "header": "X-Cert", "verify_header": "a b", **PROXY}, "verify_header='a b'"),
         ({"subjects": ANY, "header": "X-Cert", "format": "x", **PROXY}, "is none of rfc9440"),
     ],
 )

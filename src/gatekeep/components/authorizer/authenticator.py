@@ -12,6 +12,7 @@ from ...declared import Declared, caller
 from ...effects import Flow, Protocol
 from ...errors import ConfigurationError, Denied, Origin, Unauthorized
 from ...exchange import Exchange, Principal
+from ...headers import is_token
 from ...showing import Shown
 from ...sources import Source
 
@@ -91,6 +92,12 @@ class Authenticator(Shown, metaclass=Declared):
     def mistake(self, message: str, fix: str = "") -> ConfigurationError:
         """The error to raise for this authenticator: names its file and line."""
         return ConfigurationError(f"{type(self).__name__}: {message}", origin=self.origin, fix=fix)
+
+    def check_field(self, option: str) -> None:
+        """Raise ConfigurationError where the option is not the name of a header field."""
+        name = getattr(self, option)
+        if not isinstance(name, str) or not is_token(name):
+            raise self.mistake(f"{option}={name!r} is not the name of a header field")
 
     @abstractmethod
     def open(self, opening: Opening) -> Verifier:

@@ -15,7 +15,6 @@ from .certificate_rules import CertificateRules
 from .certificate_sources import FORMATS, HeaderCertificate, server_certificate
 from .jwt import ANY, Anything
 from .mutual_tls_verifier import CertificateVerifier
-from .source import field_name
 
 __all__ = ["MutualTLS"]
 
@@ -78,9 +77,9 @@ class MutualTLS(Authenticator):
             if self.proxies or self.format is not None or self.verify_header is not None:
                 raise self.mistake("proxies, format and verify_header are for a header", fix='header="Client-Cert"')
             return
-        field_name(self, self.header)
+        self.check_field("header")
         if self.verify_header is not None:
-            field_name(self, self.verify_header)
+            self.check_field("verify_header")
         if self.format not in (None, *FORMATS):
             raise self.mistake(f"format={self.format!r} is none of {', '.join(FORMATS)}")
         if isinstance(self.proxies, str) or not self.proxies:

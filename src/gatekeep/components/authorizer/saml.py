@@ -11,7 +11,6 @@ from ...errors import to_install
 from ...sources import header
 from .authenticator import Authenticator, Opening, Verifier
 from .jwt import ANY, Anything, checked_strings
-from .source import field_name
 
 if TYPE_CHECKING:
     from .saml_metadata import Provider
@@ -57,7 +56,7 @@ class SAML(Authenticator):
             value = getattr(self, name)
             if isinstance(value, bool) or not isinstance(value, (int, float)) or not least <= value < 1e9:
                 raise self.mistake(f"{name}={value!r} is not a number from {least:g} up")
-        field_name(self, self.header)
+        self.check_field("header")
         try:
             from .saml_metadata import read_metadata
         except ImportError as error:

@@ -7,8 +7,9 @@ from collections.abc import Callable, Mapping
 from typing import Any
 
 from ...exchange import Exchange
+from ...headers import is_token
 from ...message import Headers
-from .expression import TOKEN, Facts
+from .expression import Facts
 from .operations import Operation
 from .queries import BadValue
 from .values import Edit, HasHeaders, plain_text
@@ -23,7 +24,7 @@ _Change = Callable[[list[str]], list[str]]
 
 
 def _cookie_name(name: Any) -> str:
-    if not isinstance(name, str) or not TOKEN.fullmatch(name):
+    if not isinstance(name, str) or not is_token(name):
         raise ValueError(f"{name!r} is not the name of a cookie")
     return name
 

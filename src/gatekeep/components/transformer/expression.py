@@ -10,18 +10,16 @@ import re
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
-from typing import Any, Final, NamedTuple
+from typing import Any, NamedTuple
 
 from ... import strict_json
 from ...clock import Clock
 from ...errors import BadRequest
 from ...exchange import Exchange
+from ...headers import is_token
 from .queries import MISSING, Source, jmespath_source, json_path_source
 
-__all__ = ["ANSWER_BODY", "MOCKED", "TOKEN", "Facts", "Unreadable", "clf", "is_json", "received", "source"]
-
-TOKEN: Final = re.compile(r"[!#$%&'*+\-.^_`|~0-9A-Za-z]+")
-"""The name of a header (RFC 9110 §5.6.2)."""
+__all__ = ["ANSWER_BODY", "MOCKED", "Facts", "Unreadable", "clf", "is_json", "received", "source"]
 
 
 @dataclass
@@ -85,7 +83,7 @@ def _or_missing(value: Any) -> Any:
 
 
 def _field(name: str) -> str:
-    if not TOKEN.fullmatch(name):
+    if not is_token(name):
         raise ValueError(f"{name!r} is not a header name")
     return name.lower()
 

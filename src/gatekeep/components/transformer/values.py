@@ -7,8 +7,9 @@ from collections.abc import Callable, Mapping
 from typing import Any, Protocol, TypeAlias
 
 from ...exchange import Exchange
+from ...headers import is_token
 from ...message import Headers
-from .expression import TOKEN, Facts
+from .expression import Facts
 from .queries import BadValue
 from .templates import Text, text_template
 
@@ -44,7 +45,7 @@ _RESERVED: Mapping[str, Mapping[str, str]] = {
 
 
 def header_name(name: Any, facts: Facts) -> str:
-    if not isinstance(name, str) or not TOKEN.fullmatch(name):
+    if not isinstance(name, str) or not is_token(name):
         raise ValueError(f"{name!r} is not a header name")
     reason = _RESERVED[facts.side].get(name.lower())
     if reason is not None:

@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Callable, Mapping
 from typing import Any
 
 from ... import strict_json
 from ...exchange import Exchange
+from ...headers import is_token
 from .coercion import Kind, members_of, plain
 from .documents import SchemaMistake
 from .schema import JUST_THIS, Schema, Source
@@ -20,7 +20,6 @@ _SHORT = 100
 """Characters of a query that is remembered."""
 _REMEMBERED = 512
 """Queries, each with its values; a megabyte or two if a client picks them for it."""
-_TOKEN = re.compile(r"[!#$%&'*+\-.^_`|~0-9A-Za-z]+")  # RFC 9110 §5.6.2
 _CREDENTIALS = frozenset({"authorization", "cookie", "proxy-authorization", "x-api-key"})
 """Header fields whose values are never repeated."""
 
@@ -155,7 +154,7 @@ def parameters(part: Part, declared: Mapping[str, Any], draft: str, source: Sour
 def _lower(document: Mapping[str, Any]) -> dict[str, Any]:
     """The same with header names in lower case, as they are looked up (RFC 9110 §5.1)."""
     for name in (*document.get("properties", ()), *document.get("required", ())):
-        if not _TOKEN.fullmatch(name):
+        if not is_token(name):
             raise SchemaMistake(f"{name!r} is not a header name")
     if document.get("additionalProperties", True) is not True:
         raise SchemaMistake("additionalProperties says nothing about headers: only those that are declared are looked at")

@@ -6,7 +6,8 @@ import re
 from collections.abc import Mapping
 from typing import Any
 
-from ..expression import TOKEN, Facts
+from ....headers import is_token
+from ..expression import Facts
 from .syntax import Block, Call, Literal, Property, Reference, walk
 
 __all__ = ["header_params", "note_reads", "regular_expressions"]
@@ -37,7 +38,7 @@ def _note_input(node: Reference, facts: Facts) -> None:
             if len(node.steps) > 2:
                 step = node.steps[2]
                 name = step.name if isinstance(step, Property) else _literal(step)
-    known = isinstance(name, str) and TOKEN.fullmatch(name)
+    known = isinstance(name, str) and is_token(name)
     facts.headers.add(name.lower() if known else _EVERYTHING)
 
 
@@ -85,7 +86,7 @@ _PATTERNED = frozenset({"matches", "replaceAll", "replaceFirst", "split"})
 def header_params(params: set[str], template: str | None) -> set[str]:
     """Those of the names that `$input.params` looks up which may be headers: not the path's, on a route with this template."""
     in_path = set(_PARAMETER.findall(template or ""))
-    return {name.lower() for name in params if name not in in_path and TOKEN.fullmatch(name)}
+    return {name.lower() for name in params if name not in in_path and is_token(name)}
 
 
 _PARAMETER = re.compile(r"\{([A-Za-z_]\w*)(?::[^{}]*)?\}")

@@ -31,8 +31,9 @@ class Cors(Spec):
 
     def check(self) -> None:
         for name in ("allow_origins", "allow_methods", "allow_headers", "expose_headers"):
-            if isinstance(getattr(self, name), str):
-                raise self.mistake(f"{name} is a string", fix=f"{name}=[...]")
+            value = getattr(self, name)
+            if isinstance(value, str):
+                raise self.mistake(f"{name} is a string", fix=f"{name}=[{value!r}]")
         if not self.allow_origins:
             raise self.mistake("allow_origins is empty", fix='allow_origins=["https://app.example.com"]')
         for origin in self.allow_origins:

@@ -321,6 +321,11 @@ from opentelemetry import trace
 from gatekeep import otlp
 telemetry = otlp.configure(endpoint=sys.argv[1], metrics=False, logs=False)
 tracer = trace.get_tracer("test")
+
+def give(seconds):
+    os.environ["OTEL_EXPORTER_OTLP_TIMEOUT"] = seconds
+    telemetry._exporters.clear()  # the next one has so long
+
 for number in range(30):
     with tracer.start_as_current_span(f"span {number}"):
         pass
@@ -328,7 +333,9 @@ for number in range(30):
         assert telemetry.flush()
         print("flushed", flush=True)
         sys.stdin.readline()
+give("1")
 print("away", telemetry.flush(), telemetry.dropped["traces"], flush=True)
+give("60")
 sys.stdin.readline()
 """
 
@@ -339,7 +346,7 @@ def test_a_collector_that_is_killed_and_comes_back_misses_nothing(tmp_path: Path
             [sys.executable, "-c", SCRIPT, f"http://127.0.0.1:{collector.http}"],
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
-            env={**os.environ, "OTEL_EXPORTER_OTLP_TIMEOUT": "1"},
+            env={**os.environ, "OTEL_EXPORTER_OTLP_TIMEOUT": "60", "OTEL_BSP_SCHEDULE_DELAY": "3600000"},
             text=True,
         )
         assert app.stdin is not None
@@ -354,7 +361,7 @@ def test_a_collector_that_is_killed_and_comes_back_misses_nothing(tmp_path: Path
             collector.start()
             app.stdin.write("\n")
             app.stdin.flush()
-            assert app.wait(60) == 0
+            assert app.wait(120) == 0
         receiver.wait_for(lambda: len(receiver.spans) >= 30)
     assert {span.name for span in receiver.spans} == {f"span {number}" for number in range(30)}
     assert len(receiver.spans) == 30

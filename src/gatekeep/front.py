@@ -99,14 +99,20 @@ class Front:
         """Compile every site. Raises ConfigurationError; a table that was compiled before then stays as it was."""
         with self._lock:
             first = not all(site.complete for site in self.sites)
-            for site in dict.fromkeys((*self.sites, self._default)):
-                site.compile()
-            if first:
-                self.gateway.verify_reach()
+            # At once, unless requests wait for this: what somebody finds missing meanwhile may be missing from what is read.
+            stale, self.stale = self.stale, first
+            try:
+                for site in dict.fromkeys((*self.sites, self._default)):
+                    site.compile()
+                if first:
+                    self.gateway.verify_reach()
+            except BaseException:
+                self.stale = self.stale or stale
+                raise
             for site in self.sites:
                 site.complete = True
-            self.stale = False
             if first:
+                self.stale = False
                 warn_of_unmet(self.gateway.routes, self.gateway.sites)
 
     def refresh(self) -> None:

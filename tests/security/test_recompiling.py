@@ -87,3 +87,39 @@ def test_refreshing_what_is_fresh_does_nothing(app: flask.Flask, monkeypatch: py
         front: Any = app.wsgi_app
         front.front.refresh()  # as a request does that another thread has overtaken
         assert client.get("/view").status == 200
+
+
+def test_what_is_met_while_a_table_is_read_makes_it_be_read_again(app: flask.Flask, monkeypatch: pytest.MonkeyPatch) -> None:
+    clock, reads = FakeClock(), []
+    read = FlaskAdapter.read
+    Gateway(clock=clock).init_app(app)
+    front: Any = app.wsgi_app
+    with Client(app) as client:
+        assert client.get("/view").status == 200
+
+        def slowly(adapter: FlaskAdapter) -> Any:
+            found = read(adapter)
+            reads.append(clock.monotonic())
+            if len(reads) == 1:
+                front.front.stale = True  # as the guard does in another thread, of an endpoint that is not in it
+            return found
+
+        monkeypatch.setattr(FlaskAdapter, "read", slowly)
+        front.front.expire()
+        for _ in range(3):
+            assert client.get("/view").status == 200
+            clock.advance(2.0)
+    assert len(reads) == 2
+
+
+def test_a_table_that_did_not_compile_is_as_stale_as_before(app: flask.Flask, monkeypatch: pytest.MonkeyPatch) -> None:
+    Gateway(clock=FakeClock()).init_app(app)
+    front: Any = app.wsgi_app
+    with Client(app) as client:
+        assert client.get("/view").status == 200
+        monkeypatch.setattr(FlaskAdapter, "read", None)
+        for stale in (False, True):
+            front.front.stale = stale
+            with pytest.raises(TypeError):
+                front.front.prepare()
+            assert front.front.stale is stale

@@ -139,6 +139,8 @@ def test_a_forked_child_waits_for_no_thread_of_its_parents(tmp_path: Path) -> No
         child = os.fork()
         if child == 0:
             signal.alarm(60)  # to be ended, rather than to hang
-            circuit.failed(OSError(), 0.0)
-            os._exit(circuit.health.errors)
+            try:
+                circuit.failed(OSError(), 0.0)
+            finally:
+                os._exit(circuit.health.errors)
     assert os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]) == 1

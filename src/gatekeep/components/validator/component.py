@@ -6,7 +6,7 @@ import logging
 from collections.abc import Callable, Mapping
 from typing import Any
 
-from ...component import Component, Hooks, Plan
+from ...component import Component, Hooks, Plan, Services
 from ...effects import Flow
 from ...errors import InvalidAnswer
 from ...exchange import VALID, Exchange
@@ -38,6 +38,11 @@ class Validator(Component):
     spec = Validate
     handshakes = True
 
+    def __init__(self, services: Services) -> None:
+        super().__init__(services)
+        self._untold: set[str] = set()
+        """Routes that a document does not know, as the log has said."""
+
     def bind(self, plan: Plan) -> Hooks | None:
         if not plan.specs:
             return None
@@ -54,7 +59,8 @@ class Validator(Component):
     def _by_method(self, spec: Validate, plan: Plan, guard: Callable[[Exchange], None]) -> Check | None:
         operations = spec.operations(plan)
         if not operations:
-            if plan.template is not None:
+            if plan.template is not None and not plan.handshake and plan.id not in self._untold:
+                self._untold.add(plan.id)  # tables are compiled many times
                 _log.info("the OpenAPI document of %s says nothing of %s", spec.origin, plan.id)
             return None
         checks = {method: _check(rules, guard, self.services.max_body, plan) or guard for method, rules in operations.items()}

@@ -31,6 +31,7 @@ __all__ = [
     "Protocol",
     "SingleFlight",
     "arun",
+    "at_once",
     "blocking",
     "either",
     "in_thread",
@@ -61,6 +62,15 @@ class Io(Generic[T]):
 
 
 Flow: TypeAlias = Generator[Io[Any], Any, T]
+
+
+def at_once(function: Callable[[], T]) -> Io[T]:
+    """An operation that waits for nothing."""
+
+    async def arun() -> T:
+        return function()
+
+    return Io(function, arun)
 
 
 def run(flow: Flow[T]) -> T:

@@ -11,7 +11,7 @@ from math import inf
 from typing import Any, ClassVar, TypeVar, cast
 
 from ..clock import SYSTEM_CLOCK, Clock
-from ..effects import Io
+from ..effects import Io, at_once
 from ..forks import reset_after_fork
 from . import counts
 from .base import Bucket, Change, Demand, Lease, Taken
@@ -63,7 +63,7 @@ class MemoryStore:
     # Token buckets.
 
     def take(self, demands: Sequence[Demand]) -> Io[Taken]:
-        return _at_once(lambda: self.take_now(demands, self._clock.monotonic()))
+        return at_once(lambda: self.take_now(demands, self._clock.monotonic()))
 
     def take_now(self, demands: Sequence[Demand], now: float) -> Taken:
         """As `take`. A request that waited on its way brings an old `now`: time never runs backwards here."""
@@ -145,7 +145,7 @@ class MemoryStore:
     # After the fact, and from outside.
 
     def adjust(self, changes: Sequence[Change]) -> Io[None]:
-        return _at_once(lambda: self.adjust_now(changes, self._clock.monotonic()))
+        return at_once(lambda: self.adjust_now(changes, self._clock.monotonic()))
 
     def adjust_now(self, changes: Sequence[Change], now: float) -> None:
         with self._lock:
@@ -158,7 +158,7 @@ class MemoryStore:
         return self._locked(lambda at: counts.reset(demands, at, self))
 
     def release(self, leases: Sequence[Lease]) -> Io[None]:
-        return _at_once(lambda: self.release_now(leases, self._clock.monotonic()))
+        return at_once(lambda: self.release_now(leases, self._clock.monotonic()))
 
     def release_now(self, leases: Sequence[Lease], now: float) -> None:
         with self._lock:
@@ -172,7 +172,7 @@ class MemoryStore:
             with self._lock:
                 return operation(self._moment(self._clock.monotonic()))
 
-        return _at_once(run)
+        return at_once(run)
 
     def _moment(self, now: float) -> Moment:
         self._latest = max(now, self._latest)
@@ -186,13 +186,13 @@ class MemoryStore:
     # Values by key.
 
     def get(self, key: str) -> Io[bytes | None]:
-        return _at_once(lambda: self.get_now(key, self._clock.monotonic()))
+        return at_once(lambda: self.get_now(key, self._clock.monotonic()))
 
     def put(self, key: str, value: bytes, ttl: float) -> Io[None]:
-        return _at_once(lambda: self.put_now(key, value, ttl, self._clock.monotonic()))
+        return at_once(lambda: self.put_now(key, value, ttl, self._clock.monotonic()))
 
     def delete(self, key: str) -> Io[None]:
-        return _at_once(lambda: self.delete_now(key))
+        return at_once(lambda: self.delete_now(key))
 
     def get_now(self, key: str, now: float) -> bytes | None:
         with self._lock:
@@ -249,10 +249,3 @@ class _Values:
 
 def _weight(key: str, value: bytes) -> int:
     return len(key) + len(value) + _OVERHEAD
-
-
-def _at_once(operation: Callable[[], T]) -> Io[T]:
-    async def arun() -> T:
-        return operation()
-
-    return Io(operation, arun)

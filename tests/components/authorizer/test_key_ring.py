@@ -15,9 +15,9 @@ from hypothesis import strategies as st
 
 from gatekeep import ApiKey, Authorize, Throttle, UsagePlan, UsagePlans
 from gatekeep.components.authorizer.api_keys import KeyRing, MemoryKeys
-from gatekeep.components.authorizer.api_keys.store import KeyStore, at_once
+from gatekeep.components.authorizer.api_keys.store import KeyStore
 from gatekeep.components.authorizer.api_keys.text import checks_out, generate
-from gatekeep.effects import Io, run
+from gatekeep.effects import Io, at_once, run
 from gatekeep.errors import ConfigurationError, DependencyError
 from gatekeep.exchange import current
 from gatekeep.testing import FakeClock

@@ -8,11 +8,11 @@ from collections.abc import Callable, Iterable, Mapping
 from dataclasses import replace
 from typing import ClassVar, TypeVar
 
-from ....effects import Flow, Io, Protocol, blocking, lift
+from ....effects import Flow, Io, Protocol, at_once, blocking, lift
 from ....forks import reset_after_fork
 from .record import KeyRecord
 
-__all__ = ["KeyStore", "LocalKeyStore", "MemoryKeys", "at_once", "in_thread"]
+__all__ = ["KeyStore", "LocalKeyStore", "MemoryKeys", "in_thread"]
 
 T = TypeVar("T")
 
@@ -140,15 +140,6 @@ class MemoryKeys(LocalKeyStore):
     def _locked(self, change: Callable[[], T]) -> T:
         with self._lock:
             return change()
-
-
-def at_once(function: Callable[[], T]) -> Io[T]:
-    """An operation that does not wait."""
-
-    async def arun() -> T:
-        return function()
-
-    return Io(function, arun)
 
 
 def in_thread(function: Callable[[], T]) -> Io[T]:

@@ -26,6 +26,7 @@ def test_one_trace_and_exact_counts(server: str, protocol: str, tmp_path: Path, 
         monkeypatch.setenv(
             "OTEL_EXPORTER_OTLP_ENDPOINT", f"http://127.0.0.1:{collector.grpc if protocol == 'grpc' else collector.http}"
         )
+        monkeypatch.setenv("OTEL_EXPORTER_OTLP_TIMEOUT", "60")  # what is sent again, as the answer is late, arrives twice
         monkeypatch.setenv("OTEL_BSP_SCHEDULE_DELAY", "500")
         with serving(*command(server, port), port=port, cwd=tmp_path), ThreadPoolExecutor(4) as clients:
             statuses = list(clients.map(lambda number: ask(port, number), range(REQUESTS)))

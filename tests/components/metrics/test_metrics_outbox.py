@@ -7,6 +7,7 @@ import os
 import subprocess
 import sys
 import threading
+from collections import deque
 from collections.abc import Sequence
 from pathlib import Path
 from types import SimpleNamespace
@@ -394,3 +395,38 @@ def test_mistakes_of_configuration(variables: dict[str, str], message: str) -> N
     done = subprocess.run([sys.executable, "-c", MISTAKES], env=environ, capture_output=True, text=True, timeout=300)
     assert message in done.stdout
     assert done.returncode == 0
+
+
+def test_what_is_thrown_away_while_somebody_empties_the_box_is_not_missed() -> None:
+    collector = Away()
+    outbox = box(collector)
+    collector.there = True
+
+    class Queue(deque[int]):
+        def popleft(self) -> int:
+            found = super().popleft()
+            self.clear()  # as another thread that closes it
+            return found
+
+    outbox._queue = Queue([1, 2, 3])
+    assert outbox.empty()
+    assert collector.arrived == [1]
+
+
+def test_where_no_thread_is_to_be_had_the_next_item_asks_for_one_again(monkeypatch: pytest.MonkeyPatch) -> None:
+    def refuse(thread: Any) -> None:
+        raise RuntimeError("can't start new thread at interpreter shutdown")
+
+    collector = Away()
+    outbox = box(collector)
+    outbox.ticker.running = False
+    with monkeypatch.context() as patch:
+        patch.setattr(threading.Thread, "start", refuse)
+        outbox.put(1)
+    assert not outbox.ticker.running
+    for number in range(2, 6):
+        outbox.put(number)
+    assert outbox.ticker.running
+    collector.there = True
+    outbox.close()
+    assert collector.arrived == [1, 2, 3, 4, 5]

@@ -10,6 +10,7 @@ import logging
 import threading
 from collections import deque
 from collections.abc import Callable, Sequence, Sized
+from contextlib import suppress
 from typing import Any, Generic, TypeVar
 
 from opentelemetry.context import _SUPPRESS_INSTRUMENTATION_KEY, attach, detach, set_value
@@ -58,8 +59,9 @@ class Ticker:
     def begin(self) -> None:
         with self._lock:
             if not self.running and not self._ended:
-                self.running = True
-                threading.Thread(target=self._work, name=self._name, daemon=True).start()
+                with suppress(RuntimeError):  # no thread is to be had now, nor any more while the interpreter is ending
+                    threading.Thread(target=self._work, name=self._name, daemon=True).start()
+                    self.running = True
 
     def wake(self) -> None:
         self._wake.set()
@@ -154,7 +156,7 @@ class Outbox(Generic[T]):
         with self._lock:
             for _ in range(2 + len(self._queue) // self._batch):  # not for ever: more may come
                 if not self._unsent:
-                    taken = [self._queue.popleft() for _ in range(min(len(self._queue), self._batch))]
+                    taken = self._taken()
                     if not taken:
                         break
                     self._unsent, self._failures = self._finished(taken), 0
@@ -168,6 +170,13 @@ class Outbox(Generic[T]):
                     self.drop(len(self._unsent))
                 self._unsent, self._away = (), False
         return arrived
+
+    def _taken(self) -> list[T]:
+        taken: list[T] = []
+        with suppress(IndexError):  # that was all; who closes the box may throw away what is left while this looks
+            while len(taken) < self._batch:
+                taken.append(self._queue.popleft())
+        return taken
 
     def _finished(self, taken: Sequence[T]) -> Sized:
         try:

@@ -412,6 +412,19 @@ def test_while_the_store_is_away(site, remote, clock):
     assert ask(client, issued).status == ask(client, other).status == 200
 
 
+def test_the_log_says_why_keys_can_t_be_looked_up(site, remote, clock, caplog):
+    client = site(Authorize(ApiKey(remote.here)), clock=clock)
+    keys = [remote.here.create("acme") for _ in range(3)]
+    remote.store.failing = True
+    for issued in keys:
+        assert ask(client, issued).status == 503
+    assert caplog.messages.count("API keys can't be looked up: the store is away") == 1
+    clock.advance(10.0)
+    assert ask(client, keys[0]).status == 503
+    assert caplog.messages.count("API keys can't be looked up: the store is away") == 2
+    assert keys[0].text not in caplog.text
+
+
 def test_grace_while_the_store_is_away(site, remote, clock):
     client = site(Authorize(ApiKey(remote.here, ttl=5.0, grace=60.0)), clock=clock)
     issued, brief = remote.here.create("acme"), remote.here.create("acme", expires=clock.wall() + 20)

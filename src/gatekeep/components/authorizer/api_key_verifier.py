@@ -34,6 +34,8 @@ _log = logging.getLogger("gatekeep.authorizer")
 _TOUCH_EVERY = 60.0
 _PATIENCE = 5.0
 """Seconds to wait for another request's look-up of the same key."""
+_SILENCE = 10.0
+"""Seconds for which one line in the log says that the store does not answer, whatever is asked for meanwhile."""
 _PAUSE = 1.0
 """Seconds after which a store that did not answer is asked again for a key that is good meanwhile."""
 _REFUSALS = {
@@ -89,6 +91,8 @@ class KeyVerifier(Verifier):
         self._flight: SingleFlight[Known | str] = SingleFlight()
         self._track = terms.track_use
         self._uses: dict[str, float] = {}
+        self._tell_from = 0.0
+        """When the log may hear again that the store does not answer (monotonic)."""
         self._periodic: Periodic | None = None
 
     # A request.
@@ -140,6 +144,9 @@ class KeyVerifier(Verifier):
         try:
             found = yield from self._flight.join(digest, partial(self._ask, digest), _PATIENCE)
         except DependencyError as error:
+            if exchange.monotonic >= self._tell_from:
+                self._tell_from = exchange.monotonic + _SILENCE
+                _log.warning("API keys can't be looked up: %s", error)
             if known is None or known.grace <= exchange.monotonic or known.version != self._ring.version:
                 raise Unavailable("The API key can't be looked up right now.", code="keys_unavailable") from error
             found = known._replace(until=min(known.grace, exchange.monotonic + _PAUSE))

@@ -391,7 +391,6 @@ def in_child(work):
     return os.waitstatus_to_exitcode(os.waitpid(child, 0)[1])
 
 
-@pytest.mark.filterwarnings("ignore:.*fork.*:DeprecationWarning")
 def test_a_loop_runs_in_its_own_thread_and_nowhere_else():
     async def here_and_beside():
         loop = asyncio.get_running_loop()
@@ -401,6 +400,7 @@ def test_a_loop_runs_in_its_own_thread_and_nowhere_else():
     assert asyncio.run(here_and_beside()) == (True, None)
 
 
+@pytest.mark.filterwarnings("ignore:.*fork.*:DeprecationWarning")
 def test_after_a_fork_the_child_has_a_pool_and_flights_of_its_own():
     lifted = lift(blocking(lambda: "ran", timeout=60), "wsgi")
     assert lifted().run() == "ran"
@@ -417,10 +417,13 @@ def test_after_a_fork_the_child_has_a_pool_and_flights_of_its_own():
     thread.start()
     entered.wait(60)
 
-    def work():
-        gate.set()
+    def land():
+        return "landed"
+        yield
+
+    def work():  # without the gate, whose lock the thread may have held at the moment of the fork
         assert lifted().run() == "ran"
-        assert flight.join("k", start, timeout=60).run() == "landed"
+        assert flight.join("k", land, timeout=60).run() == "landed"
 
     assert in_child(work) == 0
     gate.set()

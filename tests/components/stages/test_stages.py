@@ -141,6 +141,8 @@ def test_each_stage_may_have_an_app_of_its_own(protocol):
         ({"host": "https://api.example"}, "not a host"),
         ({"host": "a.*.example"}, "not a host"),
         ({"variables": {"a": 1}}, "not a string"),
+        ({"header": "x-canary"}, "no field with its value"),
+        ({"header": ("x-canary", 1)}, "no field with its value"),
     ],
 )
 def test_mistakes_name_file_and_line(options, message):

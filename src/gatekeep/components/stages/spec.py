@@ -36,6 +36,8 @@ class Stage:
         variables: Mapping[str, str] | None = None,
     ) -> None:
         self.origin = caller()
+        if not _is_pair(header):
+            raise self._mistake(f"header={header!r} is no field with its value", fix='such as ("x-canary", "yes")')
         self.name = name
         self.specs = specs
         self.app = app
@@ -65,3 +67,10 @@ class Stage:
 
     def __repr__(self) -> str:
         return f"Stage({self.name!r})"
+
+
+def _is_pair(header: object) -> bool:
+    """Whether it is a field's name and value, or None."""
+    if header is None:
+        return True
+    return isinstance(header, (tuple, list)) and len(header) == 2 and all(isinstance(each, str) for each in header)

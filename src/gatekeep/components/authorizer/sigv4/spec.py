@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Collection, Mapping
 from dataclasses import dataclass, field
+from math import inf
 
 from ....effects import Blocking, Either, lift
 from ....sources import header
@@ -17,6 +18,12 @@ from .verifier import SignatureVerifier
 __all__ = ["SigV4"]
 
 _WEEK = 604_800.0
+_BOUNDS = (
+    ("max_expires", 1.0, _WEEK, "a number of seconds from 1 to 604800"),
+    ("skew", 1.0, 86_400.0, "a number of seconds from 1 to 86400"),
+    ("ttl", 0.0, 86_400.0, "a number of seconds from 0 to 86400"),
+    ("remember", 1, inf, "a positive number"),
+)
 
 
 @dataclass(frozen=True, eq=False)
@@ -60,14 +67,10 @@ class SigV4(Authenticator):
             raise self.mistake(f"region={self.region!r} is no region", fix='SigV4(credentials, "eu-west-1")')
         if not isinstance(self.service, str) or not self.service:
             raise self.mistake(f"service={self.service!r} is no service", fix='service="execute-api"')
-        if not 0.0 < self.max_expires <= _WEEK:
-            raise self.mistake(f"max_expires={self.max_expires!r} is not a number of seconds up to a week")
-        if not 0.0 < self.skew <= 86_400.0:
-            raise self.mistake(f"skew={self.skew!r} is not a number of seconds up to a day")
-        if not 0.0 <= self.ttl <= 86_400.0:
-            raise self.mistake(f"ttl={self.ttl!r} is not a number of seconds up to a day")
-        if self.remember < 1:
-            raise self.mistake(f"remember={self.remember!r} is not a positive number")
+        for name, least, most, unit in _BOUNDS:
+            value: object = getattr(self, name)
+            if isinstance(value, bool) or not isinstance(value, (int, float)) or not least <= value <= most:
+                raise self.mistake(f"{name}={value!r} is not {unit}")
         names: object = self.require_signed
         if isinstance(names, str) or not all(isinstance(name, str) and header(name).valid for name in self.require_signed):
             raise self.mistake(f"require_signed={names!r} are no header fields", fix='require_signed={"content-type"}')

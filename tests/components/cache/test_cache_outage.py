@@ -7,11 +7,16 @@ import logging
 import threading
 import time
 from contextlib import contextmanager
+from types import SimpleNamespace
 
 import pytest
+from cache_kit import entry
 
 from gatekeep import Cache, CacheStorage, DependencyError, Route
 from gatekeep.clock import SYSTEM_CLOCK
+from gatekeep.components.cache.memory import Memory
+from gatekeep.components.cache.tiers import SharedTier
+from gatekeep.effects import run
 from gatekeep.stores.redis import RedisStore
 from gatekeep.testing import FakeClock
 from patience import PATIENCE, until
@@ -336,3 +341,22 @@ def test_two_threads_that_tell_what_is_owed_are_not_in_each_others_way(site, val
     one.value = "second"
     assert one.get().body.startswith(b"second")
     assert one.tier._owed == []
+
+
+def test_threads_that_upload_at_once_keep_the_books_straight():
+    class Body(bytes):
+        def __len__(self):
+            tier._uploading += 1000  # as another thread does with a body of its own
+            others.append(1000)
+            return super().__len__()
+
+    def away(blobs):
+        raise DependencyError("away")
+        yield
+
+    others, cache, wire = [], SimpleNamespace(put=away), SimpleNamespace(write=lambda *_: b"")
+    tier = SharedTier(cache, Memory(1000), None, None, wire, runner=None, clock=FakeClock())
+    tier._uploading = 3
+    run(tier._upload(b"e", (), (), entry(Body(b"abc")), None, None))
+    assert others
+    assert tier._uploading == sum(others)

@@ -197,11 +197,12 @@ class SharedTier:
         stamp: Stamp,
         release: Callable[[Outcome], None] | None,
     ) -> Flow[None]:
+        size = len(entry.body)  # not while it is subtracted, when other threads could come in between
         try:
             seconds = entry.useless - self._monotonic()
             place = name if not names else name + _tail(values, self._secret)
             write = partial(self._wire.write, entry, names, stamp, place)
-            blob = write() if len(entry.body) <= _SMALL else (yield from _in_pool(write))
+            blob = write() if size <= _SMALL else (yield from _in_pool(write))
             fits = len(blob) <= _LARGEST
             if fits:
                 blobs = [(place, blob, seconds)]
@@ -211,7 +212,7 @@ class SharedTier:
         except DependencyError:
             return
         finally:
-            self._uploading -= len(entry.body)
+            self._uploading -= size
         if release is not None:
             release("landed" if fits else "declined")
 

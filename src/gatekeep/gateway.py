@@ -193,7 +193,9 @@ class Gateway(Explains, ShowsPages):
             raise mistake
         for code in unknown_codes(self._gateway_responses):
             _log.warning("%s: gateway_responses: gatekeep has no code %r, nor has a subclass of Denied", self._origin, code)
-        return [entry for site in self.sites for entry in site.describe()]
+        entries = (entry for site in self.sites for entry in site.describe())
+        # Django's handler and its MIDDLEWARE entry have one table.
+        return list({(endpoint, *map(id, specs)): (endpoint, specs) for endpoint, specs in entries}.values())
 
     @property
     def sites(self) -> list[Site]:

@@ -206,6 +206,13 @@ def test_forms_files_and_paths_beyond_ascii(browse: Serve) -> None:
         assert post() == told
 
 
+def test_both_entries_have_one_table(project: Callable[..., Gateway], protocol: str) -> None:
+    policy = IPRules(allow=["127.0.0.1"])
+    gateway = project([path("open/", opened)], policy)
+    application = gateway.wrap(ASGIHandler() if protocol == "asgi" else WSGIHandler())
+    assert gateway.check(application) == [("* /open/", [policy])]
+
+
 def test_csrf_stays_what_the_client_says(browse: Serve) -> None:
     csrf = "django.middleware.csrf.CsrfViewMiddleware"
     for enforced in (False, True):

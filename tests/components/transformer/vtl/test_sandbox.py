@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 import time
 from types import SimpleNamespace
 from typing import ClassVar
@@ -10,6 +11,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from gatekeep.components.transformer.vtl import patterns
 from gatekeep.components.transformer.vtl.engine import MAX_ITEMS, Template
 from gatekeep.components.transformer.vtl.methods import call, get, put
 from gatekeep.components.transformer.vtl.objects import Overrides, variables
@@ -166,15 +168,23 @@ def test_time_and_memory_are_bounded(text):
 
 
 def test_a_regular_expression_without_its_library_fails(monkeypatch):
-    import sys
-
-    from gatekeep.components.transformer.vtl import patterns
-
-    patterns._pattern.cache_clear()
+    patterns._library.cache_clear()
     monkeypatch.setitem(sys.modules, "regex", None)
     with pytest.raises(Failed, match="regex, which is not installed"):
         Template("$x.matches('a+')").render({"x": "a"})
     assert Template("$x.replaceAll('a\\.', 'c')").render({"x": "a.b"}) == "cb"
+
+
+def test_the_library_is_not_loaded_in_the_time_of_a_template(monkeypatch):
+    load, now = patterns._library, [0.0]
+
+    def load_slowly():
+        now[0] += 60.0
+        return load()
+
+    monkeypatch.setattr(patterns, "time", SimpleNamespace(thread_time=lambda: now[0]))
+    monkeypatch.setattr(patterns, "_library", load_slowly)
+    assert Template("$x.replaceAll('[ab]', '<$0>')").render({"x": "aC"}) == "<a>C"
 
 
 def test_a_rendering_takes_what_it_was_lent():

@@ -22,17 +22,20 @@ def is_plain(pattern: str) -> bool:
     return not _MARKS.search(re.sub(r"\\[^\w\s]", "", pattern))
 
 
+@functools.cache
+def _library() -> Any:
+    import regex
+
+    return regex
+
+
 @functools.lru_cache(maxsize=256)
-def _pattern(source: str) -> Any:
-    try:
-        import regex
-    except ImportError:
-        raise Failed(f"the regular expression {source!r} needs regex, which is not installed") from None
+def _pattern(library: Any, source: str) -> Any:
     if len(source) > _MAX_PATTERN:
         raise TooMuch("a regular expression is too long")
     try:
-        return regex.compile(source, regex.VERSION0)
-    except (regex.error, RecursionError):
+        return library.compile(source, library.VERSION0)
+    except (library.error, RecursionError):
         raise Failed(f"{source!r} is no regular expression") from None
 
 
@@ -54,7 +57,11 @@ def _timed(budget: Budget, work: Callable[[float], Any]) -> Any:
 
 
 def _compiled(budget: Budget, source: str) -> Any:
-    return _timed(budget, lambda _: _pattern(source))
+    try:
+        library = _library()  # not in the time of the template that is the first to need it
+    except ImportError:
+        raise Failed(f"the regular expression {source!r} needs regex, which is not installed") from None
+    return _timed(budget, lambda _: _pattern(library, source))
 
 
 def matches(budget: Budget, value: str, pattern: Any) -> bool:

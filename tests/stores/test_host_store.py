@@ -23,7 +23,7 @@ from gatekeep.stores import Bucket, BucketStore, Lease, LimitStore, Tally, Windo
 from gatekeep.stores.host import HostStore
 from gatekeep.testing import FakeClock
 from stores.contract import EPOCH, BucketStoreContract, Clocked, Limits, LimitStoreContract, Take, calendar, fresh_key
-from stores.servers import PATIENCE, processes, take_many
+from stores.store_servers import PATIENCE, processes, take_many
 
 
 @pytest.fixture(scope="module", params=["sync", "async"])

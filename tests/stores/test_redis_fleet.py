@@ -17,7 +17,7 @@ from gatekeep.errors import DependencyError
 from gatekeep.stores import Bucket, Demand, Lease, Tally, Window
 from gatekeep.stores.redis import RedisStore
 from gatekeep.stores.redis_rows import redis_key
-from stores.servers import (
+from stores.store_servers import (
     PATIENCE,
     ClusterOfThree,
     Grant,

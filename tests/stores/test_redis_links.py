@@ -21,7 +21,7 @@ from gatekeep.stores.redis import RedisStore
 from gatekeep.stores.redis_node import Script
 from gatekeep.testing import FakeClock
 from stores.contract import fresh_key
-from stores.servers import PATIENCE, ClusterOfThree, SentinelSet, Valkey, until
+from stores.store_servers import PATIENCE, ClusterOfThree, SentinelSet, Valkey, until
 
 Drive = Callable[[Io[Any]], Any]
 

@@ -45,7 +45,7 @@ from stores.contract import (
     fresh_time,
     properties,
 )
-from stores.servers import ClusterOfThree, OldRedis, SentinelSet, Valkey, until
+from stores.store_servers import ClusterOfThree, OldRedis, SentinelSet, Valkey, until
 
 Drive = Callable[[Io[Any]], Any]
 

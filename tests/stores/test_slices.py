@@ -18,7 +18,7 @@ from gatekeep.stores import Bucket, Change, Demand, Slices, Taken, Tally, Window
 from gatekeep.stores.host import HostStore
 from gatekeep.stores.redis import RedisStore
 from gatekeep.testing import FakeClock
-from stores.servers import PATIENCE, Valkey
+from stores.store_servers import PATIENCE, Valkey
 
 
 class Server:

@@ -21,7 +21,7 @@ from gatekeep.effects import Io, at_once, run
 from gatekeep.errors import ConfigurationError, DependencyError
 from gatekeep.exchange import current
 from gatekeep.testing import FakeClock
-from stores.servers import Valkey
+from stores.store_servers import Valkey
 
 
 def whoami(request):

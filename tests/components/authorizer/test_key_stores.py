@@ -27,7 +27,7 @@ from gatekeep.errors import ConfigurationError, DependencyError
 from gatekeep.stores.redis import RedisStore
 from interleaving import meanwhile
 from patience import PATIENCE
-from stores.servers import Valkey
+from stores.store_servers import Valkey
 
 DIGEST = "ab" * 32
 

@@ -15,7 +15,7 @@ from gatekeep.stores.redis import RedisStore
 from gatekeep.testing import FakeClock
 from interleaving import meanwhile
 from patience import PATIENCE
-from stores.servers import Valkey
+from stores.store_servers import Valkey
 
 
 class Shared(MemoryStore):

@@ -35,7 +35,7 @@ from gatekeep.errors import ConfigurationError, DependencyError
 from gatekeep.exchange import current
 from gatekeep.gateway import Gateway
 from gatekeep.testing import FakeClock
-from stores.servers import Valkey
+from stores.store_servers import Valkey
 
 CASES = json.loads(Path(__file__).with_name("sigv4_cases.json").read_text("utf-8"))
 KEYS = {ACCESS_KEY: SECRET}

@@ -18,7 +18,7 @@ from gatekeep.components.cache import way_in
 from gatekeep.components.cache.flight import Flights
 from gatekeep.testing import Client, call_asgi, call_wsgi
 from patience import PATIENCE, until
-from stores.servers import Valkey
+from stores.store_servers import Valkey
 
 CROWD = 500
 FAILED = "raised"

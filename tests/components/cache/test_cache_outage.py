@@ -20,7 +20,7 @@ from gatekeep.effects import run
 from gatekeep.stores.redis import RedisStore
 from gatekeep.testing import FakeClock
 from patience import PATIENCE, until
-from stores.servers import Valkey
+from stores.store_servers import Valkey
 
 BUDGET = 0.05
 """Seconds that a store may take which does not answer; one that does has all the time that a busy machine takes."""

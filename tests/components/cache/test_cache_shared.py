@@ -16,7 +16,7 @@ from gatekeep import Cache, CacheStorage, ConfigurationError, Route, current
 from gatekeep.effects import Io
 from gatekeep.stores.redis import RedisStore
 from patience import until, until_on
-from stores.servers import ClusterOfThree, OldRedis, Valkey
+from stores.store_servers import ClusterOfThree, OldRedis, Valkey
 
 PATIENT = 30.0
 """Seconds that a healthy store may take on a busy machine."""

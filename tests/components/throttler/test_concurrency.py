@@ -19,7 +19,7 @@ from gatekeep.routing import Route
 from gatekeep.stores.redis import RedisStore
 from gatekeep.testing import FakeClock
 from patience import until
-from stores.servers import Valkey
+from stores.store_servers import Valkey
 from wires import environ, scope, sent
 
 PATIENT = 30.0

@@ -20,7 +20,7 @@ from gatekeep.gateway import Gateway
 from gatekeep.stores import BucketStore, Lease, LimitStore, MemoryStore, Taken
 from gatekeep.stores.redis import RedisStore
 from gatekeep.testing import FakeClock
-from stores.servers import Valkey
+from stores.store_servers import Valkey
 from wires import environ, scope
 
 PATIENT = 30.0

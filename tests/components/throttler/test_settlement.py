@@ -18,7 +18,7 @@ from gatekeep.stores import Bucket, Change, Lease
 from gatekeep.stores.redis import RedisStore
 from gatekeep.testing import FakeClock
 from patience import PATIENCE, until
-from stores.servers import Valkey
+from stores.store_servers import Valkey
 
 
 @pytest.fixture(scope="module")

@@ -15,7 +15,7 @@ from gatekeep.errors import DependencyError
 from gatekeep.stores import Taken
 from gatekeep.stores.redis import RedisStore
 from gatekeep.testing import FakeClock
-from stores.servers import Valkey, until
+from stores.store_servers import Valkey, until
 
 PATIENT = 30.0
 

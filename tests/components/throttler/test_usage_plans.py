@@ -19,7 +19,7 @@ from gatekeep.gateway import Gateway
 from gatekeep.routing import Route
 from gatekeep.stores.redis import RedisStore
 from gatekeep.testing import FakeClock
-from stores.servers import Valkey
+from stores.store_servers import Valkey
 
 PATIENT = 30.0
 

@@ -299,7 +299,7 @@ def test_sentinels_that_know_no_such_service_or_do_not_answer(drive: Drive) -> N
     assert drive(known.get("k")) is None
     for sentinel in sentinels.sentinels:
         sentinel.kill()
-    known._links._looked = 0.0  # it is time to ask the Sentinels again
+    known._links._looked = float("-inf")  # it is time to ask the Sentinels again
     for _ in range(3):
         assert drive(known.get("k")) is None  # the primary serves on
         drive(Io(lambda: time.sleep(0.05), lambda: asyncio.sleep(0.05)))

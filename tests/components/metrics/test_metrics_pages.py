@@ -431,7 +431,7 @@ def test_memory_is_bounded() -> None:
 
 
 def test_many_requests_are_added_up_without_anybody_looking(site: Any) -> None:
-    client = site()
+    client = site(clock=FakeClock())
     client.gateway.dashboard("/_gatekeep", LOCAL)
     for _ in range(300):
         client.get("/a")

@@ -23,6 +23,7 @@ MODULES = {
 LANGUAGE = {"errors", "clock", "forks", "effects", "environ", "headers", "message", "showing"}
 KERNEL = {
     *LANGUAGE,
+    "living",
     "marks",
     "memo",
     "exchange",

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import re
 from collections.abc import Callable, Collection, Mapping
 from types import GeneratorType
 from typing import Any
@@ -16,14 +15,13 @@ from .effects import Flow, Protocol, arun, run, running_loop
 from .errors import ConfigurationError
 from .exchange import Exchange
 from .front import Front
+from .headers import is_pair, is_token
 from .message import Request
 from .native import Fields, environ_of, fields_of, scope_of
 from .requests import AsgiRequest, WsgiRequest
 
 __all__ = ["Explains", "dry_run", "request_of"]
 
-_is_method = re.compile(r"[A-Z0-9!#$%&'*+.^_`|~-]+").fullmatch
-"""Methods are case-sensitive tokens (RFC 9110 §9.1). One with small letters is a slip; who means it gives a Request."""
 _TELLING = "gatekeep.components.metrics"
 """Components that only tell of requests, and are not to tell of this one."""
 
@@ -106,7 +104,7 @@ def _check(line: object, headers: object, body: object, client: object) -> None:
     if not isinstance(line, str):
         raise TypeError(f'{_kind(line)} is no request: write "GET /path", or give a gatekeep Request')
     pairs = headers.items() if isinstance(headers, Mapping) else headers
-    if isinstance(pairs, (str, bytes)) or not isinstance(pairs, Collection) or not all(map(_is_field, pairs)):
+    if isinstance(pairs, (str, bytes)) or not isinstance(pairs, Collection) or not all(map(is_pair, pairs)):
         raise TypeError('headers= is a mapping or a list of pairs, both of str: headers={"X-Api-Key": "…"}')
     if not isinstance(body, bytes):
         fix = "body=json.dumps(…).encode()" if isinstance(body, (dict, list)) else 'body="…".encode()'
@@ -115,8 +113,9 @@ def _check(line: object, headers: object, body: object, client: object) -> None:
         raise TypeError(f'client= is an address, as in "127.0.0.1", or None, not {_kind(client)}')
 
 
-def _is_field(pair: object) -> bool:
-    return isinstance(pair, (tuple, list)) and len(pair) == 2 and all(isinstance(part, str) for part in pair)
+def _is_method(text: str) -> bool:
+    # A case-sensitive token (RFC 9110 §9.1). One with small letters is a slip; who means it gives a Request.
+    return is_token(text) and text == text.upper()
 
 
 def _kind(value: object) -> str:

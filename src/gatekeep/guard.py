@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 from .errors import NotGuarded
 from .exchange import Exchange
+from .living import living
 from .message import Response
 from .passage import Passage, Passing
 
@@ -39,8 +40,7 @@ class _GuardedApps:
         return None if guard is None else guard()
 
     def __iter__(self) -> Iterator[Any]:
-        # keyrefs() is one step for other threads, which may put a gateway in front of another app meanwhile.
-        return iter([app for reference in self._guards.keyrefs() if (app := reference()) is not None])
+        return iter(living(self._guards))  # other threads may put a gateway in front of another app meanwhile
 
 
 guarded_apps = _GuardedApps()

@@ -11,7 +11,7 @@ from typing import Any
 
 from .environ import OWN_KEYS, Environ, environ_key, separator
 
-__all__ = ["Field", "Headers", "Patch", "RawHeaders", "RawPairs", "TextPairs", "is_token"]
+__all__ = ["Field", "Headers", "Patch", "RawHeaders", "RawPairs", "TextPairs", "is_pair", "is_token"]
 
 TextPairs = list[tuple[str, str]]
 RawPairs = list[tuple[bytes, bytes]]
@@ -37,6 +37,11 @@ def _plain_name(name: str) -> bytes:
 def is_token(name: str) -> bool:
     """Whether it can be the name of a field or a cookie."""
     return _TOKEN.fullmatch(name) is not None
+
+
+def is_pair(value: object) -> bool:
+    """Whether somebody who gives a field's name and value has given two texts."""
+    return isinstance(value, (tuple, list)) and len(value) == 2 and all(isinstance(each, str) for each in value)
 
 
 class Field:

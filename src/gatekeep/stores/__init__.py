@@ -30,7 +30,7 @@ from .base import (
 from .circuit import Health, StoreChange
 from .memory import MemoryStore
 from .slices import Slices
-from .workers import Workers, declared_workers
+from .workers import Workers, declared_workers, known_workers
 
 __all__ = [
     "Bucket",
@@ -57,6 +57,7 @@ __all__ = [
     "Workers",
     "declared_workers",
     "health_of",
+    "known_workers",
     "open_store",
 ]
 

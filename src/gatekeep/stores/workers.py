@@ -13,7 +13,7 @@ from ..errors import DependencyError
 from ..forks import reset_after_fork
 from .base import Lease, LimitStore
 
-__all__ = ["Workers", "declared_workers"]
+__all__ = ["Workers", "declared_workers", "known_workers"]
 
 _ROLL = "workers:all"
 _ROOM = 1_000_000
@@ -37,6 +37,11 @@ def declared_workers(argv: Sequence[str] | None = None, environ: Mapping[str, st
         if found is not None:
             return found
     return None
+
+
+def known_workers(given: int | None) -> int | None:
+    """The number of workers as the gateway was `given` it, else as the server was; None where nothing says it."""
+    return given if given is not None else declared_workers()
 
 
 def _names_a_server(words: Sequence[str]) -> bool:
@@ -92,7 +97,7 @@ class Workers:
     def __init__(self, store: LimitStore, given: int | None = None, *, ttl: float = 60.0) -> None:
         self._store = store
         self._me = _process
-        self._known = given if given is not None else declared_workers()
+        self._known = known_workers(given)
         self._heard = 1
         self._ttl = ttl
 

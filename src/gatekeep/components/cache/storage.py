@@ -7,7 +7,7 @@ from collections.abc import Callable
 
 from ...component import Services
 from ...effects import Flow
-from ...stores import Store, declared_workers, open_store
+from ...stores import Store, known_workers, open_store
 from ...stores.commands import CommandStore
 from .entry import Entry
 from .fetch import Fetch
@@ -46,7 +46,7 @@ class Storage:
         shared = settings.shared
         if shared is None:
             shared = store.shared and isinstance(store, CommandStore)
-        self._apart = (services.workers or declared_workers() or 1) if not shared and settings.shared is None else 1
+        self._apart = (known_workers(services.workers) or 1) if not shared and settings.shared is None else 1
         """Workers with entries of their own, if nobody has said that it is meant so; 1 once that has been told."""
         if not shared:
             self.memory = Memory(settings.memory)

@@ -6,11 +6,12 @@ import threading
 import weakref
 from collections.abc import Callable, Iterator, Sequence
 from importlib.metadata import version
-from typing import TYPE_CHECKING, TypeVar
+from typing import TYPE_CHECKING
 
 from opentelemetry.metrics import CallbackOptions, MeterProvider, Observation
 
 from ...component import Component
+from ...living import living
 from ...stores import Health, health_of
 from .access_log_queue import QUEUE
 from .histogram import OVERFLOW
@@ -28,7 +29,6 @@ SCHEMA_URL = "https://opentelemetry.io/schemas/1.44.0"
 _CACHE = "response_cache"
 _STATES = ("OK", "ALARM", "INSUFFICIENT_DATA")
 
-T = TypeVar("T")
 Observe = Callable[[CallbackOptions], Iterator[Observation]]
 
 
@@ -111,7 +111,7 @@ class Instruments:
     # What is the gateways', and not their requests'.
 
     def _health(self) -> Iterator[tuple[str, Health]]:
-        stores = {id(store): store for store in [emitter.services.store for emitter in _living(self.emitters)]}
+        stores = {id(store): store for store in [emitter.services.store for emitter in living(self.emitters)]}
         for store in stores.values():
             for server in health_of(store):
                 yield server.what.removeprefix("the store at "), server
@@ -125,21 +125,16 @@ class Instruments:
             yield Observation(int(server.away), {"gatekeep.store": name})
 
     def _alarm_states(self, options: CallbackOptions) -> Iterator[Observation]:
-        for keeper in _living(self.alarms):
+        for keeper in living(self.alarms):
             for alarm in keeper.statuses():
                 for state in _STATES:
                     attributes = {"gatekeep.alarm": alarm.name, "gatekeep.level": alarm.level, "gatekeep.alarm.state": state}
                     yield Observation(int(alarm.state == state), attributes)
 
     def _notifications(self, options: CallbackOptions) -> Iterator[Observation]:
-        for keeper in _living(self.alarms):
+        for keeper in living(self.alarms):
             for (notifier, outcome), count in keeper.notifications().items():
                 yield Observation(count, {"gatekeep.notifier": notifier, "gatekeep.outcome": outcome})
-
-
-def _living(things: weakref.WeakKeyDictionary[T, None]) -> list[T]:
-    # keyrefs() is one step for other threads: a gateway may begin to serve while this is collected.
-    return [thing for reference in things.keyrefs() if (thing := reference()) is not None]
 
 
 def _dropped(_: CallbackOptions) -> Iterator[Observation]:

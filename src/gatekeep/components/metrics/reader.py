@@ -123,7 +123,7 @@ class Reader(MetricReader):
         for histogram in ledger.histograms:
             points = Paced(
                 point
-                for key, cell in paced(list(histogram.cells.copy().items()))
+                for key, cell in paced(histogram.cells.copy().items())
                 if (point := self._point(histogram, key, cell, began, now)) is not None
             )
             if points:

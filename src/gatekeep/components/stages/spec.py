@@ -9,6 +9,7 @@ from typing import Any, ClassVar
 
 from ...component import Spec, caller, check_specs
 from ...errors import ConfigurationError
+from ...headers import is_pair
 
 __all__ = ["Stage"]
 
@@ -36,7 +37,7 @@ class Stage:
         variables: Mapping[str, str] | None = None,
     ) -> None:
         self.origin = caller()
-        if not _is_pair(header):
+        if header is not None and not is_pair(header):
             raise self._mistake(f"header={header!r} is no field with its value", fix='such as ("x-canary", "yes")')
         self.name = name
         self.specs = specs
@@ -67,10 +68,3 @@ class Stage:
 
     def __repr__(self) -> str:
         return f"Stage({self.name!r})"
-
-
-def _is_pair(header: object) -> bool:
-    """Whether it is a field's name and value, or None."""
-    if header is None:
-        return True
-    return isinstance(header, (tuple, list)) and len(header) == 2 and all(isinstance(each, str) for each in header)

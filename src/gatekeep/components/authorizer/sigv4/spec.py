@@ -9,7 +9,7 @@ from math import inf
 from ....effects import Blocking, Either, lift
 from ....sources import header
 from ....stores import BucketStore
-from ....stores.workers import declared_workers
+from ....stores.workers import known_workers
 from ..authenticator import Authenticator, Opening, Verifier
 from .credential import Credential, Credentials, Lookup, is_access_key
 from .rules import Rules
@@ -109,7 +109,7 @@ class SigV4(Authenticator):
         store = opening.services.store
         if not isinstance(store, BucketStore):
             raise self.mistake(f"once: {store!r} can't remember signatures", fix='Gateway(..., store="memory://")')
-        workers = opening.services.workers or declared_workers() or 1
+        workers = known_workers(opening.services.workers) or 1
         if not store.shared and workers > 1:
             raise self.mistake(
                 f"once: each of {workers} workers remembers for itself, so a signature is good for {workers} requests",

@@ -27,6 +27,7 @@ KERNEL = {
     "marks",
     "memo",
     "exchange",
+    "principal",
     "component",
     "declared",
     "proxies",
@@ -120,10 +121,10 @@ def test_the_language_of_hooks_stands_on_the_standard_library(module):
     assert ours(module) <= LANGUAGE
 
 
-@pytest.mark.parametrize("module", ["marks", "declared", "exchange", "component"])
+@pytest.mark.parametrize("module", ["marks", "declared", "principal", "exchange", "component"])
 def test_component_and_exchange_stand_on_it(module):
     assert foreign(module) == set()
-    assert ours(module) <= {*LANGUAGE, "marks", "declared", "exchange"}
+    assert ours(module) <= {*LANGUAGE, "marks", "declared", "principal", "exchange"}
 
 
 @pytest.mark.parametrize("module", [name for name in MODULES if name == "stores" or name.startswith("stores.")])

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-from types import GeneratorType
 from typing import Any
 
 from .answers import ReadyResponse
@@ -14,6 +13,7 @@ from .exchange import Exchange, _current
 from .front import Front
 from .handshake import serve_handshake
 from .lifespan import serve_lifespan
+from .message import Response
 from .passage import Passage
 from .paths import PERCENT
 from .requests import AsgiRequest, Receive, Scope, Send
@@ -59,7 +59,7 @@ class AsgiDriver:
                     passage.leave()
                     _current.reset(token)
                 return
-            request = AsgiRequest.at(scope, receive, known.method, known.path)
+            request = AsgiRequest(scope, receive, known.method, known.path)
             exchange = Exchange(request, site, known.pipeline, known.endpoint, known.params, front.clock())
         else:
             exchange = front.open(AsgiRequest(scope, receive))
@@ -72,7 +72,7 @@ class AsgiDriver:
                 return
             try:
                 answer: Any = pipeline.before(exchange)
-                if type(answer) is GeneratorType:
+                if answer is not None and not isinstance(answer, Response):
                     answer = await arun(answer)
                 if answer is not None:
                     # An answer that the gateway itself has made.

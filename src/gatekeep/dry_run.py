@@ -4,14 +4,13 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Callable, Collection, Mapping
-from types import GeneratorType
 from typing import Any
 
 from .component import caller
 from .components.metrics import Explanation
 from .components.metrics.explain import EXPLANATION
 from .components.metrics.explanation import explained
-from .effects import Flow, Protocol, arun, run, running_loop
+from .effects import Flow, Protocol, arun, is_flow, run, running_loop
 from .errors import ConfigurationError
 from .exchange import Exchange
 from .front import Front
@@ -135,7 +134,7 @@ def dry_run(front: Front, request: Request) -> Flow[Explanation]:
     )
     try:
         answer: Any = exchange.pipeline.before(exchange)
-        if type(answer) is GeneratorType:
+        if is_flow(answer):
             answer = yield from answer
         if answer is not None:
             exchange.response = answer

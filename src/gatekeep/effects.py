@@ -16,8 +16,7 @@ import threading
 from collections.abc import Awaitable, Callable, Generator, Hashable
 from concurrent.futures import ThreadPoolExecutor
 from concurrent.futures import TimeoutError as FutureTimeoutError
-from types import GeneratorType
-from typing import Any, Generic, Literal, TypeAlias, TypeVar, cast
+from typing import Any, Generic, Literal, TypeAlias, TypeGuard, TypeVar, cast
 
 from .errors import ConfigurationError, DependencyError, Origin
 from .forks import reset_after_fork
@@ -111,9 +110,9 @@ def running_loop() -> asyncio.AbstractEventLoop | None:
         return None
 
 
-def is_flow(value: object) -> bool:
-    """Whether a hook's result still has to be driven."""
-    return type(value) is GeneratorType
+def is_flow(value: object) -> TypeGuard[Flow[Any]]:
+    """Whether a hook's result still has to be driven: a generator, be it a compiled one, which has a type of its own."""
+    return isinstance(value, Generator)
 
 
 class Either(Generic[T]):

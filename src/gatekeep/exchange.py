@@ -5,20 +5,21 @@ from __future__ import annotations
 import logging
 from collections.abc import Callable, Mapping
 from contextvars import ContextVar
-from dataclasses import dataclass, field
 from math import inf
 from random import getrandbits
-from types import MappingProxyType
 from typing import TYPE_CHECKING, Any, Protocol
 
 from .errors import Denied
 from .message import Forwarded, Request, Response
+from .principal import ANONYMOUS, NOTHING, Principal
 
 if TYPE_CHECKING:
     from .effects import Flow, Io
+    from .frame import Frame
     from .passage import Passage
-    from .pipeline import Frame, Pipeline
+    from .pipeline import Pipeline
     from .routing import Endpoint, Params
+    from .site import Site
 
 __all__ = ["ANONYMOUS", "NEGOTIATED", "VALID", "Exchange", "Principal", "current", "principal"]
 
@@ -26,53 +27,6 @@ _log = logging.getLogger("gatekeep")
 
 _NO_TAGS: frozenset[str] = frozenset()
 
-_NOTHING: Mapping[str, Any] = MappingProxyType({})
-"""Read-only: a Principal may serve many requests, and what one could write the next would believe."""
-
-
-@dataclass(frozen=True, slots=True)
-class Principal:
-    """Who asks. `key`, (kind, issuer, id), is what limits and caches use: two issuers' equal ids never meet."""
-
-    kind: str
-    """How it was proved: "jwt", "api_key", …; "anonymous" when nobody did."""
-    issuer: str = ""
-    id: str = ""
-    client_id: str | None = None
-    scopes: frozenset[str] = frozenset()
-    roles: frozenset[str] = frozenset()
-    claims: Mapping[str, Any] = field(default_factory=lambda: _NOTHING, compare=False)
-    proof: str | None = field(default=None, compare=False)
-    """The request field, in lower case, that proved it and said no more than this principal does; None where nobody knows."""
-
-    @property
-    def subject(self) -> str:
-        return self.id
-
-    @property
-    def key(self) -> tuple[str, str, str]:
-        return (self.kind, self.issuer, self.id)
-
-    @property
-    def anonymous(self) -> bool:
-        return self.kind == "anonymous"
-
-    # What Starlette asks of `request.user`.
-
-    @property
-    def is_authenticated(self) -> bool:
-        return self.kind != "anonymous"
-
-    @property
-    def display_name(self) -> str:
-        return self.id
-
-    @property
-    def identity(self) -> str:
-        return self.id
-
-
-ANONYMOUS = Principal("anonymous")
 VALID = "valid"
 """The key in `Exchange.state` of what the validator has judged."""
 
@@ -187,7 +141,7 @@ class Exchange:
     @property
     def valid(self) -> Mapping[str, Any]:
         """What the validator has judged, by part of the request ("path", "query", "headers", "cookies", "body"), coerced."""
-        valid: Mapping[str, Any] = self.state.get(VALID, _NOTHING)
+        valid: Mapping[str, Any] = self.state.get(VALID, NOTHING)
         return valid
 
     @property
@@ -330,37 +284,16 @@ class Exchange:
         """
         return self.site.refetch(self, component, note)
 
+    def detached(self, component: object) -> tuple[Exchange, int]:
+        """A second exchange for the same request and caller, and the position of the component in its pipeline."""
+        copy = Exchange(self.request, self.site, self.pipeline, self.endpoint, self._params, self.monotonic)
+        copy.principal = self.principal
+        copy.forwarded = self.forwarded.copy() if self.forwarded is not None else None
+        copy._client, copy._request_id = self._client, self.request_id
+        return copy, self.pipeline.position(component)
+
     def __repr__(self) -> str:
         return f"<Exchange {self.request.method} {self.request.path!r} → {self.route}>"
-
-
-class Site:
-    """What an exchange knows of the app it is for; site.py has the full one."""
-
-    __slots__ = ()
-
-    gateway: Any
-    app: Any
-    stage: str | None
-    guard: object
-    variables: Mapping[str, str]
-    max_body: int
-    max_stream: int | None
-    render: Callable[[Exchange | None, Denied], Response]
-    view: Callable[[Any, Any], Request]
-    """A scope and its receive, or an environ and nothing, as a Request."""
-    client_address: Callable[[Request], str | None]
-    inbound_request_id: Callable[[Request], str | None] | None
-    report: Callable[[Exchange, str, Denied], None]
-    refetch: Callable[[Exchange, object, object], Io[Response]]
-
-    def detached(self, exchange: Exchange, component: object) -> tuple[Exchange, int]:
-        """A second exchange for the same request and caller, and the position of the component in its pipeline."""
-        copy = Exchange(exchange.request, self, exchange.pipeline, exchange.endpoint, exchange._params, exchange.monotonic)
-        copy.principal = exchange.principal
-        copy.forwarded = exchange.forwarded.copy() if exchange.forwarded is not None else None
-        copy._client, copy._request_id = exchange._client, exchange.request_id
-        return copy, exchange.pipeline.position(component)
 
 
 _current: ContextVar[Exchange | Passage | None] = ContextVar("gatekeep.exchange", default=None)

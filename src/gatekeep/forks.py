@@ -17,9 +17,25 @@ class Forking(Protocol):
 _living: weakref.WeakSet[Forking] = weakref.WeakSet()
 
 
-def reset_after_fork(thing: Forking) -> None:
-    """Call `thing.after_fork()` in every child, as long as the thing lives."""
-    _living.add(thing)
+class _Tie:
+    """Stands for a thing that can't be referred to weakly, as those of compiled modules."""
+
+    def __init__(self, thing: Forking) -> None:
+        self._thing = thing
+
+    def after_fork(self) -> None:
+        self._thing.after_fork()
+
+
+def reset_after_fork(thing: Forking) -> object:
+    """Call `thing.after_fork()` in every child, as long as the thing lives. It must keep what this gives."""
+    try:
+        _living.add(thing)
+    except TypeError:
+        tie = _Tie(thing)
+        _living.add(tie)
+        return tie
+    return None
 
 
 def _in_child() -> None:

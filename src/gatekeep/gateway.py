@@ -18,6 +18,7 @@ from .effects import Flow, SingleFlight, arun, run
 from .effects import Protocol as Wire
 from .errors import ConfigurationError, Denied, GatekeepError
 from .exchange import Exchange, Principal
+from .frame import Frame
 from .frameworks import Adapter, adapter_for
 from .front import Front, protocol_of
 from .gateway_responses import GatewayResponse, checked_responses, unknown_codes
@@ -27,7 +28,6 @@ from .marks import decorated
 from .message import Answer, Forwarded, Headers, Request, Response
 from .orphans import find_orphans, find_unmet, warn_of_unguarded
 from .pages import ShowsPages
-from .pipeline import Frame
 from .proxies import parse_address
 from .routing import Route
 from .settings import (
@@ -293,7 +293,7 @@ class Gateway(Explains, ShowsPages):
             except Exception:  # the others are closed nevertheless
                 _log.exception("%s failed", close.__qualname__)
 
-    # What exchanges ask (see exchange.Site) and pipelines use.
+    # What exchanges ask (through their Site) and pipelines use.
 
     def render(self, exchange: Exchange | None, denied: Denied) -> Response:
         """The answer for a refusal, in this gateway's words."""
@@ -337,7 +337,6 @@ class Gateway(Explains, ShowsPages):
         if exchange.outer is not None:
             raise GatekeepError(f"{exchange.route}: the request was rewritten twice, to {forwarded.method} {forwarded.path!r}")
         site = exchange.site
-        assert isinstance(site, Site)
         request = exchange.request.rebuild(forwarded)
         pipeline, endpoint, params = site.find(request)
         exchange.outer = Frame.of(exchange, inner=False)

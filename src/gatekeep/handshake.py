@@ -3,10 +3,9 @@
 from __future__ import annotations
 
 import asyncio
-from types import GeneratorType
 from typing import cast
 
-from .effects import arun
+from .effects import arun, is_flow
 from .exchange import Exchange
 from .message import Response
 from .requests import AsgiRequest, Message, Receive, Scope, Send
@@ -30,7 +29,7 @@ async def serve_handshake(exchange: Exchange, send: Send) -> None:
 
     try:
         answer = exchange.pipeline.before(exchange)
-        if type(answer) is GeneratorType:
+        if is_flow(answer):
             answer = await arun(answer)
         if answer is None:
             request = cast(AsgiRequest, exchange.admit())

@@ -123,17 +123,16 @@ class Headers:
 
     __slots__ = ("_pairs",)
 
-    def __init__(self, pairs: Iterable[tuple[str, str]] = ()) -> None:
-        self._pairs: list[tuple[Any, Any]] = []
+    def __init__(self, pairs: Iterable[tuple[str, str]] = (), own: list[tuple[Any, Any]] | None = None) -> None:
+        """`own`: what to begin with, as adopt() says."""
+        self._pairs: list[tuple[Any, Any]] = [] if own is None else own
         for name, value in pairs:
             self.add(name, value)
 
     @classmethod
     def adopt(cls, pairs: list[tuple[Any, Any]]) -> Headers:
         """Take over a list in this class' own form, unchecked and uncopied: what an app or server produced."""
-        headers = cls.__new__(cls)
-        headers._pairs = pairs
-        return headers
+        return cls((), pairs)
 
     @classmethod
     def of(cls, fields: Iterable[Field]) -> Headers:
@@ -301,9 +300,7 @@ class RawHeaders(Headers):
 
     @classmethod
     def of(cls, fields: Iterable[Field]) -> Headers:
-        headers = cls.__new__(cls)
-        headers._pairs = [field.raw for field in fields]
-        return headers
+        return cls((), [field.raw for field in fields])
 
     def append(self, field: Field) -> None:
         self._pairs.append(field.raw)
@@ -331,7 +328,9 @@ class RawHeaders(Headers):
     def _pair(name: str, value: str) -> tuple[bytes, bytes]:
         return (_raw_name(name), value.encode("latin-1"))
 
-    _name = staticmethod(_raw_name)
+    @staticmethod
+    def _name(name: str) -> bytes:
+        return _raw_name(name)
 
     @staticmethod
     def _plain(name: bytes) -> bytes:

@@ -16,11 +16,10 @@ from collections import deque
 from collections.abc import Callable
 from contextlib import suppress
 from functools import partial
-from types import GeneratorType
 from typing import Any, TypeAlias
 
 from .clock import SYSTEM_CLOCK, Clock
-from .effects import Flow, arun, run, running_loop
+from .effects import Flow, arun, is_flow, run, running_loop
 from .forks import reset_after_fork
 
 __all__ = ["Job", "Runner"]
@@ -272,14 +271,14 @@ def _call_on(loop: asyncio.AbstractEventLoop, action: Callable[[], object]) -> N
 
 def _run(job: Job) -> None:
     work = job()
-    if type(work) is GeneratorType:
+    if is_flow(work):
         run(work)
 
 
 async def _drive(job: Job, title: str = _SUBMITTED) -> None:
     try:
         work = job()
-        if type(work) is GeneratorType:
+        if is_flow(work):
             await arun(work)
     except Exception:
         _log.exception("%s failed", title)

@@ -50,7 +50,7 @@ class Request(ABC):
     path: str
     root_path: str
     query_string: str
-    native: dict[str, Any]
+    native: Any
     handshake: bool
     """Whether this opens a WebSocket (RFC 6455 §4)."""
     body: bytes | None
@@ -320,12 +320,7 @@ class Response:
     @classmethod
     def head(cls, status: int, kind: type[Headers], pairs: Iterable[tuple[Any, Any]]) -> Response:
         """The head of an app's answer, its fields in the protocol's own form, unchecked."""
-        response = cls.__new__(cls)
-        response.status = status
-        response.headers = headers = kind.__new__(kind)
-        headers._pairs = list(pairs)
-        response.body = response.filters = None
-        return response
+        return cls(status, kind((), list(pairs)), None)
 
     def attach(self, body_filter: BodyFilter) -> None:
         """Let every later chunk pass through this filter; the first attached sees the app's own bytes."""

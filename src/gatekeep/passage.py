@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
-from typing import Any, TypeAlias
+from typing import TYPE_CHECKING, Any, TypeAlias
 
-from .exchange import Exchange, Site
+from .exchange import Exchange
 from .message import Request
 from .pipeline import Pipeline
 from .routing import Endpoint, Params
+
+if TYPE_CHECKING:
+    from .site import Site
 
 __all__ = ["Known", "Passage", "Passing"]
 

@@ -8,19 +8,18 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Callable, Iterator, Sequence
-from types import GeneratorType
-from typing import TYPE_CHECKING, Any, NamedTuple, cast
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 from .component import Component, Hooks, Need, Placed, RequestHook, ResponseHook, Spec
 from .effects import Flow
 from .errors import Denied, DependencyError, GatekeepError, InternalError, Unavailable
-from .message import Answer, Decision, Forwarded, HookResult, Request, Response
+from .frame import Frame
+from .message import Answer, Decision, Forwarded, HookResult, Response
 
 if TYPE_CHECKING:
     from .exchange import Exchange
-    from .routing import Endpoint, Params
 
-__all__ = ["Bound", "Frame", "Pipeline"]
+__all__ = ["Bound", "Pipeline"]
 
 _log = logging.getLogger("gatekeep")
 
@@ -31,28 +30,6 @@ class Bound(NamedTuple):
     component: Component
     hooks: Hooks
     specs: Sequence[Placed] = ()
-
-
-class Frame(NamedTuple):
-    """One half of a request whose path was rewritten: the one that is not running. The outer goes on after the target's."""
-
-    pipeline: Pipeline
-    state: dict[Any, Any]
-    reached: int
-    request: Request
-    endpoint: Endpoint | None
-    params: Params
-    inner: bool
-
-    @classmethod
-    def of(cls, exchange: Exchange, *, inner: bool) -> Frame:
-        return cls(
-            exchange.pipeline, exchange.state, exchange.reached, exchange.request, exchange.endpoint, exchange._params, inner
-        )
-
-    def resume(self, exchange: Exchange) -> None:
-        exchange.pipeline, exchange.state, exchange.reached = self.pipeline, self.state, self.reached
-        exchange.request, exchange.endpoint, exchange._params = self.request, self.endpoint, self.params
 
 
 class _Step(NamedTuple):
@@ -172,18 +149,18 @@ class Pipeline:
             exchange.reached = places[hooks.index(hook)].position
             raise
         at = hooks.index(hook)
-        if type(answer) is GeneratorType:
-            return self._wait(exchange, answer, places[at], Steps(hooks[at + 1 :], places[at + 1 :]))
         position, name, report = places[at]
-        if type(answer) is Pipeline:  # a twin, which goes on from here
-            exchange.pipeline = answer
-            return answer.before(exchange, answer.inside(position))
         if isinstance(answer, Exception):
             answer = self._refuse(exchange, answer, name, report)
             if answer is None:
                 return self.before(exchange, Steps(hooks[at + 1 :], places[at + 1 :]))
-        exchange.reached = position
-        return answer  # type: ignore[no-any-return]
+        if isinstance(answer, Response):
+            exchange.reached = position
+            return answer
+        if type(answer) is Pipeline:  # a twin, which goes on from here
+            exchange.pipeline = answer
+            return answer.before(exchange, answer.inside(position))
+        return self._wait(exchange, answer, places[at], Steps(hooks[at + 1 :], places[at + 1 :]))
 
     def _onward(self, exchange: Exchange, forwarded: Forwarded) -> Answer | Flow[Answer]:
         # The request was changed: a new path or method is looked up again, anything else is made what the app will see.
@@ -215,9 +192,7 @@ class Pipeline:
             exchange.reached = position
             return answer  # type: ignore[no-any-return]
         found = self.before(exchange, rest)
-        if type(found) is GeneratorType:
-            found = yield from found
-        return cast("Response | None", found)
+        return found if found is None or isinstance(found, Response) else (yield from found)
 
     def _refuse(self, exchange: Exchange, error: Exception, name: str, report: bool) -> Response | None:
         denied = error if isinstance(error, Denied) else as_denied(error, name)

@@ -5,10 +5,9 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Callable
 from io import BytesIO
-from types import GeneratorType
 from typing import Any, cast
 
-from .effects import Flow, Io, arun, run
+from .effects import Flow, Io, arun, is_flow, run
 from .errors import InternalError
 from .exchange import Exchange, _current
 from .message import Headers, RawHeaders, Response
@@ -20,7 +19,7 @@ __all__ = ["refetch"]
 def refetch(original: Exchange, component: object, note: object = None) -> Io[Response]:
     """The app's answer, whole, as it leaves `component`'s on_response; its body is bounded by `max_body`."""
     # Now: when the runner gets to it, the original may have moved on.
-    exchange, position = original.site.detached(original, component)
+    exchange, position = original.detached(component)
     if note is not None:
         exchange.state[component] = note
     return Io(lambda: _sync(exchange, position), lambda: _async(exchange, position))
@@ -99,7 +98,7 @@ async def _async(exchange: Exchange, position: int) -> Response:
     token = _current.set(exchange)
     try:
         early = exchange.pipeline.before(exchange, exchange.pipeline.inside(position))
-        if type(early) is GeneratorType:
+        if is_flow(early):
             early = await arun(early)
         if early is not None:
             exchange.response = cast(Response, early)
@@ -138,7 +137,7 @@ def _sync(exchange: Exchange, position: int) -> Response:
     _current.set(exchange)
     try:
         early = exchange.pipeline.before(exchange, exchange.pipeline.inside(position))
-        if type(early) is GeneratorType:
+        if is_flow(early):
             early = run(early)
         if early is not None:
             exchange.response = cast(Response, early)

@@ -33,13 +33,25 @@ class AsgiRequest(Request):
 
     protocol: ClassVar[str] = "asgi"
     headers_kind = RawHeaders
-    native: Any
 
-    def __init__(self, scope: Scope, receive: Receive) -> None:
+    def __init__(self, scope: Scope, receive: Receive, method: str | None = None, known_path: str = "") -> None:
+        """With a method: an HTTP request of which that and the path are known, not below a root path."""
         self.native = scope
         self.receive = receive
+        self.body = None
+        self._query = None
+        self._cookies = None
+        self._fields: dict[bytes, bytes] | None = None
+        query = scope.get("query_string")
+        self.query_string = query.decode("latin-1") if query else ""
+        if method is not None:
+            self.handshake = False
+            self.method = method
+            self.path = known_path
+            self.root_path = ""
+            return
         self.handshake = scope["type"] == "websocket"
-        method: str = scope.get("method", "GET")
+        method = cast(str, scope.get("method", "GET"))
         if not method.isupper():  # as servers shall say it; what "post" is to one framework, it is not to another
             method = scope["method"] = method.upper()
         self.method = method
@@ -50,26 +62,6 @@ class AsgiRequest(Request):
             path = path[len(root) :]
         self.path = path
         self.root_path = root
-        self.query_string = scope["query_string"].decode("latin-1") if scope.get("query_string") else ""
-        self.body = None
-        self._query = None
-        self._cookies = None
-        self._fields: dict[bytes, bytes] | None = None
-
-    @classmethod
-    def at(cls, scope: Scope, receive: Receive, method: str, path: str) -> AsgiRequest:
-        """An HTTP request of which method and path are known, not below a root path."""
-        request = cls.__new__(cls)
-        request.native = scope
-        request.receive = receive
-        request.handshake = False
-        request.method = method
-        request.path = path
-        request.root_path = ""
-        query = scope.get("query_string")
-        request.query_string = query.decode("latin-1") if query else ""
-        request.body = request._query = request._cookies = request._fields = None
-        return request
 
     def header(self, name: str) -> str | None:
         fields = self._fields
@@ -98,9 +90,7 @@ class AsgiRequest(Request):
 
     @property
     def headers(self) -> Headers:
-        headers = RawHeaders.__new__(RawHeaders)
-        headers._pairs = list(self.native["headers"])
-        return headers
+        return RawHeaders((), list(self.native["headers"]))
 
     @staticmethod
     def path_of(native: Scope) -> str:
@@ -209,7 +199,7 @@ class AsgiRequest(Request):
         if forwarded.body is not None:
             body, receive = forwarded.body, _replay(forwarded.body, receive)
             forwarded = forwarded.sized()
-        request = AsgiRequest.at(
+        request = AsgiRequest(
             self.forwarded_native(forwarded), receive, self.method if self.handshake else forwarded.method, forwarded.path
         )
         request.handshake, request.root_path, request.body = self.handshake, self.root_path, body

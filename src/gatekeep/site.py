@@ -10,7 +10,6 @@ from typing import TYPE_CHECKING, Any, TypeAlias
 from .component import Placed, Plan, Spec
 from .effects import Protocol as Wire
 from .errors import BadRequest, Denied, NotFound
-from .exchange import Site as ExchangeSite
 from .marks import ViewMarks, settle, view_marks
 from .memo import Memo
 from .merging import Beside, Layer, PathNames, level_of, merge
@@ -41,7 +40,7 @@ _LONGEST = 500
 """Characters of a method and path that are worth remembering: callers choose them."""
 
 
-class Site(ExchangeSite):
+class Site:
     """One app in one stage. `compile()` reads the route table; `find()` picks the pipeline of a request."""
 
     __slots__ = (

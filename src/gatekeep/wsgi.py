@@ -5,7 +5,7 @@ from __future__ import annotations
 import logging
 from collections.abc import Callable, Iterable, Iterator
 from itertools import chain
-from types import GeneratorType, TracebackType
+from types import TracebackType
 from typing import Any, TypeAlias, cast
 
 from .answers import ReadyResponse
@@ -57,7 +57,7 @@ class WsgiDriver:
         ):
             if known.bare:
                 return pass_through(Passage(known, environ, None), site.app, environ, start_response, previous)
-            exchange = known.open(WsgiRequest.at(environ, known.method, known.path), front.clock())
+            exchange = known.open(WsgiRequest(environ, known.method, known.path), front.clock())
         else:
             exchange = front.open(WsgiRequest(environ))
         if exchange.pipeline.plain and exchange.site.max_stream is None:
@@ -75,7 +75,7 @@ class WsgiDriver:
 def _serve(exchange: Exchange, start_response: StartResponse, previous: Passing | None) -> Iterable[bytes]:
     try:
         answer: Any = exchange.pipeline.before(exchange)
-        if type(answer) is GeneratorType:
+        if answer is not None and not isinstance(answer, Response):
             answer = run(answer)
         if answer is not None:
             # An answer that the gateway itself has made.

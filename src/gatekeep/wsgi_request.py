@@ -25,10 +25,21 @@ class WsgiRequest(Request):
 
     protocol: ClassVar[str] = "wsgi"
 
-    def __init__(self, environ: Environ) -> None:
+    def __init__(self, environ: Environ, method: str | None = None, known_path: str = "") -> None:
+        """With a method: a request of which that and the path are known, not below a root path."""
         self.native = environ
         self.handshake = False
-        method: str = environ["REQUEST_METHOD"]
+        self.query_string = environ.get("QUERY_STRING", "")
+        self.body = None
+        self._query = None
+        self._cookies = None
+        self._fields: list[str] | None = None
+        if method is not None:
+            self.method = method
+            self.path = known_path
+            self.root_path = ""
+            return
+        method = cast(str, environ["REQUEST_METHOD"])
         if not method.isupper():  # "post" is POST to most frameworks: for what stands before them, and to all others, too
             method = environ["REQUEST_METHOD"] = method.upper()
         self.method = method
@@ -37,24 +48,6 @@ class WsgiRequest(Request):
         # PEP 3333 carries bytes as latin-1 text; they are UTF-8.
         self.path = path if path.isascii() else path.encode("latin-1").decode("utf-8", "replace")
         self.root_path = root if root.isascii() else root.encode("latin-1").decode("utf-8", "replace")
-        self.query_string = environ.get("QUERY_STRING", "")
-        self.body = None
-        self._query = None
-        self._cookies = None
-        self._fields: list[str] | None = None
-
-    @classmethod
-    def at(cls, environ: Environ, method: str, path: str) -> WsgiRequest:
-        """A request of which method and path are known, not below a root path."""
-        request = cls.__new__(cls)
-        request.native = environ
-        request.handshake = False
-        request.method = method
-        request.path = path
-        request.root_path = ""
-        request.query_string = environ.get("QUERY_STRING", "")
-        request.body = request._query = request._cookies = request._fields = None
-        return request
 
     @classmethod
     def of(cls, environ: Environ, _: object) -> WsgiRequest:
@@ -68,7 +61,7 @@ class WsgiRequest(Request):
 
     @property
     def fields(self) -> Mapping[str, Any]:
-        return self.native
+        return self.native  # type: ignore[no-any-return]
 
     def header_lines(self, name: str) -> list[str]:
         value = self.header(name)

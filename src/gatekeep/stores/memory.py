@@ -52,7 +52,7 @@ class MemoryStore:
         self._states = States(max_keys)
         self._values = _Values(max_bytes)
         self._lock = threading.Lock()
-        reset_after_fork(self)
+        self._tie = reset_after_fork(self)
 
     def after_fork(self) -> None:
         self._lock = threading.Lock()

@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
-from types import GeneratorType, MappingProxyType
+from types import MappingProxyType
 from typing import Any, cast
 
-from ...effects import Flow
+from ...effects import Flow, is_flow
 from ...exchange import Exchange, Principal
 from .authenticator import Authenticator, Opening, Verdict, Verifier
 
@@ -57,7 +57,7 @@ class AllVerifier(Verifier):
     def _ask(self, exchange: Exchange, known: tuple[Principal, ...]) -> Verdict | Flow[Verdict]:
         for verifier in self._verifiers[len(known) :]:
             found = verifier.verify(exchange)
-            if type(found) is GeneratorType:
+            if is_flow(found):
                 return self._wait(exchange, known, found)
             if found is None:
                 return None
@@ -69,7 +69,7 @@ class AllVerifier(Verifier):
         if found is None:
             return None
         rest = self._ask(exchange, (*known, found))
-        return (yield from rest) if type(rest) is GeneratorType else cast(Verdict, rest)
+        return (yield from rest) if is_flow(rest) else cast(Verdict, rest)
 
 
 def _together(principals: Sequence[Principal]) -> Principal:

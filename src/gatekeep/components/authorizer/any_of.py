@@ -4,10 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from types import GeneratorType
 from typing import cast
 
-from ...effects import Flow
+from ...effects import Flow, is_flow
 from ...errors import Unauthorized
 from ...exchange import Exchange
 from .authenticator import Authenticator, ForeignCredential, Opening, Verdict, Verifier, lines
@@ -72,7 +71,7 @@ class AnyVerifier(Verifier):
                 continue
             except Unauthorized as denied:
                 raise self._with_every_challenge(denied) from None
-            if type(found) is GeneratorType:
+            if is_flow(found):
                 return self._wait(exchange, place, foreign, found)
             if found is not None:
                 return found
@@ -89,7 +88,7 @@ class AnyVerifier(Verifier):
             raise self._with_every_challenge(denied) from None
         if found is None:
             rest = self._ask(exchange, place, foreign)
-            found = (yield from rest) if type(rest) is GeneratorType else cast(Verdict, rest)
+            found = (yield from rest) if is_flow(rest) else cast(Verdict, rest)
         return found
 
     def _with_every_challenge(self, denied: Unauthorized) -> Unauthorized:

@@ -5,11 +5,10 @@ from __future__ import annotations
 from collections.abc import Sequence
 from functools import partial
 from itertools import pairwise
-from types import GeneratorType
 from typing import cast
 
 from ...component import Component, Hooks, Plan, RequestHook, Services
-from ...effects import Flow, Io, Protocol
+from ...effects import Flow, Io, Protocol, is_flow
 from ...errors import Denied, Forbidden, Unauthorized
 from ...exchange import ANONYMOUS, Exchange, Principal
 from ...message import HookResult
@@ -179,7 +178,7 @@ class Policy:
         return on_reported_request if self._reports else on_request
 
     def _ask(self, exchange: Exchange, found: Verdict | Flow[Verdict]) -> Flow[None] | None:
-        return self._wait(exchange, found) if type(found) is GeneratorType else self._admit(exchange, cast(Verdict, found))
+        return self._wait(exchange, found) if is_flow(found) else self._admit(exchange, cast(Verdict, found))
 
     def _wait(self, exchange: Exchange, asked: Flow[Verdict]) -> Flow[None]:
         found = yield from asked

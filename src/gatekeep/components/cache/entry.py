@@ -29,7 +29,7 @@ class Entry:
     status = 200
     etag: str | None = None
     modified: str | None = None
-    tags: frozenset[str] = frozenset()
+    tags: frozenset[str]
     revalidate_within = 0.0
     error_within = 0.0
     strict = False
@@ -37,10 +37,10 @@ class Entry:
     """The entity tag that clients see: the app's, or one of our own making, from the first hit on."""
     ready: list[Pair]
     """The fields of a hit, as they are until `until`; to be copied."""
-    until = -inf
+    until = 0.0
     """When a look at the entry is due: its Age changes, or it is no longer fresh. At once, before there is anything ready."""
 
-    _brief: tuple[list[Pair], list[Pair]] = ([], [])
+    _brief: tuple[list[Pair], list[Pair]] | None = None
     """What was `ready`, and what a 304 tells of it."""
 
     # As what is filed under a key (see Memory): where nothing varies an entry is all there is.
@@ -145,11 +145,10 @@ class Entry:
             if modified is None and header("if-none-match") is None:
                 modified = self.field("date")
             if not_modified(header, self.tag, modified):
-                was, brief = self._brief
-                if was is not ready:
-                    brief = _untold(ready, form)
-                    self._brief = (ready, brief)
-                return Response(304, form.headers.adopt(brief.copy()), b"")
+                known = self._brief
+                if known is None or known[0] is not ready:
+                    known = self._brief = (ready, _untold(ready, form))
+                return Response(304, form.headers.adopt(known[1].copy()), b"")
         return Response(self.status, form.headers.adopt(ready.copy()), self.body if method == "GET" else b"")
 
     def answer(self, method: str, header: Header | None, pairs: list[Pair]) -> Response:

@@ -73,7 +73,7 @@ class Flights:
         self._monotonic = monotonic
         self.flying: dict[Hashable, Leader] = {}
         self.after_fork()
-        reset_after_fork(self)
+        self._tie = reset_after_fork(self)
 
     def after_fork(self) -> None:
         """Forget the flights of the parent: nobody here will ever land them."""

@@ -25,7 +25,7 @@ class Answered:
     """
 
     # Most answers say little: what is not said costs nothing.
-    control: Directives = NOTHING
+    control: Directives
     targeted: Directives | None = None
     vary: tuple[str, ...] = ()
     etag: str | None = None
@@ -40,6 +40,7 @@ class Answered:
     def __init__(self, status: int, pairs: list[Pair], form: Form) -> None:
         """Read in one pass; names come in any case."""
         self.status = status
+        self.control = NOTHING
         found, self.pairs = _sorted_out(pairs, form)
         self._read(found, form)
 

@@ -76,7 +76,7 @@ class Memory:
         self._kept_size = 0
         self._copying = 0
         self._lock = threading.Lock()
-        reset_after_fork(self)
+        self._tie = reset_after_fork(self)
 
     def after_fork(self) -> None:
         # A thread of the parent's may have been in the middle of something.

@@ -26,7 +26,9 @@ _log = logging.getLogger("gatekeep.cache")
 class NotCached(Denied):
     """The client wants a stored answer or none (RFC 9111 §5.2.1.7)."""
 
-    status, code, title = 504, "not_cached", "Gateway Timeout"
+    status = 504
+    code = "not_cached"
+    title = "Gateway Timeout"
     holds_in_report_mode = True
 
 

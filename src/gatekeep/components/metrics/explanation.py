@@ -8,11 +8,10 @@ from contextvars import ContextVar
 from dataclasses import dataclass, field
 from functools import cache
 from time import perf_counter_ns
-from types import GeneratorType
 from typing import Any, NamedTuple
 
 from ...component import Component, Hooks, Placed, Spec
-from ...effects import Flow
+from ...effects import Flow, is_flow
 from ...errors import Denied
 from ...exchange import Exchange, Principal
 from ...message import Request, Response
@@ -132,7 +131,7 @@ def explained(component: Component, hooks: Hooks, specs: Sequence[Placed], find:
                     end(answer)
             finally:
                 explanation.hide(step, identifies=identifies)
-            return followed(exchange, answer, explanation, step, before) if type(answer) is GeneratorType else answer
+            return followed(exchange, answer, explanation, step, before) if is_flow(answer) else answer
 
         def followed(exchange: Exchange, flow: Flow[Any], explanation: Explanation, step: Step, before: _Before) -> Flow[Any]:
             try:

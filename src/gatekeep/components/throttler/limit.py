@@ -9,7 +9,7 @@ from functools import partial
 from hashlib import blake2b
 from itertools import count
 from math import ceil, inf
-from typing import Any, TypeAlias, cast
+from typing import Any, ClassVar, TypeAlias, cast
 
 from ...component import Plan, Services
 from ...forks import reset_after_fork
@@ -58,7 +58,7 @@ class Limit(ABC):
 
     __slots__ = ("ask_cost", "ask_skip", "cost", "identity", "late", "name", "outcome", "prefix", "reports", "spec")
 
-    code = "throttled"
+    code: ClassVar[str] = "throttled"
 
     def __init__(self, spec: LimitSpec, prefix: str, name: str, plan: Plan | None, *, reports: bool) -> None:
         self.spec = spec
@@ -128,8 +128,8 @@ class BucketLimit(Limit):
 
     __slots__ = ("burst", "rate", "wish")
 
-    def __init__(self, spec: Throttle, *rest: Any, **options: Any) -> None:
-        super().__init__(spec, *rest, **options)
+    def __init__(self, spec: Throttle, prefix: str, name: str, plan: Plan | None, *, reports: bool) -> None:
+        super().__init__(spec, prefix, name, plan, reports=reports)
         self.rate = Rate.parse(spec.rate).per_second
         self.burst = spec.size
         self.wish = self.burst * spec.lease if spec.lease is not None else 0.0
@@ -177,8 +177,8 @@ class WindowLimit(Limit):
 
     __slots__ = ("amount", "kind", "period")
 
-    def __init__(self, spec: Throttle, *rest: Any, **options: Any) -> None:
-        super().__init__(spec, *rest, **options)
+    def __init__(self, spec: Throttle, prefix: str, name: str, plan: Plan | None, *, reports: bool) -> None:
+        super().__init__(spec, prefix, name, plan, reports=reports)
         self.amount, self.period = Rate.parse(spec.rate)
         self.kind = _WINDOWS[spec.algorithm]
 
@@ -202,10 +202,10 @@ class TallyLimit(Limit):
 
     __slots__ = ("amount", "calendar", "offset", "window")
 
-    code = "quota_exceeded"
+    code: ClassVar[str] = "quota_exceeded"
 
-    def __init__(self, spec: Quota, *rest: Any, **options: Any) -> None:
-        super().__init__(spec, *rest, **options)
+    def __init__(self, spec: Quota, prefix: str, name: str, plan: Plan | None, *, reports: bool) -> None:
+        super().__init__(spec, prefix, name, plan, reports=reports)
         allowance = Allowance.parse(spec.limit)
         self.amount = float(allowance.amount)
         self.window = allowance.window
@@ -236,7 +236,7 @@ class _Holders:
 
     def __init__(self) -> None:
         self.after_fork()
-        reset_after_fork(self)
+        self._tie = reset_after_fork(self)
 
     def after_fork(self) -> None:
         self._worker = os.urandom(9).hex()
@@ -254,10 +254,10 @@ class LeaseLimit(Limit):
 
     __slots__ = ("places", "ttl")
 
-    code = "too_many_in_flight"
+    code: ClassVar[str] = "too_many_in_flight"
 
-    def __init__(self, spec: Concurrency, *rest: Any, **options: Any) -> None:
-        super().__init__(spec, *rest, **options)
+    def __init__(self, spec: Concurrency, prefix: str, name: str, plan: Plan | None, *, reports: bool) -> None:
+        super().__init__(spec, prefix, name, plan, reports=reports)
         self.places = float(spec.limit)
         self.ttl = float(spec.ttl)
 

@@ -7,11 +7,10 @@ import re
 from collections.abc import Iterator
 from hashlib import sha256
 from hmac import compare_digest
-from types import GeneratorType
 from typing import cast
 
 from ....component import Services
-from ....effects import Flow
+from ....effects import Flow, is_flow
 from ....errors import BadRequest, Unauthorized
 from ....exchange import Exchange, Principal
 from ....message import Request
@@ -63,14 +62,14 @@ class SignatureVerifier(Verifier):
         now = self._wall()
         self._check_claims(found, now)
         known = self._credentials.find(found.claim.access_key, found.token, exchange.monotonic)
-        if type(known) is GeneratorType:
+        if is_flow(known):
             return self._look_up(exchange, found, known)
         return self._judge(exchange, found, cast("Known | None", known))
 
     def _look_up(self, exchange: Exchange, found: Presented, looking: Flow[Known | None]) -> Flow[Verdict]:
         known = yield from looking
         verdict = self._judge(exchange, found, known)
-        return (yield from verdict) if type(verdict) is GeneratorType else cast(Verdict, verdict)
+        return (yield from verdict) if is_flow(verdict) else cast(Verdict, verdict)
 
     def _check_claims(self, found: Presented, now: float) -> None:
         rules = self._rules
@@ -144,7 +143,7 @@ class SignatureVerifier(Verifier):
         body = yield from request.read(exchange.site.max_body)
         self._check_whole(exchange, found, known, payload, body)
         verdict = self._conclude(exchange, found, known)
-        return (yield from verdict) if type(verdict) is GeneratorType else cast(Verdict, verdict)
+        return (yield from verdict) if is_flow(verdict) else cast(Verdict, verdict)
 
     def _check_whole(self, exchange: Exchange, found: Presented, known: Known, payload: str | None, body: bytes) -> None:
         digest = sha256(body).hexdigest()

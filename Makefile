@@ -11,15 +11,20 @@ VENV = .venv
 RUN  = $(VENV)/bin/python -m
 # Peers have an environment of their own: what they need of other packages is not the tests' business.
 BENCH_VENV = .venv-bench
-BENCH_RUN  = $(BENCH_VENV)/bin/python -m
+BENCH_PYTHON = $(BENCH_VENV)/bin/python
+# What is measured is the compiled build.
+BENCH_RUN  = PYTHONPATH=$(CURDIR)/$(COMPILED) $(BENCH_PYTHON) -m
+# The compiled build, unpacked: before the path of the editable install it stands in for src, for processes that tests start too.
+COMPILED = build/compiled
+ON_COMPILED = PYTHONPATH=$(CURDIR)/$(COMPILED) $(VENV)/bin/python
 # DOCS=1 writes the tables and the picture into the guide.
 DOCS ?=
 CODE = src tests examples benchmarks
 
-.PHONY: help demo test test-browser vendor coverage lint format types docs bench guard clean
+.PHONY: help demo test test-browser compiled test-compiled vendor coverage lint format types docs bench guard clean
 
 help: ## List the targets
-	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-10s %s\n", $$1, $$2 }' Makefile
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-13s %s\n", $$1, $$2 }' Makefile
 
 demo: $(VENV)/demo.installed ## Serve an orders API behind the gateway: APP=fastapi, flask or django; PORT=8000
 	@$(RUN) examples.demo --app $(APP) --port $(PORT)
@@ -30,6 +35,12 @@ test: $(VENV)/suite.fetched ## Run every test, and fail under 95 % branch covera
 	@$(RUN) coverage combine --quiet
 	@total=$$($(RUN) coverage report --format=total) || { $(RUN) coverage report; exit 1; }; \
 	echo "$$total % of src/gatekeep covered, branches counted"
+
+compiled: $(COMPILED).made ## Compile the kernel with mypyc, into build/compiled; see docs/compiled-build.md
+
+test-compiled: $(COMPILED).made ## Run tests on the compiled build: PART=tests/stores, or what PART names
+	@$(ON_COMPILED) tests/smoke.py compiled
+	$(ON_COMPILED) -m pytest -n auto $(PART)
 
 test-browser: $(VENV)/test.installed ## Open the dashboard in Chromium: CHROMIUM=/path/to/it where it is not on the PATH
 	$(RUN) pytest -q tests/browser/dashboard.py
@@ -55,8 +66,10 @@ docs: $(VENV)/test.installed ## Run every example of the guide in docs/
 	$(RUN) pytest -q tests/test_docs.py
 	@echo "The guide starts at docs/index.md"
 
-bench: $(BENCH_VENV)/bench.installed ## Measure gatekeep beside the bare apps and its peers; DOCS=1 writes the tables into the guide
+bench: $(BENCH_VENV)/bench.installed $(COMPILED).made ## Measure gatekeep beside the bare apps and its peers; DOCS=1 writes the tables into the guide
+	@PYTHONPATH=$(CURDIR)/$(COMPILED) $(BENCH_PYTHON) tests/smoke.py compiled
 	$(BENCH_RUN) benchmarks $(if $(DOCS),--docs)
+	$(BENCH_RUN) benchmarks.pure $(if $(DOCS),--docs)
 	$(BENCH_RUN) benchmarks.wire $(if $(DOCS),--docs)
 	$(BENCH_RUN) benchmarks.proxies $(if $(DOCS),--docs)
 	$(BENCH_RUN) benchmarks.scale $(if $(DOCS),--docs)
@@ -68,6 +81,7 @@ guard: $(VENV)/test.installed ## Count the bytecodes of reference requests again
 clean: ## Remove .venv, .venv-bench and everything that the tools left behind
 	rm -rf $(VENV) $(BENCH_VENV) .coverage .coverage.* htmlcov .mypy_cache .ruff_cache .pytest_cache .hypothesis dist build
 	find src tests examples benchmarks -name __pycache__ -type d -prune -exec rm -rf {} +
+	find src -name '*.so' -delete
 
 # One stamp for each set of extras, so that the demo does not wait for the tools of the tests.
 $(VENV)/%.installed: pyproject.toml $(VENV)/made
@@ -75,8 +89,18 @@ $(VENV)/%.installed: pyproject.toml $(VENV)/made
 	@touch $@
 
 $(BENCH_VENV)/bench.installed: pyproject.toml $(BENCH_VENV)/made
-	$(BENCH_RUN) pip install --quiet --disable-pip-version-check --editable ".[bench]"
+	$(BENCH_PYTHON) -m pip install --quiet --disable-pip-version-check --editable ".[bench]"
 	@touch $@
+
+# In a copy of the sources: the hook puts what it makes beside them, where the pure build would find it.
+$(COMPILED).made: pyproject.toml $(shell find src -type f -not -name '*.py[co]') tests/compiler.py $(VENV)/test.installed
+	@rm -rf $(COMPILED) build/compile && mkdir -p build/compile
+	@cp -R pyproject.toml README.md LICENSE .gitignore src build/compile/
+	@echo "compiling, which takes a minute or two"
+	@cd build/compile && HATCH_BUILD_HOOKS_ENABLE=1 $(CURDIR)/$(VENV)/bin/python $(CURDIR)/tests/compiler.py \
+	  $(CURDIR)/$(RUN) hatchling build --target wheel --directory ../wheel
+	@$(VENV)/bin/python -m zipfile --extract build/wheel/*.whl $(COMPILED)
+	@rm -rf build/compile build/wheel && touch $@
 
 # Cases of the official JSON Schema test suite, which the tests run.
 $(VENV)/suite.fetched: $(VENV)/test.installed tests/json_schema_suite.py

@@ -10,6 +10,8 @@ from collections.abc import Sequence
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 
+from gatekeep import COMPILED
+
 from .report import write
 
 __all__ = ["FOLDER", "PAGE", "Cell", "Table", "add_docs", "load", "machine", "publish", "save", "spread"]
@@ -46,8 +48,9 @@ def spread(low: float, high: float, digits: int = 1) -> str:
 
 
 def machine() -> str:
-    """What the figures were measured on, in a line."""
-    return f"Python {platform.python_version()}, {platform.system()} on {platform.machine()}, {os.cpu_count()} cores."
+    """What the figures were measured on, in a line, and which build of gatekeep."""
+    build = "compiled build" if COMPILED else "pure Python"
+    return f"Python {platform.python_version()}, {platform.system()} on {platform.machine()}, {os.cpu_count()} cores; {build}."
 
 
 def add_docs(parser: argparse.ArgumentParser) -> None:

@@ -1,5 +1,6 @@
 """gatekeep: an API gateway inside your app. The public names, sorted, and nothing else."""
 
+from .build import COMPILED
 from .component import Component, Hooks, Placed, Plan, Services, Spec
 from .components import STANDARD
 from .components.authorizer import (
@@ -66,6 +67,7 @@ from .sources import cookie, header, query
 
 __all__ = [
     "ANY",
+    "COMPILED",
     "JWT",
     "SAML",
     "STANDARD",

@@ -13,7 +13,7 @@ from gatekeep.errors import Forbidden
 from gatekeep.gateway_responses import known_codes
 
 ROOT = Path(gatekeep.__file__).parent
-DOCS = ROOT.parents[1] / "docs"
+DOCS = Path(__file__).parents[1] / "docs"
 HERE = re.escape(__file__) + r":\d+: "
 
 

@@ -159,7 +159,7 @@ def test_drivers_frameworks_and_gateway_are_imported_by_nobody_below(module):
 
 
 def test_what_is_imported_is_asked_for_by_name():
-    project = tomllib.loads((ROOT.parents[1] / "pyproject.toml").read_text("utf-8"))["project"]
+    project = tomllib.loads((Path(__file__).parents[1] / "pyproject.toml").read_text("utf-8"))["project"]
     of_users = [names for extra, names in project["optional-dependencies"].items() if extra not in ("test", "bench")]
     asked = {canonical(re.match(r"[\w.-]+", name)[0]) for name in chain(project["dependencies"], *of_users)}
     distributions = packages_distributions()

@@ -16,7 +16,9 @@ BENCH_PYTHON = $(BENCH_VENV)/bin/python
 BENCH_RUN  = PYTHONPATH=$(CURDIR)/$(COMPILED) $(BENCH_PYTHON) -m
 # The compiled build, unpacked: before the path of the editable install it stands in for src, for processes that tests start too.
 COMPILED = build/compiled
-ON_COMPILED = PYTHONPATH=$(CURDIR)/$(COMPILED) $(VENV)/bin/python
+ON_COMPILED = GATEKEEP_TEST_BUILD=compiled PYTHONPATH=$(CURDIR)/$(COMPILED) $(VENV)/bin/python
+# What drives the kernel under both protocols, without what looks at sources and guide alone.
+PART ?= $(filter-out $(addprefix tests/test_,bytecodes.py docs.py imports.py),$(wildcard tests/test_*.py))
 # DOCS=1 writes the tables and the picture into the guide.
 DOCS ?=
 CODE = src tests examples benchmarks
@@ -38,7 +40,7 @@ test: $(VENV)/suite.fetched ## Run every test, and fail under 95 % branch covera
 
 compiled: $(COMPILED).made ## Compile the kernel with mypyc, into build/compiled; see docs/compiled-build.md
 
-test-compiled: $(COMPILED).made ## Run tests on the compiled build: PART=tests/stores, or what PART names
+test-compiled: $(COMPILED).made ## Run tests on the compiled build: PART=tests/stores, or else the kernel's
 	@$(ON_COMPILED) tests/smoke.py compiled
 	$(ON_COMPILED) -m pytest -n auto $(PART)
 

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Callable, Iterator
 from typing import Any
 
 import pytest
 from hypothesis import HealthCheck, settings
 
+import gatekeep
 import opaque
 from gatekeep.exchange import _current
 from gatekeep.gateway import Gateway
@@ -18,6 +20,13 @@ from patience import PATIENCE
 # The same examples in each run, however slow the machine is. `--hypothesis-profile=default` tries others.
 settings.register_profile("gatekeep", derandomize=True, deadline=None, suppress_health_check=[HealthCheck.too_slow])
 settings.load_profile("gatekeep")
+
+
+def pytest_configure() -> None:
+    """Who means to test one build does not test the other: `make test-compiled` says which."""
+    found, wanted = "compiled" if gatekeep.COMPILED else "pure", os.environ.get("GATEKEEP_TEST_BUILD")
+    if wanted not in (None, found):
+        raise pytest.UsageError(f"{gatekeep.__file__} is the {found} build, and the {wanted} one is to be tested")
 
 
 def pytest_runtest_setup() -> None:

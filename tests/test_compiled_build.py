@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from benchmarks.results import machine
 
 import compiler
 import gatekeep
@@ -68,6 +69,32 @@ def test_the_smoke_test_knows_the_builds_apart() -> None:
             [sys.executable, "-W", "error", str(ROOT / "tests" / "smoke.py"), build], capture_output=True, text=True
         )
         assert done.returncode == status, done.stderr
+
+
+def test_processes_that_tests_start_run_the_same_build() -> None:
+    done = subprocess.run(
+        [sys.executable, "-c", "import gatekeep; print(gatekeep.__file__)"], capture_output=True, text=True, check=True
+    )
+    assert done.stdout.strip() == gatekeep.__file__
+
+
+def test_a_run_that_means_another_build_ends_at_once() -> None:
+    other = "pure" if gatekeep.COMPILED else "compiled"
+    command = [sys.executable, "-m", "pytest", "-q", "-p", "no:cacheprovider", str(ROOT / "tests" / "test_marks.py")]
+    done = subprocess.run(command, capture_output=True, text=True, env={**os.environ, "GATEKEEP_TEST_BUILD": other}, cwd=ROOT)
+    assert done.returncode == pytest.ExitCode.USAGE_ERROR
+    assert f"the {other} one is to be tested" in done.stderr
+
+
+def test_tables_of_figures_say_which_build_was_measured() -> None:
+    assert machine().endswith("; compiled build." if gatekeep.COMPILED else "; pure Python.")
+
+
+def test_the_pure_build_is_measured_whichever_runs() -> None:
+    command = [sys.executable, "-m", "benchmarks.pure", "--rounds", "1", "--count", "20", "--app", "ASGI"]
+    done = subprocess.run(command, capture_output=True, text=True, check=True, cwd=ROOT)
+    assert done.stdout.count("| ASGI | everything, ") > 5
+    assert done.stdout.rstrip().endswith("; pure Python.")
 
 
 # The compiler that it is made with.

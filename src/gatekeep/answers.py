@@ -55,29 +55,17 @@ class Ready:
 
 
 class ReadyResponse(Response):
-    """One of these for a request. Drivers send what it is made of; `headers` and `body` are there for whoever asks."""
+    """One of these for a request."""
 
-    __slots__ = ("ready", "request_id")
+    __slots__ = ("request_id",)
 
     def __init__(self, ready: Ready, request_id: str) -> None:
         """`request_id`: of REQUEST_ID characters."""
         self.status = ready.status
-        self.ready = ready
-        self.request_id = request_id
+        self.headers = ready.kind((), [*ready.pairs])
+        self.body = b'%s%s"}' % (ready.start, request_id.encode())
         self.filters = None
-
-    def __getattr__(self, name: str) -> Any:  # the slots that are not set yet
-        if name == "headers":
-            self.headers = self.ready.kind.adopt([*self.ready.pairs])
-            return self.headers
-        if name == "body":
-            self.body = self.whole()
-            return self.body
-        raise AttributeError(name)
-
-    def whole(self) -> bytes:
-        """The body."""
-        return b'%s%s"}' % (self.ready.start, self.request_id.encode())
+        self.request_id = request_id
 
 
 # Refusals are much the same: what the latest came to is known.

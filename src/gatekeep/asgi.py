@@ -2,18 +2,12 @@
 
 from __future__ import annotations
 
-import asyncio
-from typing import Any
-
-from .answers import ReadyResponse
-from .asgi_answer import DONE, Sender, ready, whole
-from .bodies import InspectedReceive
+from .asgi_conversation import serve
 from .effects import arun
 from .exchange import Exchange, _current
 from .front import Front
 from .handshake import serve_handshake
 from .lifespan import serve_lifespan
-from .message import Response
 from .passage import Passage
 from .paths import PERCENT
 from .requests import AsgiRequest, Receive, Scope, Send
@@ -65,37 +59,11 @@ class AsgiDriver:
             exchange = front.open(AsgiRequest(scope, receive))
         token = _current.set(exchange)
         try:
-            pipeline = exchange.pipeline
-            if pipeline.plain and exchange.site.max_stream is None:
+            if exchange.pipeline.plain and exchange.site.max_stream is None:
                 exchange.admit()
                 await exchange.site.app(exchange.native, receive, send)
                 return
-            try:
-                answer: Any = pipeline.before(exchange)
-                if answer is not None and not isinstance(answer, Response):
-                    answer = await arun(answer)
-                if answer is not None:
-                    # An answer that the gateway itself has made.
-                    exchange.response = answer
-                    if (
-                        type(answer) is ReadyResponse
-                        and exchange.outer is None
-                        and not exchange.pipeline.unwind[exchange.reached]
-                    ):
-                        head, body = ready(answer, exchange.request.method)
-                    else:
-                        flow = exchange.pipeline.after(exchange)
-                        if flow is not None:
-                            await arun(flow)
-                        head, body = whole(exchange)
-                    await send(head)
-                    await send(body)
-                    exchange.pipeline.finish(exchange)
-                    return
-            except BaseException as error:
-                _fail(exchange, error)
-                raise
-            await _call(exchange, send)
+            await serve(exchange, send)
         finally:
             exchange.leave()
             _current.reset(token)
@@ -125,32 +93,3 @@ class AsgiDriver:
         finally:
             exchange.leave()
             _current.reset(token)
-
-
-async def _call(exchange: Exchange, send: Send) -> None:
-    """The app, and what becomes of its answer."""
-    sender = Sender(exchange, send)
-    try:
-        request: AsgiRequest = exchange.admit()  # type: ignore[assignment]
-        limit = exchange.site.max_stream
-        receive = request.receive
-        if type(receive) is InspectedReceive:
-            receive.blame = sender.blame
-        if limit is not None and request.body is None:
-            receive = sender.bounded(request, limit)
-        await exchange.site.app(exchange.native, receive, sender)
-        if sender.state != DONE:
-            await sender.complete()
-    except BaseException as error:
-        if await sender.refused(error):
-            return
-        sender.abort(error)
-        raise
-
-
-def _fail(exchange: Exchange, error: BaseException) -> None:
-    if exchange.response is not None:
-        exchange.response.abort()
-    exchange.error = error
-    exchange.outcome = "disconnected" if isinstance(error, asyncio.CancelledError) else "failed"
-    exchange.pipeline.finish(exchange)

@@ -6,9 +6,9 @@ A Request is a view over what the server handed over: nothing is parsed until as
 from __future__ import annotations
 
 import logging
-from abc import ABC, abstractmethod
-from collections.abc import Iterable, Mapping, Sequence
-from typing import Any, ClassVar, Protocol
+from abc import abstractmethod
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from typing import Any, ClassVar, Protocol, TypeAlias
 from urllib.parse import parse_qsl
 
 from .effects import Flow, Io
@@ -34,14 +34,17 @@ BODILESS = frozenset({204, 304})
 """Statuses of answers that have no body (RFC 9110 §6.4.1)."""
 
 
-class Request(ABC):
+Observer: TypeAlias = Callable[[str, Any], None]
+
+
+class Request:
     """What the client asked, as it came; never changed. What the app will see instead is `exchange.forward()`.
 
     `path` is decoded and relative to the app: without `root_path` (ASGI's root_path, WSGI's SCRIPT_NAME, a stage's base
     path). `method` is as sent. `native` is the ASGI scope or the WSGI environ.
     """
 
-    __slots__ = ("_cookies", "_query", "body", "handshake", "method", "native", "path", "query_string", "root_path")
+    __slots__ = ("_cookies", "_query", "body", "handshake", "method", "native", "observer", "path", "query_string", "root_path")
 
     protocol: ClassVar[str]
     headers_kind: ClassVar[type[Headers]] = Headers
@@ -55,6 +58,8 @@ class Request(ABC):
     """Whether this opens a WebSocket (RFC 6455 §4)."""
     body: bytes | None
     """The whole body once somebody read it, else None."""
+    observer: Observer | None
+    """Who wants to know of what is asked for: told the name of a property, or of a method with its argument, and what it gave."""
 
     _query: list[tuple[str, str]] | None
     _cookies: dict[str, str] | None
@@ -161,6 +166,8 @@ class Request(ABC):
         """The query parameters in order, decoded once, `+` as a space, empty values kept."""
         if self._query is None:
             self._query = parse_qsl(self.query_string, keep_blank_values=True) if self.query_string else []
+        if self.observer is not None:
+            self.observer("query", self._query)
         return self._query
 
     @property
@@ -174,6 +181,8 @@ class Request(ABC):
                     value = value.strip()
                     found[name.strip()] = value[1:-1] if len(value) > 1 and value[0] == value[-1] == '"' else value
             self._cookies = found
+        if self.observer is not None:
+            self.observer("cookies", self._cookies)
         return self._cookies
 
     @property

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Sized
 from typing import Any, cast
 
 from .exchange import _current
@@ -61,4 +61,4 @@ class _SizedBody(_Body):
     __slots__ = ()
 
     def __len__(self) -> int:
-        return len(cast("list[bytes]", self._body))
+        return len(cast("Sized", self._body))

@@ -38,6 +38,7 @@ class AsgiRequest(Request):
         """With a method: an HTTP request of which that and the path are known, not below a root path."""
         self.native = scope
         self.receive = receive
+        self.observer = None
         self.body = None
         self._query = None
         self._cookies = None
@@ -66,7 +67,10 @@ class AsgiRequest(Request):
     def header(self, name: str) -> str | None:
         fields = self._fields
         value = (self.fields if fields is None else fields).get(name.encode("latin-1"))
-        return None if value is None else value.decode("latin-1")
+        text = None if value is None else value.decode("latin-1")
+        if self.observer is not None:
+            self.observer(f"header {name}", text)
+        return text
 
     @property
     def fields(self) -> Mapping[bytes, bytes]:
@@ -86,11 +90,17 @@ class AsgiRequest(Request):
 
     def header_lines(self, name: str) -> list[str]:
         wanted = name.encode("latin-1")
-        return [value.decode("latin-1") for key, value in self.native["headers"] if key == wanted]
+        lines = [value.decode("latin-1") for key, value in self.native["headers"] if key == wanted]
+        if self.observer is not None:
+            self.observer(f"header {name}", ", ".join(lines) or None)
+        return lines
 
     @property
     def headers(self) -> Headers:
-        return RawHeaders((), list(self.native["headers"]))
+        headers = RawHeaders((), list(self.native["headers"]))
+        if self.observer is not None:
+            self.observer("headers", headers)
+        return headers
 
     @staticmethod
     def path_of(native: Scope) -> str:
@@ -116,7 +126,10 @@ class AsgiRequest(Request):
     @property
     def peer(self) -> str | None:
         client = self.native.get("client")
-        return client[0] if client else None
+        peer = client[0] if client else None
+        if self.observer is not None:
+            self.observer("peer", peer)
+        return peer
 
     @property
     def scheme(self) -> str:
@@ -132,6 +145,8 @@ class AsgiRequest(Request):
         return (server[0], server[1]) if server else ("localhost", None)
 
     def read(self, limit: int) -> Io[bytes]:
+        if self.observer is not None:
+            self.observer("body", limit)
         return Io(_not_here, lambda: self._read(limit))
 
     async def _read(self, limit: int) -> bytes:

@@ -35,8 +35,8 @@ def whole(exchange: Exchange) -> tuple[str, TextPairs, bytes]:
 
 def ready(response: ReadyResponse, method: str) -> tuple[str, TextPairs, bytes]:
     """As whole(), of what no response hook has to see."""
-    pairs: TextPairs = [*response.ready.pairs, ("x-request-id", response.request_id)]
-    return status_line(response.status), pairs, b"" if method == "HEAD" else response.whole()
+    pairs: TextPairs = [*response.headers.text(), ("x-request-id", response.request_id)]
+    return status_line(response.status), pairs, b"" if method == "HEAD" else response.body or b""
 
 
 def status_line(status: int) -> str:

@@ -29,6 +29,7 @@ class WsgiRequest(Request):
         """With a method: a request of which that and the path are known, not below a root path."""
         self.native = environ
         self.handshake = False
+        self.observer = None
         self.query_string = environ.get("QUERY_STRING", "")
         self.body = None
         self._query = None
@@ -56,8 +57,11 @@ class WsgiRequest(Request):
 
     def header(self, name: str) -> str | None:
         value: str | None = self.native.get(environ_key(name))
-        # An absent Content-Type or Content-Length may be an empty string (PEP 3333).
-        return None if value == "" and environ_key(name) in OWN_KEYS else value
+        if value == "" and environ_key(name) in OWN_KEYS:
+            value = None  # an absent Content-Type or Content-Length may be an empty string (PEP 3333)
+        if self.observer is not None:
+            self.observer(f"header {name}", value)
+        return value
 
     @property
     def fields(self) -> Mapping[str, Any]:
@@ -70,7 +74,10 @@ class WsgiRequest(Request):
     @property
     def headers(self) -> Headers:
         native = self.native
-        return Headers.adopt([(cast(str, field_name(key)), native[key]) for key in self._variables()])
+        headers = Headers.adopt([(cast(str, field_name(key)), native[key]) for key in self._variables()])
+        if self.observer is not None:
+            self.observer("headers", headers)
+        return headers
 
     def _variables(self) -> list[str]:
         """The names of the environ's variables that are header fields."""
@@ -105,7 +112,10 @@ class WsgiRequest(Request):
 
     @property
     def peer(self) -> str | None:
-        return self.native.get("REMOTE_ADDR") or None
+        peer: str | None = self.native.get("REMOTE_ADDR") or None
+        if self.observer is not None:
+            self.observer("peer", peer)
+        return peer
 
     @property
     def scheme(self) -> str:
@@ -121,6 +131,8 @@ class WsgiRequest(Request):
         return (self.native.get("SERVER_NAME", "localhost"), int(port) if port.isdecimal() else None)
 
     def read(self, limit: int) -> Io[bytes]:
+        if self.observer is not None:
+            self.observer("body", limit)
         return Io(lambda: self._read(limit), _not_there)
 
     def inspect(self, inspector: BodyInspector) -> None:

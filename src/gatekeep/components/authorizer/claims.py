@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Collection, Mapping, Sequence
 from math import inf
 from types import MappingProxyType
-from typing import Any, NoReturn, TypeGuard, cast
+from typing import Any, NoReturn, TypeGuard
 
 from ...exchange import Principal
 from .frozen import frozen
@@ -135,7 +135,7 @@ def date(claims: Mapping[str, Any], name: str) -> float:
     value = claims[name]
     if type(value) not in _NUMBERS or not -_LATEST < value < _LATEST:
         _invalid(f"{name} is not a date")
-    return cast(float, value)
+    return float(value)
 
 
 def _scopes(claims: Mapping[str, Any]) -> frozenset[str]:

@@ -18,7 +18,8 @@ from .policy import Header
 from .purge_log import PurgeLog
 from .purges import Purge, Purges
 from .settings import CacheStorage
-from .tiers import SharedTier, TrustingMemory
+from .tiers import SharedTier
+from .trusting_memory import TrustingMemory
 from .wire import Wire
 
 __all__ = ["Storage"]

@@ -25,7 +25,7 @@ from .entry import Entry
 from .flight import Flight, Outcome
 from .form import FORMS
 from .key import ROUTE, Key
-from .memory import Filed, Memory, Place, Values
+from .memory import Filed, Memory, Values
 from .policy import Header
 from .purge_log import PurgeLog
 from .purges import Purge, Purges
@@ -35,7 +35,7 @@ if TYPE_CHECKING:
     from ...lifecycle import Runner
     from ...stores.cache_redis import Log, RedisCache
 
-__all__ = ["SharedTier", "TrustingMemory"]
+__all__ = ["SharedTier"]
 
 _log = logging.getLogger("gatekeep.cache")
 
@@ -67,31 +67,6 @@ _GIVEN_UP = 0.2
 _PURGE = b"purge"
 
 T = TypeVar("T")
-
-
-class TrustingMemory(Memory):
-    """Memory that is believed for `max_lag` seconds beyond the moment at which every purge was known here."""
-
-    def __init__(self, max_bytes: int, log: PurgeLog, clock: Clock, max_lag: float) -> None:
-        super().__init__(max_bytes)
-        self.look = self.get
-        self._log = log
-        self._monotonic = clock.monotonic
-        self._max_lag = max_lag
-
-    def get(self, key: Key) -> Filed | None:
-        filed = self._records.get(key)
-        if filed is None or self._outdated(filed):
-            return None
-        filed.used = True
-        return filed
-
-    def put(self, key: Key, vary: tuple[str, ...], header: Header, entry: Entry) -> Place:
-        entry.made = self._monotonic()
-        return super().put(key, vary, header, entry)
-
-    def _outdated(self, filed: Filed) -> bool:
-        return max(filed.made, self._log.synced_at) < self._monotonic() - self._max_lag
 
 
 class SharedTier:

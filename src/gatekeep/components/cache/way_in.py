@@ -7,7 +7,7 @@ from collections.abc import Hashable, Sequence
 from typing import NamedTuple, TypeAlias
 
 from ...effects import Flow, Io
-from ...errors import Denied, Forbidden, Unavailable
+from ...errors import Forbidden, Unavailable
 from ...exchange import ANONYMOUS, Exchange
 from ...message import Forwarded, Response
 from .entry import Entry, narrowed
@@ -15,21 +15,13 @@ from .fetch import Case, Fetch, mind_body
 from .flight import Flight, Outcome
 from .form import Pair
 from .key import Key
+from .not_cached import NotCached
 from .policy import PLAIN, Decision, Demands, Forward, Header, bypass, decide, demanded, stands_in
 from .route import CachedRoute, ask
 
-__all__ = ["NotCached", "WayIn"]
+__all__ = ["WayIn"]
 
 _log = logging.getLogger("gatekeep.cache")
-
-
-class NotCached(Denied):
-    """The client wants a stored answer or none (RFC 9111 §5.2.1.7)."""
-
-    status = 504
-    code = "not_cached"
-    title = "Gateway Timeout"
-    holds_in_report_mode = True
 
 
 Result: TypeAlias = Response | Flow[Response | None] | None

@@ -6,7 +6,6 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from contextvars import ContextVar
 from dataclasses import dataclass, field
-from functools import cache
 from time import perf_counter_ns
 from typing import Any, NamedTuple
 
@@ -14,7 +13,7 @@ from ...component import Component, Hooks, Placed, Spec
 from ...effects import Flow, is_flow
 from ...errors import Denied
 from ...exchange import Exchange, Principal
-from ...message import Request, Response
+from ...message import Response
 from .access_log_forms import masked
 from .redact import without_secrets
 
@@ -168,7 +167,7 @@ def _watching(
 ) -> Iterator[Callable[[Any], None]]:
     """Fill a step in; a flow is watched twice, while it is made and while it runs."""
     request = exchange.request
-    request.__class__ = _asking(type(request))
+    before_that, request.observer = request.observer, _observe
     token = _inputs.set(step.inputs)
     began = perf_counter_ns()
     answer: Any = None
@@ -185,7 +184,7 @@ def _watching(
     finally:
         step.microseconds += (perf_counter_ns() - began) / 1000
         _inputs.reset(token)
-        request.__class__ = type(request).__mro__[1]
+        request.observer = before_that
         step.decision = _decision(exchange, answer, before, report=report)
         if isinstance(answer, Denied):
             judges = [placed.spec for placed in specs if report or placed.spec.mode == "enforce"]
@@ -231,15 +230,25 @@ def _printable(text: str) -> str:
     return "".join(c if c.isprintable() else ascii(c)[1:-1] for c in text)
 
 
-# What a hook reads: while it runs, its request is one of a class that writes down what it is asked for.
+# What a hook reads: while it runs, its request tells what it is asked for.
 
 _inputs: ContextVar[dict[str, str | None] | None] = ContextVar("gatekeep.inputs", default=None)
 
 
-def _read(name: str, value: str | None) -> None:
+def _observe(name: str, value: Any) -> None:
     inputs = _inputs.get()
     if inputs is not None and len(inputs) < _MOST_INPUTS:
-        inputs[name] = value
+        inputs[name] = _field(name, value) if name.startswith(_FIELD) else _TELLING[name](value)
+
+
+_FIELD = "header "
+_TELLING: Mapping[str, Callable[[Any], str]] = {
+    "body": lambda limit: f"at most {limit} bytes",
+    "headers": lambda headers: f"{len(headers)} fields",
+    "query": lambda pairs: f"{len(pairs)} parameters",
+    "cookies": lambda cookies: f"{len(cookies)} of them",
+    "peer": str,
+}
 
 
 def _redacted(value: str | None) -> str | None:
@@ -248,49 +257,8 @@ def _redacted(value: str | None) -> str | None:
     return f"{_REDACTED}{len(value)} characters)"
 
 
-def _read_field(name: str, value: str | None) -> None:
-    if value is not None:
-        secret = any(part in name for part in _SECRET_PARTS)
-        value = _redacted(value) if secret else masked(value[:_LONGEST])
-    _read(f"header {name}", value)
-
-
-@cache
-def _asking(kind: type[Request]) -> type[Request]:
-    """A class of the same shape as a request's own, so that a request can be of it for a while."""
-
-    def header(self: Any, name: str) -> str | None:
-        value = kind.header(self, name)
-        _read_field(name, value)
-        return value
-
-    def header_lines(self: Any, name: str) -> list[str]:
-        lines = kind.header_lines(self, name)
-        _read_field(name, ", ".join(lines) or None)
-        return lines
-
-    def read(self: Any, limit: int) -> Any:
-        _read("body", f"at most {limit} bytes")
-        return kind.read(self, limit)
-
-    def property_of(name: str, tell: Callable[[Any], str | None]) -> property:
-        get: Callable[[Any], Any] = getattr(kind, name).__get__
-
-        def asked(self: Any) -> Any:
-            value = get(self)
-            _read(name, tell(value))
-            return value
-
-        return property(asked)
-
-    members: Mapping[str, Any] = {
-        "__slots__": (),
-        "header": header,
-        "header_lines": header_lines,
-        "read": read,
-        "headers": property_of("headers", lambda headers: f"{len(headers)} fields"),
-        "query": property_of("query", lambda pairs: f"{len(pairs)} parameters"),
-        "cookies": property_of("cookies", lambda cookies: f"{len(cookies)} of them"),
-        "peer": property_of("peer", str),
-    }
-    return type(kind.__name__, (kind,), dict(members))
+def _field(name: str, value: str | None) -> str | None:
+    if value is None:
+        return None
+    secret = any(part in name for part in _SECRET_PARTS)
+    return _redacted(value) if secret else masked(value[:_LONGEST])

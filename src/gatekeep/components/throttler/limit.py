@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from abc import ABC, abstractmethod
+from abc import abstractmethod
 from collections.abc import Callable
 from functools import partial
 from hashlib import blake2b
@@ -50,7 +50,7 @@ def whole(seconds: float) -> int:
     return max(1, ceil(seconds - ROUNDING))
 
 
-class Limit(ABC):
+class Limit:
     """A limit as the request path needs it; `prefix` is the same in every process and differs from every other limit's.
 
     Without a `plan` it only knows its numbers: for reading usage.

@@ -127,8 +127,17 @@ class QueryParameters(Parameters):
 
     __slots__ = ("_known",)
 
-    def __init__(self, part: Part, declared: Mapping[str, Any], draft: str, source: Source = JUST_THIS, **how: Any) -> None:
-        super().__init__(part, declared, draft, source, **how)
+    def __init__(
+        self,
+        part: Part,
+        declared: Mapping[str, Any],
+        draft: str,
+        source: Source = JUST_THIS,
+        *,
+        styles: Mapping[str, Style] | None = None,
+        names: Mapping[str, str] | None = None,
+    ) -> None:
+        super().__init__(part, declared, draft, source, styles=styles, names=names)
         self._known: dict[str, dict[str, Any]] = {}
 
     def check(self, exchange: Exchange, found: list[Violation]) -> dict[str, Any]:
@@ -146,9 +155,18 @@ class QueryParameters(Parameters):
         return values
 
 
-def parameters(part: Part, declared: Mapping[str, Any], draft: str, source: Source = JUST_THIS, **how: Any) -> Parameters:
+def parameters(
+    part: Part,
+    declared: Mapping[str, Any],
+    draft: str,
+    source: Source = JUST_THIS,
+    *,
+    styles: Mapping[str, Style] | None = None,
+    names: Mapping[str, str] | None = None,
+) -> Parameters:
     """The Parameters of a part. Raises SchemaMistake."""
-    return (QueryParameters if part == "query" else Parameters)(part, declared, draft, source, **how)
+    kind = QueryParameters if part == "query" else Parameters
+    return kind(part, declared, draft, source, styles=styles, names=names)
 
 
 def _lower(document: Mapping[str, Any]) -> dict[str, Any]:

@@ -31,18 +31,20 @@ help: ## List the targets
 demo: $(VENV)/demo.installed ## Serve an orders API behind the gateway: APP=fastapi, flask or django; PORT=8000
 	@$(RUN) examples.demo --app $(APP) --port $(PORT)
 
-test: $(VENV)/suite.fetched ## Run every test, and fail under 95 % branch coverage of src/gatekeep
+test: $(VENV)/suite.fetched ## Run every test, fail under 95 % branch coverage of src/gatekeep, and run the kernel's tests on the compiled build
 	@$(RUN) coverage erase
 	$(RUN) coverage run -m pytest -n auto
 	@$(RUN) coverage combine --quiet
 	@total=$$($(RUN) coverage report --format=total) || { $(RUN) coverage report; exit 1; }; \
 	echo "$$total % of src/gatekeep covered, branches counted"
+	@if $(VENV)/bin/python tests/compiler.py; then $(MAKE) --no-print-directory test-compiled; \
+	else echo "the compiled build is left out" >&2; fi
 
 compiled: $(COMPILED).made ## Compile the kernel with mypyc, into build/compiled; see docs/compiled-build.md
 
 test-compiled: $(COMPILED).made ## Run tests on the compiled build: PART=tests/stores, or else the kernel's
 	@$(ON_COMPILED) tests/smoke.py compiled
-	$(ON_COMPILED) -m pytest -n auto $(PART)
+	@$(ON_COMPILED) -m pytest -n auto $(PART)
 
 test-browser: $(VENV)/test.installed ## Open the dashboard in Chromium: CHROMIUM=/path/to/it where it is not on the PATH
 	$(RUN) pytest -q tests/browser/dashboard.py

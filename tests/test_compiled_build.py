@@ -135,8 +135,9 @@ def test_without_any_one_comes_as_a_wheel(
 
 def test_without_pythons_headers_it_says_where_they_come_from(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     monkeypatch.setattr(sysconfig, "get_path", lambda name: str(tmp_path))
-    with pytest.raises(SystemExit, match=r"Python\.h does not exist.*python3\.\d+-dev"):
-        compiler.main([sys.executable, "-c", ""])
+    for command in ([sys.executable, "-c", ""], []):
+        with pytest.raises(SystemExit, match=r"Python\.h does not exist.*python3\.\d+-dev"):
+            compiler.main(command)
 
 
 def test_the_command_runs_and_its_status_is_passed_on(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -26,11 +26,12 @@ from components.authorizer.minting import (
     private,
     sign,
 )
+from exchanges import exchange_of
 from gatekeep.component import Services
 from gatekeep.components.authorizer import ANY, JWT, Authorize
 from gatekeep.components.authorizer.authenticator import Opening
 from gatekeep.errors import ConfigurationError, Denied, Unauthorized
-from gatekeep.exchange import Exchange, Principal, current
+from gatekeep.exchange import Principal, current
 from gatekeep.lifecycle import Runner
 from gatekeep.requests import WsgiRequest
 from gatekeep.sources import header
@@ -113,7 +114,7 @@ def test_two_fields_of_schemes_that_may_have_commas():
     fields = [(b"authorization", b"Basic a"), (b"authorization", b"Basic b")]
     request = AsgiRequest({"type": "http", "method": "GET", "path": "/", "query_string": b"", "headers": fields}, None)
     with pytest.raises(Denied, match="ambiguous_credentials"):
-        verifier().verify(Seen(request))
+        verifier().verify(exchange_of(request, FakeClock().monotonic()))
 
 
 def test_a_token_in_a_field_of_its_own_is_bare(site):
@@ -295,14 +296,6 @@ def test_what_one_request_changes_in_the_claims_no_other_sees(site):
 # Memory.
 
 
-class Seen(Exchange):
-    """An exchange with no gateway around it."""
-
-    def __init__(self, request, clock=None):
-        self.request = request
-        self.monotonic = (clock or FakeClock()).monotonic()
-
-
 def verifier(clock=None, **options):
     clock = clock or FakeClock()
     services = Services(clock=clock, store=None, runner=Runner(clock), max_body=0)
@@ -312,7 +305,7 @@ def verifier(clock=None, **options):
 
 def ask(verifying, token, clock=None) -> Principal:
     environ = {"REQUEST_METHOD": "GET", "PATH_INFO": "/", "QUERY_STRING": "", "HTTP_AUTHORIZATION": f"Bearer {token}"}
-    return verifying.verify(Seen(WsgiRequest(environ), clock))
+    return verifying.verify(exchange_of(WsgiRequest(environ), (clock or FakeClock()).monotonic()))
 
 
 def refusal(verifying, token, clock=None) -> str:

@@ -8,6 +8,7 @@ from urllib.parse import unquote
 from hypothesis import assume, given, settings
 from hypothesis import strategies as st
 
+from exchanges import exchange_of
 from gatekeep.component import Plan
 from gatekeep.components.cache import Cache
 from gatekeep.components.cache.entry import Entry
@@ -57,10 +58,6 @@ REQUEST = st.fixed_dictionaries(
 )
 
 
-class _Site:
-    stage = None
-
-
 def exchange_for(asked: dict[str, Any], protocol: str) -> Exchange:
     fields = {
         "host": asked["host"],
@@ -93,7 +90,7 @@ def exchange_for(asked: dict[str, Any], protocol: str) -> Exchange:
             **{f"HTTP_{name.upper().replace('-', '_')}": value for name, value in present.items()},
         }
         request = WsgiRequest(environ)
-    exchange = Exchange(request, _Site(), None, None, None, 0.0)  # type: ignore[arg-type]
+    exchange = exchange_of(request)
     exchange.principal = asked["principal"]
     return exchange
 

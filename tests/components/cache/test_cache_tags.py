@@ -56,7 +56,7 @@ def test_a_view_tags_its_answer(site):
         current().tag("a", "b")
         current().tag("b", "c")
         found.append(current().tags)
-        with pytest.raises(TypeError, match="not a name"):
+        with pytest.raises(TypeError):
             current().tag(7)
         return 200, [], b"ok"
 

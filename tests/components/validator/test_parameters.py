@@ -2,16 +2,17 @@
 
 from __future__ import annotations
 
-from types import SimpleNamespace
 from urllib.parse import parse_qsl
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from exchanges import exchange_of
 from gatekeep.components.validator import Validate
 from gatekeep.components.validator.parameters import QueryParameters
 from gatekeep.exchange import current
+from gatekeep.requests import WsgiRequest
 from gatekeep.routing import Route
 
 
@@ -212,8 +213,8 @@ def test_what_was_refused_is_refused_again(site):
 def check(query, sent):
     """What the query comes to, and whether it is in order."""
     found = []
-    request = SimpleNamespace(query_string=sent, query=parse_qsl(sent, keep_blank_values=True))
-    values = query.check(SimpleNamespace(request=request), found)
+    request = WsgiRequest({"REQUEST_METHOD": "GET", "PATH_INFO": "/", "QUERY_STRING": sent})
+    values = query.check(exchange_of(request), found)
     return values, not found
 
 

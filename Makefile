@@ -17,8 +17,8 @@ BENCH_RUN  = PYTHONPATH=$(CURDIR)/$(COMPILED) $(BENCH_PYTHON) -m
 # The compiled build, unpacked: before the path of the editable install it stands in for src, for processes that tests start too.
 COMPILED = build/compiled
 ON_COMPILED = GATEKEEP_TEST_BUILD=compiled PYTHONPATH=$(CURDIR)/$(COMPILED) $(VENV)/bin/python
-# What drives the kernel under both protocols, without what looks at sources and guide alone.
-PART ?= $(filter-out $(addprefix tests/test_,bytecodes.py docs.py imports.py),$(wildcard tests/test_*.py))
+# What drives the kernel and the cache under both protocols, without what looks at sources and guide alone.
+PART ?= $(filter-out $(addprefix tests/test_,bytecodes.py docs.py imports.py),$(wildcard tests/test_*.py)) tests/components/cache
 # DOCS=1 writes the tables and the picture into the guide.
 DOCS ?=
 CODE = src tests examples benchmarks
@@ -31,7 +31,7 @@ help: ## List the targets
 demo: $(VENV)/demo.installed ## Serve an orders API behind the gateway: APP=fastapi, flask or django; PORT=8000
 	@$(RUN) examples.demo --app $(APP) --port $(PORT)
 
-test: $(VENV)/suite.fetched ## Run every test, fail under 95 % branch coverage of src/gatekeep, and run the kernel's tests on the compiled build
+test: $(VENV)/suite.fetched ## Run every test, fail under 95 % branch coverage of src/gatekeep, and run the kernel's and the cache's tests on the compiled build
 	@$(RUN) coverage erase
 	$(RUN) coverage run -m pytest -n auto
 	@$(RUN) coverage combine --quiet
@@ -42,7 +42,7 @@ test: $(VENV)/suite.fetched ## Run every test, fail under 95 % branch coverage o
 
 compiled: $(COMPILED).made ## Compile the kernel with mypyc, into build/compiled; see docs/compiled-build.md
 
-test-compiled: $(COMPILED).made ## Run tests on the compiled build: PART=tests/stores, or else the kernel's
+test-compiled: $(COMPILED).made ## Run tests on the compiled build: PART=tests/stores, or else the kernel's and the cache's
 	@$(ON_COMPILED) tests/smoke.py compiled
 	@$(ON_COMPILED) -m pytest -n auto $(PART)
 

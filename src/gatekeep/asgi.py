@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-from .asgi_conversation import serve
+from .asgi_conversation import arrive, serve
 from .effects import arun
-from .exchange import Exchange, _current
+from .exchange import _current
 from .front import Front
 from .handshake import serve_handshake
 from .lifespan import serve_lifespan
 from .passage import Passage
-from .paths import PERCENT
 from .requests import AsgiRequest, Receive, Scope, Send
 
 __all__ = ["AsgiDriver"]
@@ -37,35 +36,15 @@ class AsgiDriver:
             if not runner.started:
                 await arun(self.gateway.start())
             runner.start()  # this loop may be another one
-        site = front.sole
-        if (
-            site is not None
-            and (known := site.known.get((scope["path"], scope["method"]))) is not None
-            and not (front.stale or scope.get("root_path") or "path_params" in scope)
-            and not (known.strict and PERCENT in (scope.get("raw_path") or b""))
-        ):
-            if known.bare:
-                passage = Passage(known, scope, receive)
-                token = _current.set(passage)
-                try:
-                    await site.app(scope, receive, send)
-                finally:
-                    passage.leave()
-                    _current.reset(token)
-                return
-            request = AsgiRequest(scope, receive, known.method, known.path)
-            exchange = Exchange(request, site, known.pipeline, known.endpoint, known.params, front.clock())
-        else:
-            exchange = front.open(AsgiRequest(scope, receive))
-        token = _current.set(exchange)
+        passing = arrive(front, scope, receive)
+        token = _current.set(passing)
         try:
-            if exchange.pipeline.plain and exchange.site.max_stream is None:
-                exchange.admit()
-                await exchange.site.app(exchange.native, receive, send)
-                return
-            await serve(exchange, send)
+            if isinstance(passing, Passage):
+                await passing.known.site.app(scope, receive, send)
+            else:
+                await serve(passing, send)
         finally:
-            exchange.leave()
+            passing.leave()
             _current.reset(token)
 
     async def _other(self, scope: Scope, receive: Receive, send: Send) -> None:

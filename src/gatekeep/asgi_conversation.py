@@ -6,7 +6,7 @@ import asyncio
 import logging
 from collections.abc import Awaitable
 from types import MappingProxyType
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from .answers import ReadyResponse
 from .asgi_answer import ready, whole
@@ -15,16 +15,42 @@ from .effects import Flow, arun
 from .errors import Denied, InternalError, PayloadTooLarge
 from .exchange import ZERO_COPY, Exchange
 from .message import RawHeaders, Response
+from .passage import Passage
+from .paths import PERCENT
 from .pipeline import as_denied
-from .requests import AsgiRequest, Message, Receive, Send
+from .requests import AsgiRequest, Message, Receive, Scope, Send
 
-__all__ = ["serve"]
+if TYPE_CHECKING:
+    from .front import Front
+
+__all__ = ["arrive", "serve"]
 
 _log = logging.getLogger("gatekeep")
 
 
+def arrive(front: Front, scope: Scope, receive: Receive) -> Exchange | Passage:
+    """What a request is while it passes: an exchange, unless there is nothing on where it goes."""
+    site = front.sole
+    if (
+        site is not None
+        and (known := site.known.get((scope["path"], scope["method"]))) is not None
+        and not (front.stale or scope.get("root_path") or "path_params" in scope)
+        and not (known.strict and PERCENT in (scope.get("raw_path") or b""))
+    ):
+        if known.bare:
+            return Passage(known, scope, receive)
+        request = AsgiRequest(scope, receive, known.method, known.path)
+        return Exchange(request, site, known.pipeline, known.endpoint, known.params, front.clock())
+    return front.open(AsgiRequest(scope, receive))
+
+
 async def serve(exchange: Exchange, send: Send) -> None:
     """Carry an exchange through its pipeline: the request phase, the app or an answer of our own, the response phase."""
+    request: AsgiRequest
+    if exchange.pipeline.plain and exchange.site.max_stream is None:
+        request = exchange.admit()  # type: ignore[assignment]
+        await exchange.site.app(exchange.native, request.receive, send)
+        return
     try:
         answer: Any = exchange.pipeline.before(exchange)
         if answer is not None and not isinstance(answer, Response):
@@ -48,7 +74,7 @@ async def serve(exchange: Exchange, send: Send) -> None:
         raise
     sender = Sender(exchange, send)
     try:
-        request: AsgiRequest = exchange.admit()  # type: ignore[assignment]
+        request = exchange.admit()  # type: ignore[assignment]
         limit = exchange.site.max_stream
         receive = request.receive
         if type(receive) is InspectedReceive:

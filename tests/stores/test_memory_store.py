@@ -173,7 +173,7 @@ def test_threads_grant_exactly_the_allowed_number() -> None:
 
 def test_a_child_is_not_blocked_by_a_lock_that_was_held() -> None:
     store = MemoryStore()
-    with store._lock:
+    with store._buckets.lock:
         pid = os.fork()
         if pid == 0:  # pragma: no cover
             os._exit(0 if taken(store, "k") else 1)

@@ -16,14 +16,13 @@ from ..forks import reset_after_fork
 from . import counts
 from .base import Bucket, Change, Demand, Lease, Taken
 from .counts import SLACK, Full, Moment, State
-from .memory_shards import BucketShard, States, how_many
+from .memory_buckets import Buckets
+from .memory_shards import States
 
 __all__ = ["MemoryStore"]
 
 T = TypeVar("T")
 
-_SHARD = 256
-"""Keys in a shard: what is ever resized, swept or evicted at once, some 80 µs of work."""
 _OVERHEAD = 200
 """Bytes that a value's entry costs besides key and value."""
 
@@ -45,17 +44,13 @@ class MemoryStore:
         if max_keys < 2 or max_bytes < 1:
             raise ValueError("max_keys must be at least 2, max_bytes at least 1")
         self._clock = clock
-        shards = how_many(max_keys, _SHARD)
-        self._mask = shards - 1
-        self._shards = [BucketShard(max_keys // shards) for _ in range(shards)]
-        self._latest = -inf
+        self._buckets = Buckets(max_keys)
         self._states = States(max_keys)
         self._values = _Values(max_bytes)
-        self._lock = threading.Lock()
-        self._tie = reset_after_fork(self)
+        reset_after_fork(self)
 
     def after_fork(self) -> None:
-        self._lock = threading.Lock()
+        self._buckets.lock = threading.Lock()
 
     def close(self) -> None:
         """Nothing to do: memory goes with the object."""
@@ -75,36 +70,21 @@ class MemoryStore:
             return _taken((None, (left,), 0.0, (), ()))
         return _taken((0, (max(0.0, left + cost),), -left / rate if cost <= burst else inf, (), ()))
 
-    def take_one(self, key: str, rate: float, burst: float, cost: float, now: float) -> float:
-        shard = self._shards[hash(key) & self._mask]
-        with self._lock:
-            if now < self._latest:
-                now = self._latest
-            else:
-                self._latest = now
-            full_at = shard.recent.get(key)
-            if full_at is None:
-                full_at = shard.promote(key, now)
-            missing = (full_at - now) * rate if full_at > now else 0.0
-            left = burst - missing - cost
-            if left < 0.0:
-                if left < -SLACK:
-                    shard.recent[key] = full_at
-                    return left
-                left = 0.0
-            shard.recent[key] = now + (missing + cost) / rate
-        return left
+    @property
+    def take_one(self) -> Callable[[str, float, float, float, float], float]:
+        """See Buckets."""
+        return self._buckets.take_one
 
     def _take_several(self, demands: Sequence[Demand], now: float) -> Taken:
         refused, longest = None, 0.0
         rows = []
-        with self._lock:
-            now = self._latest = max(now, self._latest)
+        with self._buckets.lock:
+            now = self._buckets.latest = max(now, self._buckets.latest)
             for index, demand in enumerate(demands):
                 if type(demand) is not Bucket:
                     return counts.take(demands, (now, self._clock.wall()), self)
                 key, rate, burst, cost, _ = demand
-                shard = self._shards[hash(key) & self._mask]
+                shard = self._buckets.shard(key)
                 full_at = shard.find(key)
                 missing = (full_at - now) * rate if full_at > now else 0.0
                 need = cost or min(1.0, burst)
@@ -126,19 +106,19 @@ class MemoryStore:
         if type(demand) is not Bucket:
             return self._states.find(demand, now)
         key = demand.key
-        return Full(self._shards[hash(key) & self._mask].find(key))
+        return Full(self._buckets.shard(key).find(key))
 
     def keep(self, demand: Demand, state: State[Any], now: float) -> None:
         if type(demand) is Bucket:
             key = demand.key
-            self._shards[hash(key) & self._mask].put(key, state.until, now)
+            self._buckets.shard(key).put(key, state.until, now)
         else:
             self._states.keep(demand, state, now)
 
     def drop(self, demand: Demand) -> None:
         if type(demand) is Bucket:
             key = demand.key
-            self._shards[hash(key) & self._mask].drop(key)
+            self._buckets.shard(key).drop(key)
         else:
             self._states.drop(demand)
 
@@ -148,7 +128,7 @@ class MemoryStore:
         return at_once(lambda: self.adjust_now(changes, self._clock.monotonic()))
 
     def adjust_now(self, changes: Sequence[Change], now: float) -> None:
-        with self._lock:
+        with self._buckets.lock:
             counts.adjust(changes, self._moment(now), self)
 
     def peek(self, demands: Sequence[Demand]) -> Io[Taken]:
@@ -161,7 +141,7 @@ class MemoryStore:
         return at_once(lambda: self.release_now(leases, self._clock.monotonic()))
 
     def release_now(self, leases: Sequence[Lease], now: float) -> None:
-        with self._lock:
+        with self._buckets.lock:
             counts.release(leases, self._moment(now), self)
 
     def renew(self, leases: Sequence[Lease]) -> Io[None]:
@@ -169,19 +149,19 @@ class MemoryStore:
 
     def _locked(self, operation: Callable[[Moment], T]) -> Io[T]:
         def run() -> T:
-            with self._lock:
+            with self._buckets.lock:
                 return operation(self._moment(self._clock.monotonic()))
 
         return at_once(run)
 
     def _moment(self, now: float) -> Moment:
-        self._latest = max(now, self._latest)
-        return self._latest, self._clock.wall()
+        self._buckets.latest = max(now, self._buckets.latest)
+        return self._buckets.latest, self._clock.wall()
 
     def __len__(self) -> int:
         """How many limits are remembered; some may be full by now."""
-        with self._lock:
-            return sum(len(shard.recent) + len(shard.earlier) for shard in self._shards) + len(self._states)
+        with self._buckets.lock:
+            return sum(len(shard.recent) + len(shard.earlier) for shard in self._buckets.shards) + len(self._states)
 
     # Values by key.
 
@@ -195,16 +175,16 @@ class MemoryStore:
         return at_once(lambda: self.delete_now(key))
 
     def get_now(self, key: str, now: float) -> bytes | None:
-        with self._lock:
+        with self._buckets.lock:
             return self._values.get(key, now)
 
     def put_now(self, key: str, value: bytes, ttl: float, now: float) -> None:
         """A value larger than a quarter of `max_bytes` is not kept: one must not push out all the others."""
-        with self._lock:
+        with self._buckets.lock:
             self._values.put(key, value, now + ttl, now)
 
     def delete_now(self, key: str) -> None:
-        with self._lock:
+        with self._buckets.lock:
             self._values.delete(key)
 
 

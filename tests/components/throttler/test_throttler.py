@@ -182,7 +182,7 @@ def test_long_values_differ_and_cost_no_memory(site):
     long = "x" * 10_000
     assert [client.get("/x", headers={"x-tenant": value}).status for value in (long, long, long + "y")] == [200, 429, 200]
     store = client.gateway.store
-    assert all(len(key) < 200 for shard in store._shards for key in (*shard.recent, *shard.earlier))
+    assert all(len(key) < 200 for shard in store._buckets.shards for key in (*shard.recent, *shard.earlier))
 
 
 def test_by_route_is_one_bucket_for_all_callers(site):

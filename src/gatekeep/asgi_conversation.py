@@ -151,14 +151,15 @@ class Sender:
         exchange = self._exchange
         response = exchange.response
         if response is not None and response.filters is not None:
-            chunk = message.get("body", b"")
+            sent = message.get("body", b"")
+            chunk: bytes = sent if type(sent) is bytes else bytes(sent)  # a bytearray, or a view
             try:
                 body = response.end(chunk) if last else response.feed(chunk)
             except Exception as error:
                 raise self._torn(error) from None
             if not body and not last:
                 return
-            if body is not chunk:
+            if body is not sent:
                 message = {**message, "body": body}
         try:
             await self._send(message)
@@ -226,7 +227,7 @@ class Sender:
         self._finish("completed")
 
     async def _collect(self, message: Message) -> None:
-        chunk = message.get("body", b"")
+        chunk = bytes(message.get("body", b""))
         buffer = self._buffer
         self._limit -= len(chunk)
         if self._limit < 0:

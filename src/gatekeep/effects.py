@@ -37,6 +37,7 @@ __all__ = [
     "is_async",
     "is_flow",
     "lift",
+    "pep_479",
     "run",
     "running_loop",
 ]
@@ -61,6 +62,22 @@ class Io(Generic[T]):
 
 
 Flow: TypeAlias = Generator[Io[Any], Any, T]
+
+
+class _Whole:
+    def __enter__(self) -> None:
+        pass
+
+    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, _: object) -> None:
+        if isinstance(error, StopIteration):
+            raise RuntimeError("generator raised StopIteration") from error  # noqa: TRY004
+
+
+pep_479 = _Whole()
+"""Around the body of each flow that is compiled: a StopIteration of somebody else's would end it there as if all were well, and
+
+that a hook has nothing to say means that a request may pass. Python's own generators make an error of it (PEP 479).
+"""
 
 
 def at_once(function: Callable[[], T]) -> Io[T]:

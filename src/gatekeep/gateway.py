@@ -313,7 +313,13 @@ class Gateway(Explains, ShowsPages):
             replace = self._gateway_responses.get(denied.code) or self._gateway_responses.get(f"{denied.status // 100}xx")
             if replace is not None:
                 try:
-                    return replace(denied, response)
+                    replaced: object = replace(denied, response)
+                    if isinstance(replaced, Response):
+                        return replaced
+                    # Passed on, a None would mean that the request may pass.
+                    _log.error(
+                        "the gateway response for %s is %r, and no Response; the standard one is sent", denied.code, replaced
+                    )
                 except Exception:
                     _log.exception("the gateway response for %s failed; the standard one is sent", denied.code)
         return response

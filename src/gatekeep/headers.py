@@ -125,7 +125,7 @@ class Headers:
 
     def __init__(self, pairs: Iterable[tuple[str, str]] = (), own: list[tuple[Any, Any]] | None = None) -> None:
         """`own`: what to begin with, as adopt() says."""
-        self._pairs: list[tuple[Any, Any]] = [] if own is None else own
+        self._pairs: list[Any] = [] if own is None else own
         for name, value in pairs:
             self.add(name, value)
 

@@ -11,7 +11,7 @@ from collections.abc import Callable, Iterator, Sequence
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from .component import Component, Hooks, Need, Placed, RequestHook, ResponseHook, Spec
-from .effects import Flow
+from .effects import Flow, is_flow, pep_479
 from .errors import Denied, DependencyError, GatekeepError, InternalError, Unavailable
 from .frame import Frame
 from .message import Answer, Decision, Forwarded, HookResult, Response
@@ -160,6 +160,9 @@ class Pipeline:
         if type(answer) is Pipeline:  # a twin, which goes on from here
             exchange.pipeline = answer
             return answer.before(exchange, answer.inside(position))
+        if not is_flow(answer):
+            exchange.reached = position
+            return self._refuse(exchange, TypeError(f"{name}: a hook gave {type(answer).__qualname__}"), name, report=False)
         return self._wait(exchange, answer, places[at], Steps(hooks[at + 1 :], places[at + 1 :]))
 
     def _onward(self, exchange: Exchange, forwarded: Forwarded) -> Answer | Flow[Answer]:
@@ -177,22 +180,23 @@ class Pipeline:
         return None
 
     def _wait(self, exchange: Exchange, flow: Flow[Decision], step: _Step, rest: Steps) -> Flow[Answer]:
-        # Go on from a hook that has to wait; what follows may again be plain or wait.
-        position, name, report = step
-        exchange.reached = position  # should it be cancelled there
-        answer: Any
-        watch = getattr(exchange, "watch", None)
-        try:
-            answer = yield from flow if watch is None else watch.waiting(exchange, name, flow)
-        except Exception as error:
-            answer = error
-        if isinstance(answer, Exception):
-            answer = self._refuse(exchange, answer, name, report)
-        if answer is not None:
-            exchange.reached = position
-            return answer  # type: ignore[no-any-return]
-        found = self.before(exchange, rest)
-        return found if found is None or isinstance(found, Response) else (yield from found)
+        with pep_479:
+            # Go on from a hook that has to wait; what follows may again be plain or wait.
+            position, name, report = step
+            exchange.reached = position  # should it be cancelled there
+            answer: Any
+            watch = getattr(exchange, "watch", None)
+            try:
+                answer = yield from flow if watch is None else watch.waiting(exchange, name, flow)
+            except Exception as error:
+                answer = error
+            if isinstance(answer, Exception):
+                answer = self._refuse(exchange, answer, name, report)
+            if answer is not None:
+                exchange.reached = position
+                return answer  # type: ignore[no-any-return]
+            found = self.before(exchange, rest)
+            return found if found is None or isinstance(found, Response) else (yield from found)
 
     def _refuse(self, exchange: Exchange, error: Exception, name: str, report: bool) -> Response | None:
         denied = error if isinstance(error, Denied) else as_denied(error, name)
@@ -251,13 +255,14 @@ class Pipeline:
         return None
 
     def _after_waiting(self, exchange: Exchange, flow: Flow[None], hooks: Iterator[ResponseHook], outermost: int) -> Flow[None]:
-        try:
-            yield from flow
-        except Exception as error:
-            self._fail(exchange, error)
-        rest = self.after(exchange, outermost, hooks)
-        if rest is not None:
-            yield from rest
+        with pep_479:
+            try:
+                yield from flow
+            except Exception as error:
+                self._fail(exchange, error)
+            rest = self.after(exchange, outermost, hooks)
+            if rest is not None:
+                yield from rest
 
     def seal(self, exchange: Exchange) -> Response:
         """Pass the whole body of the answer through its filters; the answer as it is to be sent."""
@@ -375,8 +380,9 @@ def _read_body(exchange: Exchange) -> HookResult:
 
 
 def _reading(exchange: Exchange) -> Flow[Response | None]:
-    yield from exchange.read_body()
-    return None
+    with pep_479:
+        yield from exchange.read_body()
+        return None
 
 
 def as_denied(error: Exception, name: str) -> Denied:

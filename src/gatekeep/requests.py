@@ -226,7 +226,7 @@ def _lower(host: bytes) -> str:
     return host.decode("latin-1").lower()
 
 
-def _joined(pairs: list[tuple[bytes, bytes]]) -> dict[bytes, bytes]:
+def _joined(pairs: Any) -> dict[bytes, bytes]:
     lines: dict[bytes, list[bytes]] = {}
     for name, value in pairs:
         lines.setdefault(name, []).append(value)

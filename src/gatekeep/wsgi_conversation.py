@@ -100,7 +100,7 @@ class _Conversation:
         self.exchange = exchange
         self._start_response = start_response
 
-    def start_response(self, status: str, headers: list[tuple[str, str]], exc_info: ExcInfo | None = None) -> Write:
+    def start_response(self, status: str, headers: Any, exc_info: ExcInfo | None = None) -> Write:
         if self.sent:
             # The server raises exc_info again, or says that the app called twice (PEP 3333).
             return self._start_response(status, headers, exc_info) if exc_info else self._start_response(status, headers)
@@ -111,7 +111,7 @@ class _Conversation:
         self.exchange.response = Response.head(int(status[:3]), Headers, headers)
         return self.write
 
-    def write(self, chunk: bytes) -> None:
+    def write(self, chunk: Any) -> None:
         """PEP 3333's imperative way out: sends at once."""
         if not self.sent:
             if self.buffers():
@@ -132,7 +132,7 @@ class _Conversation:
                 self._buffer, self._limit = [], exchange.site.max_body
         return self._buffer is not None
 
-    def collect(self, chunk: bytes) -> None:
+    def collect(self, chunk: Any) -> None:
         """Hold a chunk back, up to the gateway's `max_body`."""
         assert self._buffer is not None
         self._limit -= len(chunk)
@@ -142,7 +142,7 @@ class _Conversation:
             raise self._fault
         self._buffer.append(chunk)
 
-    def buffered(self, chunks: Iterable[bytes]) -> None:
+    def buffered(self, chunks: Iterable[Any]) -> None:
         """Collect what is left of the answer, and answer with the whole."""
         for chunk in chunks:
             self.collect(chunk)
@@ -203,11 +203,13 @@ class _Conversation:
         exchange.response = exchange.site.render(exchange, denied)
         self.replaced = self.answer()
 
-    def filtered(self, chunk: bytes, *, last: bool = False) -> bytes:
+    def filtered(self, chunk: Any, *, last: bool = False) -> Any:
         """A chunk as the filters leave it."""
         response = self.exchange.response
         if response is None or response.filters is None:
             return chunk
+        if type(chunk) is not bytes:
+            chunk = bytes(chunk)
         try:
             return response.end(chunk) if last else response.feed(chunk)
         except Exception as error:
@@ -264,7 +266,7 @@ class _Body:
 
     def __init__(self, body: Iterable[bytes], conversation: _Conversation, previous: Passing | None) -> None:
         self._body = body
-        self._chunks: Iterator[bytes] = iter(body)
+        self._chunks: Iterator[Any] = iter(body)  # bytes; some apps give what most servers take for that
         self._conversation = conversation
         self._previous = previous
         self._ended = False
@@ -272,7 +274,7 @@ class _Body:
     def __iter__(self) -> _Body:
         return self
 
-    def __next__(self) -> bytes:
+    def __next__(self) -> Any:
         if self._ended:
             raise StopIteration
         conversation = self._conversation
@@ -317,7 +319,8 @@ class _Body:
                 conversation.head()
         if conversation.replaced is not None and conversation.replaced is not self._body:
             return self._instead(conversation)
-        return conversation.filtered(b"", last=True)
+        last: bytes = conversation.filtered(b"", last=True)
+        return last
 
     def close(self) -> None:
         conversation = self._conversation

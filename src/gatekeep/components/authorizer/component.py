@@ -8,7 +8,7 @@ from itertools import pairwise
 from typing import cast
 
 from ...component import Component, Hooks, Plan, RequestHook, Services
-from ...effects import Flow, Io, Protocol, is_flow
+from ...effects import Flow, Io, Protocol, is_flow, pep_479
 from ...errors import Denied, Forbidden, Unauthorized
 from ...exchange import ANONYMOUS, Exchange, Principal
 from ...message import HookResult
@@ -181,10 +181,11 @@ class Policy:
         return self._wait(exchange, found) if is_flow(found) else self._admit(exchange, cast(Verdict, found))
 
     def _wait(self, exchange: Exchange, asked: Flow[Verdict]) -> Flow[None]:
-        found = yield from asked
-        rest = self._admit(exchange, found)
-        if rest is not None:
-            yield from rest
+        with pep_479:
+            found = yield from asked
+            rest = self._admit(exchange, found)
+            if rest is not None:
+                yield from rest
 
     def _admit(self, exchange: Exchange, found: Verdict) -> Flow[None] | None:
         if found is None and not self._optional:
@@ -203,14 +204,15 @@ class Policy:
         return None
 
     def _check_waiting(self, exchange: Exchange, principal: Principal) -> Flow[None]:
-        allowed = True
-        for condition in self._conditions:
-            holds = condition.holds(exchange.request, principal)
-            if type(holds) is Io:
-                holds = yield from holds
-            allowed = self._judge(exchange, principal, condition, holds) and allowed
-        if allowed:
-            exchange.decisions.append(self._allowed)
+        with pep_479:
+            allowed = True
+            for condition in self._conditions:
+                holds = condition.holds(exchange.request, principal)
+                if type(holds) is Io:
+                    holds = yield from holds
+                allowed = self._judge(exchange, principal, condition, holds) and allowed
+            if allowed:
+                exchange.decisions.append(self._allowed)
 
     def _judge(self, exchange: Exchange, principal: Principal, condition: Condition, holds: object) -> bool:
         """Whether a condition holds, and one that doesn't is only reported. Raises the refusal of one that is enforced."""

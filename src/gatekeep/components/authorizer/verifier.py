@@ -7,7 +7,7 @@ from functools import partial
 from typing import NamedTuple, cast
 
 from ...component import Services
-from ...effects import Flow
+from ...effects import Flow, pep_479
 from ...errors import Denied, Unauthorized
 from ...exchange import Exchange, Principal
 from ...memo import Memo
@@ -178,9 +178,10 @@ class TokenVerifier(Verifier):
         digest: int,
         field: str | None,
     ) -> Flow[Verdict]:
-        key = yield from seeking
-        found = self._conclude(key, trust.keys.keys, exchange, token, trust, memory, digest, field)
-        return (yield from found) if isinstance(found, Generator) else found
+        with pep_479:
+            key = yield from seeking
+            found = self._conclude(key, trust.keys.keys, exchange, token, trust, memory, digest, field)
+            return (yield from found) if isinstance(found, Generator) else found
 
     def _trust(self, token: Token) -> Trust:
         # Asked before the signature, so that a stranger's token costs neither a fetch nor a verification.
@@ -249,6 +250,7 @@ class JoinedVerifier(TokenVerifier):
 
 
 def _wait_for(who: Principal, holding: Flow[bool]) -> Flow[Verdict]:
-    if not (yield from holding):
-        raise _REVOKED.denied()
-    return who
+    with pep_479:
+        if not (yield from holding):
+            raise _REVOKED.denied()
+        return who

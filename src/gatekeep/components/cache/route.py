@@ -7,7 +7,7 @@ from random import random
 from typing import TYPE_CHECKING, Any, get_args
 
 from ...component import Plan
-from ...effects import lift
+from ...effects import lift, pep_479
 from ...exchange import Exchange
 from ...message import Field
 from .entry import Entry
@@ -209,10 +209,11 @@ class CachedRoute:
             exchange.forwarded = forwarded
 
         def job() -> Any:
-            try:
-                yield from io
-            finally:
-                fetch.settle("failed")  # which says nothing where it has landed
+            with pep_479:
+                try:
+                    yield from io
+                finally:
+                    fetch.settle("failed")  # which says nothing where it has landed
 
         if not self.runner.submit(job):
             fetch.settle("failed")

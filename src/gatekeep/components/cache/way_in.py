@@ -6,7 +6,7 @@ import logging
 from collections.abc import Hashable, Sequence
 from typing import NamedTuple, TypeAlias
 
-from ...effects import Flow, Io
+from ...effects import Flow, Io, pep_479
 from ...errors import Forbidden, Unavailable
 from ...exchange import ANONYMOUS, Exchange
 from ...message import Forwarded, Response
@@ -144,11 +144,12 @@ class WayIn:
         return self._serve(exchange, key, header, route.find(request, key))
 
     def _look_up_waiting(self, exchange: Exchange, io: Io[object]) -> Flow[Response | None]:
-        route = self._route
-        request = exchange.request
-        extra = yield from io
-        key = (*route.key(exchange, request.header), extra)
-        return (yield from _driven(self._serve(exchange, key, request.header, route.find(request, key))))
+        with pep_479:
+            route = self._route
+            request = exchange.request
+            extra = yield from io
+            key = (*route.key(exchange, request.header), extra)
+            return (yield from _driven(self._serve(exchange, key, request.header, route.find(request, key))))
 
     # `header` looks up the request's fields; None where it has none of those that the cache asks for by name.
 
@@ -183,8 +184,9 @@ class WayIn:
         return self._serve_demanding(errand, found, allowed)
 
     def _serve_asked(self, errand: _Errand, found: Found, io: Io[object]) -> Flow[Response | None]:
-        allowed = yield from io
-        return (yield from _driven(self._serve_demanding(errand, found, allowed)))
+        with pep_479:
+            allowed = yield from io
+            return (yield from _driven(self._serve_demanding(errand, found, allowed)))
 
     def _serve_demanding(self, errand: _Errand, found: Found, allowed: object) -> Result:
         """Those who may not refresh get what AWS' three strategies say."""
@@ -218,11 +220,12 @@ class WayIn:
 
     def _act_beyond(self, errand: _Errand) -> Flow[Response | None]:
         """Look in the shared store, and decide again."""
-        route = self._route
-        request = errand.exchange.request
-        fetched = yield from route.storage.fetch(errand.key, request.header)
-        found = route.find(request, errand.key, landed=fetched is not None)
-        return (yield from _driven(self._act(errand, found, last=True)))
+        with pep_479:
+            route = self._route
+            request = errand.exchange.request
+            fetched = yield from route.storage.fetch(errand.key, request.header)
+            found = route.find(request, errand.key, landed=fetched is not None)
+            return (yield from _driven(self._act(errand, found, last=True)))
 
     def _use(self, errand: _Errand, entry: Entry, now: float, collapsed: str | None = None) -> Response:
         """The answer from a stored one. `collapsed`: why the app was to be asked, where another request has done it."""
@@ -262,40 +265,43 @@ class WayIn:
 
     def _lead(self, errand: _Errand, flight: Flight, entry: Entry | None, decision: Decision) -> Flow[Response | None]:
         """Lead the whole fleet, or wait for the process that does."""
-        route = self._route
-        exchange, key, _, _, _ = errand
-        fetch = exchange.state[route.cache] = Fetch(route, key, decision.forward, None)  # should it be cancelled here
-        fetch.flight = flight
-        fetch.before = _copied(exchange.forwarded)
-        outcome = yield from route.storage.lead(flight, key, exchange.request.header, self._left(exchange), route.wait)
-        if outcome is None:
-            return (yield from _driven(self._ask(errand, entry, decision, flight)))
-        del exchange.state[route.cache]
-        return (yield from self._after(errand, entry, decision, outcome))
+        with pep_479:
+            route = self._route
+            exchange, key, _, _, _ = errand
+            fetch = exchange.state[route.cache] = Fetch(route, key, decision.forward, None)  # should it be cancelled here
+            fetch.flight = flight
+            fetch.before = _copied(exchange.forwarded)
+            outcome = yield from route.storage.lead(flight, key, exchange.request.header, self._left(exchange), route.wait)
+            if outcome is None:
+                return (yield from _driven(self._ask(errand, entry, decision, flight)))
+            del exchange.state[route.cache]
+            return (yield from self._after(errand, entry, decision, outcome))
 
     def _follow(self, errand: _Errand, flight_key: Hashable, entry: Entry | None, decision: Decision) -> Flow[Response | None]:
         """Wait for another request's answer."""
-        outcome = yield from self._route.storage.flights.join(flight_key, self._left(errand.exchange))
-        return (yield from self._after(errand, entry, decision, outcome))
+        with pep_479:
+            outcome = yield from self._route.storage.flights.join(flight_key, self._left(errand.exchange))
+            return (yield from self._after(errand, entry, decision, outcome))
 
     def _after(self, errand: _Errand, entry: Entry | None, decision: Decision, outcome: Outcome) -> Flow[Response | None]:
         """Another request's flight is over: with an answer that may be used, or what the spec says."""
-        route = self._route
-        exchange = errand.exchange
-        again = False
-        if outcome == "landed":
-            found = route.find(exchange.request, errand.key, landed=True)
-            now = route.clock.monotonic()
-            if isinstance(found, Entry) and (now < found.expires or (found is not entry and not route.http)):
-                return self._use(errand, found, now, decision.forward)
-            again = True  # another variant, or purged by now: there is a flight for that, too
-        elif outcome != "declined":
-            if route.fallback == "refuse":
-                raise Unavailable("The answer that others wait for, too, does not come.", code="cache_wait")
-            again = route.fallback == "next" and outcome == "failed"
-        if again and self._left(exchange) > 0:
-            return (yield from _driven(self._forward(errand, entry, decision)))
-        return (yield from _driven(self._ask(errand, entry, decision, None)))
+        with pep_479:
+            route = self._route
+            exchange = errand.exchange
+            again = False
+            if outcome == "landed":
+                found = route.find(exchange.request, errand.key, landed=True)
+                now = route.clock.monotonic()
+                if isinstance(found, Entry) and (now < found.expires or (found is not entry and not route.http)):
+                    return self._use(errand, found, now, decision.forward)
+                again = True  # another variant, or purged by now: there is a flight for that, too
+            elif outcome != "declined":
+                if route.fallback == "refuse":
+                    raise Unavailable("The answer that others wait for, too, does not come.", code="cache_wait")
+                again = route.fallback == "next" and outcome == "failed"
+            if again and self._left(exchange) > 0:
+                return (yield from _driven(self._forward(errand, entry, decision)))
+            return (yield from _driven(self._ask(errand, entry, decision, None)))
 
     def _left(self, exchange: Exchange) -> float:
         """Seconds that a request may go on waiting."""
@@ -332,26 +338,27 @@ class WayIn:
 
     def _with_net(self, exchange: Exchange, fetch: Fetch, header: Header | None, entry: Entry) -> Flow[Response | None]:
         """Call the app as a refetch: when it fails, this request still has an answer (RFC 5861 §4)."""
-        route = self._route
-        try:
-            response = yield from exchange.refetch(route.cache, fetch)
-        except Exception as error:
-            _log.warning("%s failed (%r); a stale answer stands in", exchange.route, error)
-            exchange.note(route.name, "stale_if_error")
-            return entry.answer(exchange.request.method, header, route.standing_in(entry, exchange.monotonic))
-        if response.status == 200 and header is not None:
-            headers = response.headers
-            status, pairs, body = narrowed(
-                exchange.request.method,
-                header,
-                route.form,
-                route.form.pairs(headers),
-                response.body or b"",
-                headers.get("etag"),
-                headers.get("last-modified") or headers.get("date"),
-            )
-            return Response(status, route.form.headers.adopt(pairs), body)
-        return response
+        with pep_479:
+            route = self._route
+            try:
+                response = yield from exchange.refetch(route.cache, fetch)
+            except Exception as error:
+                _log.warning("%s failed (%r); a stale answer stands in", exchange.route, error)
+                exchange.note(route.name, "stale_if_error")
+                return entry.answer(exchange.request.method, header, route.standing_in(entry, exchange.monotonic))
+            if response.status == 200 and header is not None:
+                headers = response.headers
+                status, pairs, body = narrowed(
+                    exchange.request.method,
+                    header,
+                    route.form,
+                    route.form.pairs(headers),
+                    response.body or b"",
+                    headers.get("etag"),
+                    headers.get("last-modified") or headers.get("date"),
+                )
+                return Response(status, route.form.headers.adopt(pairs), body)
+            return response
 
 
 def _is_only_reported(exchange: Exchange) -> bool:
@@ -365,6 +372,7 @@ def _copied(forwarded: Forwarded | None) -> Forwarded | None:
 
 def _driven(result: Result) -> Flow[Response | None]:
     """A hook's result inside of a flow."""
-    if result is None or isinstance(result, Response):
-        return result
-    return (yield from result)
+    with pep_479:
+        if result is None or isinstance(result, Response):
+            return result
+        return (yield from result)

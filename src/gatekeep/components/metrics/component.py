@@ -12,7 +12,7 @@ from opentelemetry import context
 from opentelemetry.trace import INVALID_SPAN, Span, StatusCode, set_span_in_context
 
 from ...component import Component, Hooks, Plan, ResponseHook, Services
-from ...effects import Flow, Io
+from ...effects import Flow, Io, pep_479
 from ...errors import Denied
 from ...exchange import Exchange
 from .access_log import AccessLog
@@ -155,32 +155,33 @@ class _ObservedRoute:
 
     def waiting(self, exchange: Exchange, name: str, flow: Flow[Any]) -> Flow[Any]:
         """Put a span around what a component waits for, and count how long it took."""
-        began = self._monotonic()
-        parent: Span | None = exchange.state.get(self.tracing)
-        tracer = self._tracer() if parent is not None and parent.is_recording() else None
-        span: Span = INVALID_SPAN
-        token = None
-        if parent is not None and tracer is not None:
-            span = tracer.start_span(f"gatekeep {name}", set_span_in_context(parent), attributes={"gatekeep.component": name})
-            token = context.attach(set_span_in_context(span))
-        try:
-            return (yield from flow)
-        except Denied as denied:
-            span.set_attribute("gatekeep.outcome", denied.code)
-            raise
-        except Exception as error:
-            span.record_exception(error)
-            span.set_status(StatusCode.ERROR)
-            raise
-        finally:
-            if token is not None:
-                context.detach(token)
-                span.end()
-            waited = self._monotonic() - began
-            exchange.state.setdefault(WAITS, []).append((name, waited))
-            instruments = self._instruments() if self._metrics else None
-            if instruments is not None:
-                instruments.ledger.waits.append((name, self._route, waited))
+        with pep_479:
+            began = self._monotonic()
+            parent: Span | None = exchange.state.get(self.tracing)
+            tracer = self._tracer() if parent is not None and parent.is_recording() else None
+            span: Span = INVALID_SPAN
+            token = None
+            if parent is not None and tracer is not None:
+                span = tracer.start_span(f"gatekeep {name}", set_span_in_context(parent), attributes={"gatekeep.component": name})
+                token = context.attach(set_span_in_context(span))
+            try:
+                return (yield from flow)
+            except Denied as denied:
+                span.set_attribute("gatekeep.outcome", denied.code)
+                raise
+            except Exception as error:
+                span.record_exception(error)
+                span.set_status(StatusCode.ERROR)
+                raise
+            finally:
+                if token is not None:
+                    context.detach(token)
+                    span.end()
+                waited = self._monotonic() - began
+                exchange.state.setdefault(WAITS, []).append((name, waited))
+                instruments = self._instruments() if self._metrics else None
+                if instruments is not None:
+                    instruments.ledger.waits.append((name, self._route, waited))
 
     def on_finish(self, exchange: Exchange) -> None:
         state = exchange.state

@@ -260,5 +260,5 @@ def _redacted(value: str | None) -> str | None:
 def _field(name: str, value: str | None) -> str | None:
     if value is None:
         return None
-    secret = any(part in name for part in _SECRET_PARTS)
+    secret = any(part in name.lower() for part in _SECRET_PARTS)
     return _redacted(value) if secret else masked(value[:_LONGEST])

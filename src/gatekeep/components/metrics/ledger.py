@@ -93,7 +93,7 @@ class Ledger:
             lambda key: {"gatekeep.component": key[0], "http.route": key[1]},
         )
         self.histograms = (self.duration, self.request_size, self.response_size, self.cache_age, self.integration, self.wait)
-        reset_after_fork(self)
+        self._tie = reset_after_fork(self)
         self.after_fork()
 
     def after_fork(self) -> None:

@@ -97,7 +97,7 @@ class Traffic:
         self.listeners: list[Callable[[Finished], None]] = []
         """Who is told of each request, from whichever thread adds it up."""
         self.after_fork()
-        reset_after_fork(self)
+        self._tie = reset_after_fork(self)
 
     def after_fork(self) -> None:
         """Begin anew: what the parent saw is the parent's to tell."""

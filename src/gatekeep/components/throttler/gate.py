@@ -11,7 +11,7 @@ from collections.abc import Callable, Collection, Sequence
 from typing import Any, NamedTuple, cast
 
 from ...component import Component, Hooks, RequestHook, Services
-from ...effects import Flow, Io
+from ...effects import Flow, Io, pep_479
 from ...errors import Denied, DependencyError, Throttled
 from ...exchange import Exchange
 from ...message import HookResult
@@ -166,33 +166,35 @@ class Gate:
     # With functions to ask, waiting, plans, reporting, or a second time for a rewritten path.
 
     def _decide(self, exchange: Exchange) -> Flow[None]:
-        before = self._taken_before(exchange)
-        enforced: Sequence[Limit] = self._enforced
-        reported: Sequence[Limit] = self._reported
-        if self._plans is not None:
-            more = yield from self._of_plan(exchange, self._plans)
-            enforced = [*enforced, *(limit for limit in more if not limit.reports)]
-            reported = [*reported, *(limit for limit in more if limit.reports)]
-        limits, demands = yield from self._due(exchange, enforced, before)
-        verdict = yield from self._take(exchange, limits, demands)
-        panel = self._panel_for(verdict.limits)
-        if verdict.taken.refused is not None:
-            raise panel.refusal(verdict.taken)
-        # Noted before anything else may fail: what was taken is settled in any case.
-        observed: list[Verdict] = []
-        taken = verdict.taken
-        exchange.state[self._owner] = (panel, taken.remaining, taken.resets, verdict.demands, verdict.memory, observed)
-        for limit in reported:
-            yield from self._observe(exchange, limit, before, observed)
+        with pep_479:
+            before = self._taken_before(exchange)
+            enforced: Sequence[Limit] = self._enforced
+            reported: Sequence[Limit] = self._reported
+            if self._plans is not None:
+                more = yield from self._of_plan(exchange, self._plans)
+                enforced = [*enforced, *(limit for limit in more if not limit.reports)]
+                reported = [*reported, *(limit for limit in more if limit.reports)]
+            limits, demands = yield from self._due(exchange, enforced, before)
+            verdict = yield from self._take(exchange, limits, demands)
+            panel = self._panel_for(verdict.limits)
+            if verdict.taken.refused is not None:
+                raise panel.refusal(verdict.taken)
+            # Noted before anything else may fail: what was taken is settled in any case.
+            observed: list[Verdict] = []
+            taken = verdict.taken
+            exchange.state[self._owner] = (panel, taken.remaining, taken.resets, verdict.demands, verdict.memory, observed)
+            for limit in reported:
+                yield from self._observe(exchange, limit, before, observed)
 
     def _of_plan(self, exchange: Exchange, plans: PlanLimits) -> Flow[Sequence[Limit]]:
-        try:
-            return (yield from plans.find(exchange))
-        except Denied as denied:
-            if not plans.reports:
-                raise
-            exchange.report(self._owner.name, denied)
-            return ()
+        with pep_479:
+            try:
+                return (yield from plans.find(exchange))
+            except Denied as denied:
+                if not plans.reports:
+                    raise
+                exchange.report(self._owner.name, denied)
+                return ()
 
     def _taken_before(self, exchange: Exchange) -> Collection[str]:
         """The keys that the same request took from under the path it had before it was rewritten."""
@@ -206,57 +208,61 @@ class Gate:
     def _due(
         self, exchange: Exchange, limits: Sequence[Limit], before: Collection[str]
     ) -> Flow[tuple[list[Limit], list[Demand]]]:
-        due: list[Limit] = []
-        demands: list[Demand] = []
-        for limit in limits:
-            if limit.ask_skip is not None and (yield from _answer(limit.ask_skip, exchange)):
-                continue
-            identity = yield from limit.identity.find(exchange)
-            key = limit.prefix + bounded(identity)
-            if key in before:
-                continue
-            cost = limit.cost if limit.ask_cost is None else as_cost((yield from _answer(limit.ask_cost, exchange)))
-            due.append(limit)
-            demands.append(limit.demand(key, cost))
-        return due, demands
+        with pep_479:
+            due: list[Limit] = []
+            demands: list[Demand] = []
+            for limit in limits:
+                if limit.ask_skip is not None and (yield from _answer(limit.ask_skip, exchange)):
+                    continue
+                identity = yield from limit.identity.find(exchange)
+                key = limit.prefix + bounded(identity)
+                if key in before:
+                    continue
+                cost = limit.cost if limit.ask_cost is None else as_cost((yield from _answer(limit.ask_cost, exchange)))
+                due.append(limit)
+                demands.append(limit.demand(key, cost))
+            return due, demands
 
     def _take(self, exchange: Exchange, limits: Sequence[Limit], demands: Sequence[Demand]) -> Flow[Verdict]:
-        if not demands:
-            return NOTHING
-        if self._memory is not None:
-            return Verdict(limits, demands, self._memory.take_now(demands, exchange.monotonic), self._memory)
-        leases = [demand for demand in demands if type(demand) is Lease]
-        try:
-            taken = yield from self._ask_store(demands)
-        except DependencyError:
-            # The store has logged it. It may have heard us nevertheless.
-            self._settlement.release(leases, None)
-            assert self._fallback is not None
-            exchange.note(self._owner.name, "without_store")
-            return self._fallback.decide(limits, demands, exchange.monotonic)
-        except BaseException:  # cancelled: nobody else will know what the store gave us
-            self._settlement.release(leases, None)
-            raise
-        if taken.refused is None:
-            self._settlement.hold(leases)
-        return Verdict(limits, demands, taken, None)
+        with pep_479:
+            if not demands:
+                return NOTHING
+            if self._memory is not None:
+                return Verdict(limits, demands, self._memory.take_now(demands, exchange.monotonic), self._memory)
+            leases = [demand for demand in demands if type(demand) is Lease]
+            try:
+                taken = yield from self._ask_store(demands)
+            except DependencyError:
+                # The store has logged it. It may have heard us nevertheless.
+                self._settlement.release(leases, None)
+                assert self._fallback is not None
+                exchange.note(self._owner.name, "without_store")
+                return self._fallback.decide(limits, demands, exchange.monotonic)
+            except BaseException:  # cancelled: nobody else will know what the store gave us
+                self._settlement.release(leases, None)
+                raise
+            if taken.refused is None:
+                self._settlement.hold(leases)
+            return Verdict(limits, demands, taken, None)
 
     def _ask_store(self, demands: Sequence[Demand]) -> Flow[Taken]:
-        if self._slices is not None:
-            return (yield from self._slices.take(demands, self._clock()))
-        return (yield from self._ask(demands))
+        with pep_479:
+            if self._slices is not None:
+                return (yield from self._slices.take(demands, self._clock()))
+            return (yield from self._ask(demands))
 
     def _observe(self, exchange: Exchange, limit: Limit, before: Collection[str], observed: list[Verdict]) -> Flow[None]:
-        try:
-            limits, demands = yield from self._due(exchange, (limit,), before)
-            verdict = yield from self._take(exchange, limits, demands)
-            if verdict.taken.refused is not None:
-                raise self._panel_for(limits).refusal(verdict.taken)
-            observed.append(verdict)
-        except Denied as denied:
-            exchange.report(self._owner.name, denied)
-        except Exception:
-            _log.exception("%s: a limit in report mode failed, and lets through", self._owner.name)
+        with pep_479:
+            try:
+                limits, demands = yield from self._due(exchange, (limit,), before)
+                verdict = yield from self._take(exchange, limits, demands)
+                if verdict.taken.refused is not None:
+                    raise self._panel_for(limits).refusal(verdict.taken)
+                observed.append(verdict)
+            except Denied as denied:
+                exchange.report(self._owner.name, denied)
+            except Exception:
+                _log.exception("%s: a limit in report mode failed, and lets through", self._owner.name)
 
     def _panel_for(self, limits: Sequence[Limit]) -> Panel:
         key = tuple(limits)
@@ -308,5 +314,6 @@ def _waits(limit: Limit) -> bool:
 
 
 def _answer(question: Question, exchange: Exchange) -> Flow[Any]:
-    value = question.ask(exchange)
-    return (yield from value) if isinstance(value, Io) else value
+    with pep_479:
+        value = question.ask(exchange)
+        return (yield from value) if isinstance(value, Io) else value

@@ -15,7 +15,7 @@ from socket import AF_INET6, inet_pton
 from typing import Any, NamedTuple, TypeAlias
 
 from ...component import Plan
-from ...effects import Blocking, Either, Flow, Io, lift
+from ...effects import Blocking, Either, Flow, Io, lift, pep_479
 from ...errors import Origin
 from ...exchange import ANONYMOUS, Exchange, Principal
 from ...sources import Source
@@ -121,10 +121,11 @@ class Identity(NamedTuple):
 
     def find(self, exchange: Exchange) -> Flow[str]:
         """It, waiting where that has to be."""
-        if self.now is not None:
-            return self.now(exchange)
-        assert self.flow is not None
-        return (yield from self.flow(exchange))
+        with pep_479:
+            if self.now is not None:
+                return self.now(exchange)
+            assert self.flow is not None
+            return (yield from self.flow(exchange))
 
 
 def compile_identity(by: By, plan: Plan, *, late: bool, origin: Origin | None = None) -> Identity:
@@ -224,8 +225,9 @@ def _waiting(
     function: Callable[..., Io[Any]], fallback: Callable[[Exchange], str], *, late: bool
 ) -> Callable[[Exchange], Flow[str]]:
     def identify(exchange: Exchange) -> Flow[str]:
-        value = yield from function(exchange.request, exchange.principal) if late else function(exchange.request)
-        return "f" + canonical(value) if value is not None else fallback(exchange)
+        with pep_479:
+            value = yield from function(exchange.request, exchange.principal) if late else function(exchange.request)
+            return "f" + canonical(value) if value is not None else fallback(exchange)
 
     return identify
 
@@ -236,11 +238,12 @@ def _together(parts: list[Identity]) -> Identity:
         return Identity(lambda exchange: "t" + _joined(part(exchange) for part in plain), None)
 
     def identify(exchange: Exchange) -> Flow[str]:
-        found = []
-        for part in parts:
-            one = yield from part.find(exchange)
-            found.append(one)
-        return "t" + _joined(found)
+        with pep_479:
+            found = []
+            for part in parts:
+                one = yield from part.find(exchange)
+                found.append(one)
+            return "t" + _joined(found)
 
     return Identity(None, identify)
 

@@ -7,7 +7,7 @@ from typing import Any
 
 from ... import strict_json
 from ...component import RequestHook
-from ...effects import Flow
+from ...effects import Flow, pep_479
 from ...errors import BadRequest
 from ...exchange import NEGOTIATED, Exchange
 from ...message import Forwarded, Patch, Response
@@ -96,16 +96,17 @@ class WayIn:
                 raise BadRequest(str(error), code="invalid_request") from None
 
     def _map(self, exchange: Exchange) -> Flow[Response | None]:
-        self._negotiate(exchange)
-        if exchange.request.body:
-            name, value = parse_request(exchange, self._read, self._taken)
-            try:
-                value = yield from mapped(self._maps, value, exchange)
-            except BadValue as error:
-                raise BadRequest(str(error), code="invalid_request") from None
-            self._forward(exchange, name, value)
-        self._edit(exchange)
-        return None
+        with pep_479:
+            self._negotiate(exchange)
+            if exchange.request.body:
+                name, value = parse_request(exchange, self._read, self._taken)
+                try:
+                    value = yield from mapped(self._maps, value, exchange)
+                except BadValue as error:
+                    raise BadRequest(str(error), code="invalid_request") from None
+                self._forward(exchange, name, value)
+            self._edit(exchange)
+            return None
 
 
 def _forwarding(patch: Patch) -> RequestHook:

@@ -8,7 +8,7 @@ from typing import Any
 
 from ... import strict_json
 from ...component import Need, ResponseHook
-from ...effects import Flow
+from ...effects import Flow, pep_479
 from ...errors import BadRequest, InternalError
 from ...exchange import Exchange
 from ...message import Patch, Response
@@ -170,22 +170,23 @@ class WayOut:
     def _map_slowly(
         self, exchange: Exchange, response: Response, body: bytes, maps: Sequence[BodyMap], offer: Offer
     ) -> Flow[None]:
-        if self._keeps_body:
-            exchange.state[ANSWER_BODY] = _parse_answer(body)  # its own: a map may change what it is given
-        try:
-            value = yield from mapped(maps, _parse_answer(body), exchange)
-        except BadExpression:
-            raise self._failed("an expression can't be evaluated on the answer") from None
-        try:
-            response.body = FORMATS[offer.name].dumps(value)
-        except Unwritable as error:
-            _log.warning("%s: the answer can't be given as %s: %s", self._route, offer.name, error)
-            raise NotAcceptable("This answer can't be given in the format that the client takes.") from None
-        _say_format(response, offer)
-        forget_bytes(response.headers)
-        response.headers.stamp("content-length", str(len(response.body)))
-        drop_vary(response.headers, "accept-encoding")  # which the app did not see
-        self._edit(exchange)
+        with pep_479:
+            if self._keeps_body:
+                exchange.state[ANSWER_BODY] = _parse_answer(body)  # its own: a map may change what it is given
+            try:
+                value = yield from mapped(maps, _parse_answer(body), exchange)
+            except BadExpression:
+                raise self._failed("an expression can't be evaluated on the answer") from None
+            try:
+                response.body = FORMATS[offer.name].dumps(value)
+            except Unwritable as error:
+                _log.warning("%s: the answer can't be given as %s: %s", self._route, offer.name, error)
+                raise NotAcceptable("This answer can't be given in the format that the client takes.") from None
+            _say_format(response, offer)
+            forget_bytes(response.headers)
+            response.headers.stamp("content-length", str(len(response.body)))
+            drop_vary(response.headers, "accept-encoding")  # which the app did not see
+            self._edit(exchange)
 
 
 def _patching(patch: Patch) -> ResponseHook:

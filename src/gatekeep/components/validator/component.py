@@ -7,7 +7,7 @@ from collections.abc import Callable, Mapping
 from typing import Any
 
 from ...component import Component, Hooks, Plan, Services
-from ...effects import Flow
+from ...effects import Flow, pep_479
 from ...errors import InvalidAnswer
 from ...exchange import VALID, Exchange
 from ...message import Response
@@ -124,10 +124,11 @@ def _aws_check(rules: AwsRules, guard: Callable[[Exchange], None], *, with_body:
         return None
 
     def receive(exchange: Exchange) -> Flow[Response | None]:
-        yield from exchange.read_body()
-        value = rules.check_body(exchange)
-        exchange.state[VALID] = {} if value is NO_BODY else {"body": value}
-        return None
+        with pep_479:
+            yield from exchange.read_body()
+            value = rules.check_body(exchange)
+            exchange.state[VALID] = {} if value is NO_BODY else {"body": value}
+            return None
 
     return check
 

@@ -10,7 +10,7 @@ from .body import BodyCheck
 from .documents import SchemaMistake
 from .media import Reader, is_json, reader_for
 from .openapi import Located, OpenApi, Operation, Tree
-from .parameters import Parameters, parameters
+from .parameters import Parameters, kind_of
 from .rules import FIELDS, Making, Rules
 from .schema import Schema
 from .styles import Style
@@ -90,7 +90,7 @@ class _Compiler:
         elif not declared:
             return None
         names = self._document.names(self._operation, self._template) if part == "path" else None
-        return parameters(part, document, _DRAFT, self._source, styles=styles, names=names)
+        return kind_of(part)(part, document, _DRAFT, self._source, styles=styles, names=names)
 
     def _keys_in_query(self) -> set[str]:
         return {each["name"] for each in self._document.schemes().values() if each.get("in") == "query" and "name" in each}

@@ -14,7 +14,7 @@ from .schema import JUST_THIS, Schema, Source
 from .styles import MALFORMED, Style, Texts, taken
 from .violations import REDACTED, Part, Violation, pointer_to, shown, violation
 
-__all__ = ["Parameters", "QueryParameters", "parameters", "query_texts"]
+__all__ = ["Parameters", "QueryParameters", "kind_of", "query_texts"]
 
 _SHORT = 100
 """Characters of a query that is remembered."""
@@ -31,7 +31,7 @@ class Parameters:
     path. Raises SchemaMistake.
     """
 
-    __slots__ = ("_hidden", "_kinds", "_names", "_others", "_part", "_read", "_reads_raw", "_schema", "_styles")
+    __slots__ = ("_hidden", "_kinds", "_known", "_names", "_others", "_part", "_read", "_reads_raw", "_schema", "_styles")
 
     def __init__(
         self,
@@ -68,6 +68,8 @@ class Parameters:
         self._hidden = secrets
         self._names = names
         self._read = _READERS[part]
+        self._known: dict[str, dict[str, Any]] = {}
+        """What QueryParameters remembers."""
 
     def check(self, exchange: Exchange, found: list[Violation]) -> dict[str, Any]:
         """The parameters by name, coerced, in a new dict; what is wrong with them is added to `found`."""
@@ -125,20 +127,7 @@ class Parameters:
 class QueryParameters(Parameters):
     """Those of the query. What short queries came to that were in order is remembered: the same ones come again and again."""
 
-    __slots__ = ("_known",)
-
-    def __init__(
-        self,
-        part: Part,
-        declared: Mapping[str, Any],
-        draft: str,
-        source: Source = JUST_THIS,
-        *,
-        styles: Mapping[str, Style] | None = None,
-        names: Mapping[str, str] | None = None,
-    ) -> None:
-        super().__init__(part, declared, draft, source, styles=styles, names=names)
-        self._known: dict[str, dict[str, Any]] = {}
+    __slots__ = ()
 
     def check(self, exchange: Exchange, found: list[Violation]) -> dict[str, Any]:
         sent = exchange.request.query_string
@@ -155,18 +144,9 @@ class QueryParameters(Parameters):
         return values
 
 
-def parameters(
-    part: Part,
-    declared: Mapping[str, Any],
-    draft: str,
-    source: Source = JUST_THIS,
-    *,
-    styles: Mapping[str, Style] | None = None,
-    names: Mapping[str, str] | None = None,
-) -> Parameters:
-    """The Parameters of a part. Raises SchemaMistake."""
-    kind = QueryParameters if part == "query" else Parameters
-    return kind(part, declared, draft, source, styles=styles, names=names)
+def kind_of(part: Part) -> type[Parameters]:
+    """The class of a part's Parameters."""
+    return QueryParameters if part == "query" else Parameters
 
 
 def _lower(document: Mapping[str, Any]) -> dict[str, Any]:

@@ -9,7 +9,7 @@ from .answers import AnswerCheck
 from .body import BodyCheck
 from .documents import SchemaMistake
 from .media import Bounds, BytesReader, RangeReader, Reader, reader_for
-from .parameters import Parameters, parameters
+from .parameters import Parameters, kind_of
 from .schema import Schema, Source
 from .sources import given
 from .violations import Part
@@ -93,7 +93,7 @@ def _parameters(part: Part, source: Any, draft: str, making: Making) -> Paramete
     if part == "query" and making.refuses_unknown_query:
         schema = schema if schema.get("type") == "object" else {"type": "object", "properties": dict(schema)}
         schema = {"additionalProperties": False, **schema}
-    return parameters(part, schema, own_draft or draft, making.source._replace(base=base))
+    return kind_of(part)(part, schema, own_draft or draft, making.source._replace(base=base))
 
 
 def _reader(media_type: str, source: Any, draft: str, making: Making) -> Reader:

@@ -52,11 +52,11 @@ def _headers() -> list[Row]:
     exchange: Any = SimpleNamespace(response=None)
 
     def transformed() -> None:
-        exchange.response = Response.head(200, RawHeaders, _FIELDS)
+        exchange.response = Response(200, RawHeaders((), list(_FIELDS)), None)
         on_response(exchange)
 
     def head() -> None:
-        exchange.response = Response.head(200, RawHeaders, _FIELDS)
+        exchange.response = Response(200, RawHeaders((), list(_FIELDS)), None)
 
     return [("an answer's head alone", head), ("the same, a header removed and one set", transformed)]
 

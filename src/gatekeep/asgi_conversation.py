@@ -133,7 +133,7 @@ class Sender:
             return self._pass(message)
         if kind == "http.response.start" and state == IDLE and self._fault is None:
             exchange = self._exchange
-            exchange.response = Response.head(message["status"], RawHeaders, message.get("headers", ()))
+            exchange.response = Response(message["status"], RawHeaders((), list(message.get("headers", ()))), None)
             self._head = message
             pipeline = exchange.pipeline
             if (pipeline.needs or exchange.outer is not None) and pipeline.wants_body(exchange):

@@ -5,7 +5,6 @@ from __future__ import annotations
 import re
 from collections.abc import Iterable, Iterator
 from functools import lru_cache
-from itertools import compress
 from operator import itemgetter
 from typing import Any
 
@@ -57,11 +56,6 @@ class Field:
 _name_of = itemgetter(0)
 _LF = b"\n"
 
-_MAX_KNOWN = 16
-"""Of a patch: the lists of names of which it is known what stays."""
-_MAX_NAMES = 1024
-"""Bytes of one of them."""
-
 
 def _names_in(pairs: RawPairs) -> str:
     """All names in one, lower case, each between line feeds: one look costs less than one at each.
@@ -74,14 +68,13 @@ def _names_in(pairs: RawPairs) -> str:
 class Patch:
     """A change of header fields, made at start-up: names to take out, in every spelling, then fields to append."""
 
-    __slots__ = ("_kept", "keys", "lengths", "names", "raw", "raw_names", "text", "variables")
+    __slots__ = ("keys", "lengths", "names", "raw", "raw_names", "text", "variables")
 
     def __init__(self, names: Iterable[str], fields: Iterable[Field]) -> None:
         fields = tuple(fields)
         self.names = frozenset(_plain_text(name) for name in names)
         self.raw_names = frozenset(name.encode("latin-1") for name in self.names)
         self.lengths = frozenset(map(len, self.names))
-        self._kept: dict[tuple[bytes, ...], tuple[bool, ...]] = {}
         self.text = [field.text for field in fields]
         self.raw = [field.raw for field in fields]
         keys = [environ_key(name) for name in self.names]
@@ -91,19 +84,15 @@ class Patch:
 
     def of_raw(self, pairs: RawPairs) -> RawPairs:
         """ASGI's fields with the change made, in a list of its own."""
-        names = tuple(map(_name_of, pairs))
-        try:
-            kept = self._kept[names]
-        except (KeyError, TypeError):  # of names that are no bytes, but bytearrays
-            kept = self._look(tuple(map(bytes, names)))
-        return [*compress(pairs, kept), *self.raw]
+        lengths = self.lengths
+        for pair in pairs:
+            if len(pair[0]) in lengths and self._takes(pair[0]):
+                pairs = [pair for pair in pairs if len(pair[0]) not in lengths or not self._takes(pair[0])]
+                break
+        return [*pairs, *self.raw]
 
-    def _look(self, names: tuple[bytes, ...]) -> tuple[bool, ...]:
-        """Which fields of these names stay. The requests of one client, and the answers of one view, have the same ones."""
-        kept = tuple([name.lower().replace(b"_", b"-") not in self.raw_names for name in names])
-        if len(self._kept) < _MAX_KNOWN and sum(map(len, names)) <= _MAX_NAMES:  # none is forgotten: nobody can drive one out
-            self._kept[names] = kept
-        return kept
+    def _takes(self, name: Any) -> bool:
+        return bytes(name).lower().replace(b"_", b"-") in self.raw_names  # of bytes, or of a bytearray
 
     def to_environ(self, environ: Environ) -> None:
         """Make the change in a WSGI environ."""
@@ -126,8 +115,9 @@ class Headers:
     def __init__(self, pairs: Iterable[tuple[str, str]] = (), own: list[tuple[Any, Any]] | None = None) -> None:
         """`own`: what to begin with, as adopt() says."""
         self._pairs: list[Any] = [] if own is None else own
-        for name, value in pairs:
-            self.add(name, value)
+        if pairs:
+            for name, value in pairs:
+                self.add(name, value)
 
     @classmethod
     def adopt(cls, pairs: list[tuple[Any, Any]]) -> Headers:
@@ -221,8 +211,11 @@ class Headers:
 
     def stamp(self, name: str, value: str) -> None:
         """As set(), for a name and value of our own making, which need no check; the name in lower case."""
-        if name in "\n".join(map(_name_of, self._pairs)).lower():
-            self.remove(name)
+        length = len(name)
+        for pair in self._pairs:
+            if len(pair[0]) == length and pair[0].lower() == name:
+                self.remove(name)
+                break
         self._pairs.append((name, value))
 
     def setdefault(self, name: str, value: str) -> None:
@@ -309,12 +302,16 @@ class RawHeaders(Headers):
         self._pairs = patch.of_raw(self._pairs)
 
     def put(self, name: str, value: str) -> None:
-        self._pairs.append((_raw_name(name), value.encode("latin-1")))
+        self._pairs.append((name.encode("latin-1"), value.encode("latin-1")))
 
     def stamp(self, name: str, value: str) -> None:
-        if name in _LF.join(map(_name_of, self._pairs)).decode("latin-1").lower():
-            self.remove(name)
-        self._pairs.append((_raw_name(name), value.encode("latin-1")))
+        wanted = name.encode("latin-1")
+        length = len(wanted)
+        for pair in self._pairs:
+            if len(pair[0]) == length and pair[0].lower() == wanted:
+                self.remove(name)
+                break
+        self._pairs.append((wanted, value.encode("latin-1")))
 
     def remove_alike(self, name: str) -> None:
         wanted = _plain_name(name)

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import logging
 from abc import abstractmethod
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any, ClassVar, Protocol, TypeAlias
 from urllib.parse import parse_qsl
 
@@ -325,11 +325,6 @@ class Response:
         self.headers = headers
         self.body = body
         self.filters: list[BodyFilter] | None = None
-
-    @classmethod
-    def head(cls, status: int, kind: type[Headers], pairs: Iterable[tuple[Any, Any]]) -> Response:
-        """The head of an app's answer, its fields in the protocol's own form, unchecked."""
-        return cls(status, kind((), list(pairs)), None)
 
     def attach(self, body_filter: BodyFilter) -> None:
         """Let every later chunk pass through this filter; the first attached sees the app's own bytes."""

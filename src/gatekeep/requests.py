@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Awaitable, Callable, Mapping, MutableMapping
-from functools import lru_cache
 from typing import Any, ClassVar, TypeAlias, cast
 from urllib.parse import quote, unquote_to_bytes
 
@@ -86,7 +85,7 @@ class AsgiRequest(Request):
     @property
     def host(self) -> str:
         host = self.fields.get(b"host")
-        return super().host if host is None else _lower(host)
+        return super().host if host is None else host.decode("latin-1").lower()
 
     def header_lines(self, name: str) -> list[str]:
         wanted = name.encode("latin-1")
@@ -219,11 +218,6 @@ class AsgiRequest(Request):
         )
         request.handshake, request.root_path, request.body = self.handshake, self.root_path, body
         return request
-
-
-@lru_cache(maxsize=256)
-def _lower(host: bytes) -> str:
-    return host.decode("latin-1").lower()
 
 
 def _joined(pairs: Any) -> dict[bytes, bytes]:

@@ -16,7 +16,7 @@ from collections.abc import Callable
 from itertools import accumulate
 from typing import Any, NamedTuple, NoReturn
 
-__all__ = ["MAX_DEPTH", "MAX_VALUES", "Document", "Malformed", "dumps", "loader", "loads"]
+__all__ = ["MAX_DEPTH", "MAX_VALUES", "Document", "Malformed", "dumps", "loader", "loads", "reader"]
 
 MAX_DEPTH = 64
 """Containers within containers."""
@@ -57,8 +57,14 @@ def loads(body: bytes, *, max_depth: int = MAX_DEPTH, max_values: int = MAX_VALU
     return Document(*loader(max_depth, max_values)(body))
 
 
+@functools.cache
+def reader() -> Callable[[bytes], tuple[Any, bool]]:
+    """loads() for who parses many bodies; what it gives is a Document without the names."""
+    return loader(MAX_DEPTH, MAX_VALUES)
+
+
 def loader(max_depth: int, max_values: int) -> Callable[[bytes], tuple[Any, bool]]:
-    """loads() within these bounds, for who parses many bodies; what it gives is a Document without the names."""
+    """reader() within these bounds."""
     return _loader(max_depth, max_values, _orjson())
 
 

@@ -108,7 +108,7 @@ class _Conversation:
             raise AssertionError("start_response was called a second time without exc_info")
         self._status = status
         self._exc_info = exc_info
-        self.exchange.response = Response.head(int(status[:3]), Headers, headers)
+        self.exchange.response = Response(int(status[:3]), Headers((), list(headers)), None)
         return self.write
 
     def write(self, chunk: Any) -> None:

@@ -133,10 +133,9 @@ class Refusal(NamedTuple):
     description: str
     headers: list[tuple[str, str]]
 
-    @classmethod
-    def of(cls, bad: BadToken) -> Refusal:
-        error = ForeignCredential if isinstance(bad, ForeignToken) else Unauthorized
-        return cls(error, bad.code, bad.description, [("www-authenticate", _challenge(bad.description))])
+    @staticmethod
+    def of(bad: BadToken) -> Refusal:
+        return _refusal(isinstance(bad, ForeignToken), bad.code, bad.description)
 
     def lasting(self) -> Unauthorized:
         """The same one for all, to be returned."""
@@ -144,6 +143,12 @@ class Refusal(NamedTuple):
 
     def denied(self) -> Unauthorized:
         return self.error(self.description, code=self.code, headers=self.headers)
+
+
+@lru_cache(maxsize=256)
+def _refusal(foreign: bool, code: str, description: str) -> Refusal:
+    error = ForeignCredential if foreign else Unauthorized
+    return Refusal(error, code, description, [("www-authenticate", _challenge(description))])
 
 
 @lru_cache(maxsize=256)

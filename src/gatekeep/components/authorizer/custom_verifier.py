@@ -86,11 +86,15 @@ class CustomVerifier(Verifier):
             return self._unknown.verdict(exchange, self._api, self._clock)
         if self._ttl:
             key = _key(values)
-            known = self._known.get(key) or self._refused.get(key)
-            if known is not None and known.until > exchange.monotonic:
-                return known.decision.verdict(exchange, self._api, self._clock)
+            decision = self._recall(exchange, key)
+            if decision is not None:
+                return decision.verdict(exchange, self._api, self._clock)
             return self._ask_once(exchange, values, key)
         return self._ask(exchange, values)
+
+    def _recall(self, exchange: Exchange, key: Any) -> Decision | None:
+        known = self._known.get(key) or self._refused.get(key)
+        return known.decision if known is not None and known.until > exchange.monotonic else None
 
     def _ask(self, exchange: Exchange, values: Sequence[str]) -> Flow[Verdict]:
         decision = yield from self._call(exchange, values)
@@ -104,6 +108,9 @@ class CustomVerifier(Verifier):
         return decision.verdict(exchange, self._api, self._clock)
 
     def _learn(self, exchange: Exchange, values: Sequence[str], key: Any) -> Flow[Decision]:
+        known = self._recall(exchange, key)
+        if known is not None:  # another flight has just landed with it
+            return known
         decision = yield from self._call(exchange, values)
         if decision.lasting:
             memo, other = (self._known, self._refused) if decision.refusal is None else (self._refused, self._known)

@@ -157,13 +157,15 @@ class IntrospectionVerifier(Verifier):
         # By digest: an opaque token is a password, and lies about in memory no longer than its request. And by where it stood,
         # for the principal remembers where it was proved.
         digest = sha256(f"{field or ''} {token}".encode()).digest()
+        known = self._recall(digest, exchange.monotonic)
+        return self._ask(token, digest, field) if known is None else _verdict(known)
+
+    def _recall(self, digest: bytes, now: float) -> Seen | Refused | None:
         seen = self._seen.get(digest)
-        if seen is not None and seen.fresh > exchange.monotonic and seen.until > self._clock.wall():
-            return seen.principal
+        if seen is not None and seen.fresh > now and seen.until > self._clock.wall():
+            return seen
         refused = self._refused.get(digest)
-        if refused is not None and refused.fresh > exchange.monotonic:
-            raise refused.refusal.denied()
-        return self._ask(token, digest, field)
+        return refused if refused is not None and refused.fresh > now else None
 
     def _ask(self, token: str, digest: bytes, field: str | None) -> Flow[Verdict]:
         try:
@@ -172,11 +174,12 @@ class IntrospectionVerifier(Verifier):
             raise Unavailable(
                 "The token can't be looked up at its issuer right now.", code="introspection_unavailable"
             ) from error
-        if isinstance(found, Refused):
-            raise found.refusal.denied()
-        return found.principal
+        return _verdict(found)
 
     def _fly(self, token: str, digest: bytes, field: str | None) -> Flow[Seen | Refused]:
+        known = self._recall(digest, self._clock.monotonic())
+        if known is not None:  # another flight has just landed with it
+            return known
         if self._circuit.away and not self._circuit.wants_probe():
             raise DependencyError("the introspection endpoint does not answer")
         if not self._turns.acquire(blocking=False):
@@ -216,6 +219,12 @@ class IntrospectionVerifier(Verifier):
         claims = {name: value for name, value in answer.items() if name != "active"}
         who = principal(claims, field, self._roles, "introspection", self._namespace)
         return Seen(who, until, now + self._ttl if self._ttl else -inf)
+
+
+def _verdict(found: Seen | Refused) -> Principal:
+    if isinstance(found, Refused):
+        raise found.refusal.denied()
+    return found.principal
 
 
 def _several(given: Any) -> Collection[str]:

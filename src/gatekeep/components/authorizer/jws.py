@@ -10,7 +10,7 @@ from collections.abc import Callable
 from functools import lru_cache, partial
 from typing import Any, NamedTuple, cast
 
-from ...strict_json import loads
+from ...strict_json import reader
 
 __all__ = ["MAX_TOKEN", "BadToken", "ForeignToken", "Token", "decode_base64url", "media_type", "parse", "parse_object"]
 
@@ -106,7 +106,7 @@ def decode_base64url(segment: bytes) -> bytes:
 
 def parse_object(data: bytes) -> dict[str, Any]:
     """A JSON object, read strictly. Raises ValueError."""
-    value = loads(data).value
+    value = reader()(data)[0]
     if type(value) is not dict:
         raise ValueError("not a JSON object")
     return value

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Generator, Sequence
 from functools import partial
-from typing import NamedTuple, cast
+from typing import NamedTuple, cast, final
 
 from ...component import Services
 from ...effects import Flow, pep_479
@@ -25,6 +25,9 @@ _REFUSED = 10_000
 # What a later look may judge differently, as time passes or keys come: never remembered.
 _PASSING = frozenset({"token_not_yet_valid", "unknown_key"})
 
+_INVALID_SIGNATURE = BadToken("invalid_signature", "The token's signature does not hold.")
+_OTHER_ALGORITHM = BadToken("unsupported_algorithm", "The token's algorithm is not its key's.")
+_UNKNOWN_KEY = BadToken("unknown_key", "The token is signed with an unknown key.")
 _REVOKED = Refusal.of(BadToken("token_revoked", "The token was revoked."))
 _TOO_LONG = Refusal.of(BadToken("token_malformed", "The token is malformed: it is too long."))
 
@@ -53,6 +56,7 @@ class Known(NamedTuple):
 _known = cast(Callable[[tuple[Principal, float, Key, Watch | None]], Known], partial(tuple.__new__, Known))
 
 
+@final
 class Refused(NamedTuple):
     """A token that was found bad, by whose keys and when (Unix time): others, or a clock set back, may judge otherwise."""
 
@@ -65,6 +69,11 @@ class Refused(NamedTuple):
 
     def holds(self, now: float) -> bool:
         return (self.source is None or self.source.keys is self.keys) and self.since <= now
+
+
+_refused = cast(
+    Callable[[tuple[Refusal, Unauthorized, KeySource | None, KeySet | None, float]], Refused], partial(tuple.__new__, Refused)
+)
 
 
 class TokenVerifier(Verifier):
@@ -108,56 +117,71 @@ class TokenVerifier(Verifier):
 
     def verify(self, exchange: Exchange) -> Verdict | Flow[Verdict]:
         field = self._field
-        if field is None:
-            found = self._bearer.find(exchange.request)
-            if found is None:
-                return None
-            text, field = found
-            key = f"{field or ''} {text}"  # for the principal remembers where it was proved
-        else:
-            value = exchange.request.header(field)
-            if value is None:
-                return None
-            key, text = value, ""
-        known = self._known.get(key)
-        if known is not None:
-            who, until, by, watch = known
-            if until > self._wall() and by.until > exchange.monotonic:
-                return who if watch is None else self._unless_revoked(who, watch, exchange)
-            self._known.drop(key)
-        if self._field is not None:
-            within = self._bearer.within(self._field, key, exchange.request)
-            if within is None:
-                return None
-            text = within
-        return self._judge(exchange, key, text, field)
-
-    def decide(self, exchange: Exchange) -> Verdict | Denied | Flow[Verdict]:
-        field = self._field
         if field is not None:
             value = exchange.request.header(field)
             if value is None:
                 return None
-            if self._known.get(value) is None:
-                refused = self._refused.get(hash(value))
-                if refused is not None:
-                    _, again, source, keys, since = refused  # as Refused.holds, in line
-                    if (source is None or source.keys is keys) and since <= self._wall():
-                        return again
-        return self.verify(exchange)
+            found = self._verify(exchange, field, value, self._known.get(value))
+        else:
+            bearer = self._bearer.find(exchange.request)
+            if bearer is None:
+                return None
+            text, place = bearer
+            key = f"{place or ''} {text}"  # for the principal remembers where it was proved
+            found = self._recall(exchange, key, self._known.get(key))
+            if found is None:
+                found = self._judge(exchange, key, text, place)
+        if type(found) is Refused:
+            raise found.refusal.denied()
+        return found
 
-    def _judge(self, exchange: Exchange, memory: str, text: str, field: str | None) -> Verdict | Flow[Verdict]:
+    def decide(self, exchange: Exchange) -> Verdict | Denied | Flow[Verdict]:
+        field = self._field
+        if field is None:
+            return self.verify(exchange)
+        value = exchange.request.header(field)
+        if value is None:
+            return None
+        known = self._known.get(value)
+        if known is None:
+            refused = self._refused.get(hash(value))
+            if refused is not None:
+                _, again, source, keys, since = refused  # as Refused.holds, in line
+                if (source is None or source.keys is keys) and since <= self._wall():
+                    return again
+        found = self._verify(exchange, field, value, known)
+        return found.again if type(found) is Refused else found
+
+    def _verify(self, exchange: Exchange, field: str, value: str, known: Known | None) -> Verdict | Refused | Flow[Verdict]:
+        """The verdict on what the one field holds."""
+        found = self._recall(exchange, value, known)
+        if found is not None:
+            return found
+        text = self._bearer.within(field, value, exchange.request)
+        return None if text is None else self._judge(exchange, value, text, field)
+
+    def _recall(self, exchange: Exchange, key: str, known: Known | None) -> Verdict | Refused | Flow[Verdict]:
+        """The verdict on a token that was found good, while that holds; else None."""
+        if known is None:
+            return None
+        who, until, by, watch = known
+        if until > self._wall() and by.until > exchange.monotonic:
+            return who if watch is None else self._unless_revoked(who, watch, exchange)
+        self._known.drop(key)
+        return None
+
+    def _judge(self, exchange: Exchange, memory: str, text: str, field: str | None) -> Verdict | Refused | Flow[Verdict]:
         digest = hash(memory)
         refused = self._refused.get(digest)
         if refused is not None and refused.holds(self._wall()):
-            raise refused.refusal.denied()
+            return refused
         if len(text) > MAX_TOKEN:
             raise _TOO_LONG.denied()
         try:
             token = parse(text)
             trust = self._trust(token)
         except BadToken as bad:
-            raise self._refuse(bad, digest, None, None) from None
+            return self._refuse(bad, digest, None, None)
         source = trust.keys
         keys = source.keys
         key = keys.find(token.kid, token.alg)
@@ -181,6 +205,8 @@ class TokenVerifier(Verifier):
         with pep_479:
             key = yield from seeking
             found = self._conclude(key, trust.keys.keys, exchange, token, trust, memory, digest, field)
+            if type(found) is Refused:
+                raise found.refusal.denied()
             return (yield from found) if isinstance(found, Generator) else found
 
     def _trust(self, token: Token) -> Trust:
@@ -207,20 +233,19 @@ class TokenVerifier(Verifier):
         memory: str,
         digest: int,
         field: str | None,
-    ) -> Verdict | Flow[Verdict]:
+    ) -> Verdict | Refused | Flow[Verdict]:
         """The verdict on a token under a key: remembered as `memory` where good, as `digest` where bad."""
+        if key is None:
+            why = _OTHER_ALGORITHM if token.kid is not None and keys.knows(token.kid) else _UNKNOWN_KEY
+            return self._refuse(why, digest, trust.keys, keys)
+        if not key.verifies(token.alg, token.signing_input, token.signature):
+            return self._refuse(_INVALID_SIGNATURE, digest, trust.keys, keys)
         try:
-            if key is None:
-                if token.kid is not None and keys.knows(token.kid):
-                    raise BadToken("unsupported_algorithm", "The token's algorithm is not its key's.")
-                raise BadToken("unknown_key", "The token is signed with an unknown key.")
-            if not key.verifies(token.alg, token.signing_input, token.signature):
-                raise BadToken("invalid_signature", "The token's signature does not hold.")
             until = trust.rules.check(token.claims, self._wall())
             who = principal(token.claims, field, trust.roles)
             watch = None if trust.revoked is None else trust.revoked.watch(token.claims, who.issuer)
         except BadToken as bad:
-            raise self._refuse(bad, digest, trust.keys, keys) from None
+            return self._refuse(bad, digest, trust.keys, keys)
         self._known.put(memory, _known((who, until, key, watch)))
         return who if watch is None else self._unless_revoked(who, watch, exchange)
 
@@ -232,11 +257,12 @@ class TokenVerifier(Verifier):
             return _wait_for(who, holds)
         raise _REVOKED.denied()
 
-    def _refuse(self, bad: BadToken, digest: int, source: KeySource | None, keys: KeySet | None) -> Unauthorized:
+    def _refuse(self, bad: BadToken, digest: int, source: KeySource | None, keys: KeySet | None) -> Refused:
         refusal = Refusal.of(bad)
+        refused = _refused((refusal, refusal.lasting(), source, keys, self._wall()))
         if bad.code not in _PASSING:
-            self._refused.put(digest, Refused(refusal, refusal.lasting(), source, keys, self._wall()))
-        return refusal.denied()
+            self._refused.put(digest, refused)
+        return refused
 
 
 class JoinedVerifier(TokenVerifier):

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Callable, Mapping, Sequence
+from functools import partial
 from typing import Any
 
 from ...component import Plan, Services
@@ -65,7 +66,7 @@ class Customers:
         try:
             found = self._of(principal)
             if isinstance(found, Io):
-                found = yield from self._flights.join(customer, lambda: iter(found))
+                found = yield from self._flights.join(customer, partial(self._fly, found, customer, now))
         except Exception:
             _log.exception("the usage plan of a customer can't be looked up")
             if known is None:
@@ -73,6 +74,14 @@ class Customers:
             found = known[1]  # what held before
         self._known.put(customer, (now + self.spec.ttl, found))
         return self._resolve(found)
+
+    def _fly(self, asking: Io[Any], customer: str, now: float) -> Flow[Any]:
+        known = self._known.get(customer)
+        if known is not None and now < known[0]:  # another flight has just landed with it
+            return known[1]
+        found = yield from asking
+        self._known.put(customer, (now + self.spec.ttl, found))
+        return found
 
     def _resolve(self, found: Any) -> UsagePlan | None:
         if isinstance(found, UsagePlan):

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from functools import lru_cache
-from itertools import chain
 
 from ...effects import Protocol
 from ...errors import HeadersTooLarge, UriTooLong
@@ -24,11 +23,9 @@ def limit(protocol: Protocol, max_url: int, max_headers: int, max_header_bytes: 
         if len(request.path) + len(request.root_path) + len(request.query_string) > max_url:
             raise UriTooLong(too_long)
         pairs = request.native["headers"]
-        fields = request.fields
-        if len(fields) == len(pairs):  # no field has several lines
-            size = len(b"".join([*fields, *fields.values()]))
-        else:
-            size = len(b"".join(chain.from_iterable(pairs)))
+        size = 0
+        for pair in pairs:
+            size += len(pair[0]) + len(pair[1])
         if size > max_header_bytes or len(pairs) > max_headers:
             raise HeadersTooLarge(too_large)
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 from collections.abc import Callable, Collection, Mapping
 from dataclasses import dataclass, field, replace
+from functools import partial
 from hashlib import sha256
 from hmac import compare_digest
 from math import inf, isfinite
@@ -115,7 +116,7 @@ class Credentials:
         self._known: Memo[_Asked, _Found] = Memo(remember)
         # Of their own, so that who makes access keys or session tokens up can't push out good ones.
         self._useless: Memo[_Asked, _Found] = Memo(remember)
-        self._flight: SingleFlight[object] = SingleFlight()
+        self._flight: SingleFlight[Known | None] = SingleFlight()
 
     def find(self, access_key: str, token: str | None, now: float) -> Known | Flow[Known | None] | None:
         """What is known of it at `now` (monotonic seconds)."""
@@ -123,17 +124,28 @@ class Credentials:
         if lookup is None:
             return self._given.get(access_key)
         asked = (access_key, sha256(token.encode("latin-1")).digest() if token else b"")
-        for memo in (self._known, self._useless):
-            remembered = memo.get(asked)
-            if remembered is not None and remembered[1] > now:
-                return remembered[0]
+        remembered = self._recall(asked, now)
+        if remembered is not None:
+            return remembered[0]
         found = lookup(access_key, token)
         return self._wait(found, asked, token, now) if type(found) is Io else self._remember(found, asked, token, now)
 
+    def _recall(self, asked: _Asked, now: float) -> _Found | None:
+        for memo in (self._known, self._useless):
+            remembered = memo.get(asked)
+            if remembered is not None and remembered[1] > now:
+                return remembered
+        return None
+
     def _wait(self, asking: Io[Any], asked: _Asked, token: str | None, now: float) -> Flow[Known | None]:
         # Who asks for the same key meanwhile waits for the same answer.
-        found = yield from self._flight.join(asked, lambda: iter(asking), _PATIENCE)
-        return self._remember(found, asked, token, now)
+        return (yield from self._flight.join(asked, partial(self._fly, asking, asked, token, now), _PATIENCE))
+
+    def _fly(self, asking: Io[Any], asked: _Asked, token: str | None, now: float) -> Flow[Known | None]:
+        remembered = self._recall(asked, now)
+        if remembered is not None:  # another flight has just landed with it
+            return remembered[0]
+        return self._remember((yield from asking), asked, token, now)
 
     def _remember(self, found: object, asked: _Asked, token: str | None, now: float) -> Known | None:
         if isinstance(found, str):

@@ -82,8 +82,8 @@ class Patch:
         """The names as a WSGI environ has them, and what else an app may take for them."""
         self.variables = tuple((environ_key(name), value) for name, value in self.text)
 
-    def of_raw(self, pairs: RawPairs) -> RawPairs:
-        """ASGI's fields with the change made, in a list of its own."""
+    def of_raw(self, pairs: list[Any]) -> RawPairs:
+        """ASGI's fields with the change made, in a list of its own; names may be bytearrays."""
         lengths = self.lengths
         for pair in pairs:
             if len(pair[0]) in lengths and self._takes(pair[0]):
@@ -92,7 +92,7 @@ class Patch:
         return [*pairs, *self.raw]
 
     def _takes(self, name: Any) -> bool:
-        return bytes(name).lower().replace(b"_", b"-") in self.raw_names  # of bytes, or of a bytearray
+        return bytes(name).lower().replace(b"_", b"-") in self.raw_names
 
     def to_environ(self, environ: Environ) -> None:
         """Make the change in a WSGI environ."""

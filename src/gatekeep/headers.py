@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from functools import lru_cache
 from operator import itemgetter
 from typing import Any
@@ -82,7 +82,7 @@ class Patch:
         """The names as a WSGI environ has them, and what else an app may take for them."""
         self.variables = tuple((environ_key(name), value) for name, value in self.text)
 
-    def of_raw(self, pairs: list[Any]) -> RawPairs:
+    def of_raw(self, pairs: Sequence[Any]) -> RawPairs:
         """ASGI's fields with the change made, in a list of its own; names may be bytearrays."""
         lengths = self.lengths
         for pair in pairs:

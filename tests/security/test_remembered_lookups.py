@@ -14,7 +14,7 @@ from starlette.routing import Mount
 from starlette.routing import Route as StarletteRoute
 from werkzeug.test import create_environ, run_wsgi_app
 
-from gatekeep import ApiKey, Authorize, Gateway, Route, current
+from gatekeep import COMPILED, ApiKey, Authorize, Gateway, Route, current
 from gatekeep.site import Site
 from gatekeep.testing import Client, call_asgi
 
@@ -90,6 +90,7 @@ def test_an_absolute_form_without_a_path_takes_nobodys_root_away() -> None:
     assert [ask(path)[:3] for path in ("", "/", "", "/")] == ["308", "200", "308", "200"]
 
 
+@pytest.mark.skipif(COMPILED, reason="nobody gets in between")
 def test_a_look_up_in_a_table_that_is_replaced_meanwhile_is_not_remembered(monkeypatch: Any) -> None:
     app = flask.Flask(__name__)
     app.add_url_rule("/", view_func=lambda: "root")

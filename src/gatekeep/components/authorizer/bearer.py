@@ -131,7 +131,7 @@ class Refusal(NamedTuple):
     error: type[Unauthorized]
     code: str
     description: str
-    headers: list[tuple[str, str]]
+    headers: tuple[tuple[str, str], ...]
 
     @staticmethod
     def of(bad: BadToken) -> Refusal:
@@ -148,13 +148,13 @@ class Refusal(NamedTuple):
 @lru_cache(maxsize=256)
 def _refusal(foreign: bool, code: str, description: str) -> Refusal:
     error = ForeignCredential if foreign else Unauthorized
-    return Refusal(error, code, description, [("www-authenticate", _challenge(description))])
+    return Refusal(error, code, description, (("www-authenticate", _challenge(description)),))
 
 
 @lru_cache(maxsize=256)
 def _lasting(foreign: bool, code: str, description: str) -> Unauthorized:
     error = ForeignCredential if foreign else Unauthorized
-    return error(description, code=code, headers=[("www-authenticate", _challenge(description))]).lasting()
+    return error(description, code=code, headers=(("www-authenticate", _challenge(description)),)).lasting()
 
 
 def _challenge(description: str) -> str:

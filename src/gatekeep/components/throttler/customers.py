@@ -63,20 +63,23 @@ class Customers:
         known = self._known.get(customer)
         if known is not None and now < known[0]:
             return self._resolve(known[1])
+        put = False
         try:
             found = self._of(principal)
             if isinstance(found, Io):
-                found = yield from self._flights.join(customer, partial(self._fly, found, customer, now))
+                found = yield from self._flights.join(customer, partial(self._fly, found, customer))
+                put = True
         except Exception:
             _log.exception("the usage plan of a customer can't be looked up")
             if known is None:
                 raise Unavailable("The usage plan can't be looked up now.", headers=[("Retry-After", "1")]) from None
             found = known[1]  # what held before
-        self._known.put(customer, (now + self.spec.ttl, found))
+        if not put:
+            self._known.put(customer, (now + self.spec.ttl, found))
         return self._resolve(found)
 
-    def _fly(self, asking: Io[Any], customer: str, now: float) -> Flow[Any]:
-        known = self._known.get(customer)
+    def _fly(self, asking: Io[Any], customer: str) -> Flow[Any]:
+        now, known = self._clock.monotonic(), self._known.get(customer)
         if known is not None and now < known[0]:  # another flight has just landed with it
             return known[1]
         found = yield from asking

@@ -113,8 +113,8 @@ def test_a_patch_does_the_same_to_both_forms(fields):
 
 def test_a_patch_of_fields_whose_names_are_bytearrays():
     pairs = [(bytearray(b"X-One"), b"1"), (bytearray(b"vary"), b"*")]
-    for given in (pairs, tuple(pairs)):
-        assert Patch(["x-one"], []).of_raw(given) == [pairs[1]]
+    for fields in (pairs, tuple(pairs)):
+        assert Patch(["x-one"], []).of_raw(fields) == [pairs[1]]
 
 
 class Upper:

@@ -153,8 +153,7 @@ def _refusal(foreign: bool, code: str, description: str) -> Refusal:
 
 @lru_cache(maxsize=256)
 def _lasting(foreign: bool, code: str, description: str) -> Unauthorized:
-    error = ForeignCredential if foreign else Unauthorized
-    return error(description, code=code, headers=(("www-authenticate", _challenge(description)),)).lasting()
+    return _refusal(foreign, code, description).denied().lasting()
 
 
 def _challenge(description: str) -> str:

@@ -63,19 +63,18 @@ class Customers:
         known = self._known.get(customer)
         if known is not None and now < known[0]:
             return self._resolve(known[1])
-        put = False
         try:
             found = self._of(principal)
             if isinstance(found, Io):
                 found = yield from self._flights.join(customer, partial(self._fly, found, customer))
-                put = True
+            else:
+                self._remember(customer, found, now)
         except Exception:
             _log.exception("the usage plan of a customer can't be looked up")
             if known is None:
                 raise Unavailable("The usage plan can't be looked up now.", headers=[("Retry-After", "1")]) from None
             found = known[1]  # what held before
-        if not put:
-            self._known.put(customer, (now + self.spec.ttl, found))
+            self._remember(customer, found, now)
         return self._resolve(found)
 
     def _fly(self, asking: Io[Any], customer: str) -> Flow[Any]:
@@ -83,8 +82,11 @@ class Customers:
         if known is not None and now < known[0]:  # another flight has just landed with it
             return known[1]
         found = yield from asking
-        self._known.put(customer, (now + self.spec.ttl, found))
+        self._remember(customer, found, now)
         return found
+
+    def _remember(self, customer: str, found: Any, now: float) -> None:
+        self._known.put(customer, (now + self.spec.ttl, found))
 
     def _resolve(self, found: Any) -> UsagePlan | None:
         if isinstance(found, UsagePlan):

@@ -12,7 +12,8 @@ from gatekeep.components.ip_rules import IPRules
 from gatekeep.errors import ConfigurationError
 from gatekeep.paths import ambiguity
 from gatekeep.requests import AsgiRequest, WsgiRequest
-from gatekeep.routing import Endpoint, Route, RouteTable
+from gatekeep.route_table import RouteTable
+from gatekeep.routing import Endpoint, Route
 from gatekeep.template import Template, covers, may_meet
 from gatekeep.trie import SegmentTrie
 
@@ -113,7 +114,7 @@ def test_the_trie_proposes_what_a_naive_matcher_finds_in_order(patterns, path):
     trie = SegmentTrie()
     for number, segments in enumerate(patterns):
         trie.add(segments, number)
-    assert trie.candidates(path) == [number for number, segments in enumerate(patterns) if fits(segments, path)]
+    assert list(trie.candidates(path)) == [number for number, segments in enumerate(patterns) if fits(segments, path)]
 
 
 piece = st.sampled_from(["a", "b", "A", "{str}", "{str}", "{int}", "x{str}"])
@@ -203,12 +204,11 @@ def test_a_table_finds_the_routes_that_a_pattern_may_meet(known, one):
     assert [number for number, _ in table.meeting([...])] == list(range(len(known)))
 
 
-def test_a_table_looks_at_few_of_its_routes(monkeypatch):
-    looked = []
-    monkeypatch.setattr("gatekeep.routing.may_meet", lambda one, other: looked.append(one) or may_meet(one, other))
-    table = RouteTable([Route(f"/a{number % 10}/{{x}}/things{number}") for number in range(1000)])
-    assert [number for number, _ in table.meeting(Template("/a7/{y}/things7").segments)] == [7]
-    assert len(looked) == 1
+def test_a_trie_proposes_few_of_its_values():
+    trie = SegmentTrie()
+    for number in range(1000):
+        trie.add(Template(f"/a{number % 10}/{{x}}/things{number}").segments, number)
+    assert trie.meeting(Template("/a7/{y}/things7").segments) == [7]
 
 
 class TestRoute:

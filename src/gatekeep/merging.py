@@ -8,7 +8,8 @@ from typing import TypeAlias
 
 from .component import Off, Placed, Spec
 from .marks import ViewMarks
-from .routing import Endpoint, Route, RouteTable
+from .route_table import RouteTable
+from .routing import Endpoint, Route
 
 __all__ = ["Beside", "Layer", "PathNames", "level_of", "merge"]
 

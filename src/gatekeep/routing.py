@@ -1,20 +1,18 @@
-"""Routes: Route (a pattern with specs), Endpoint (what the app's own table leads to), and the table of a gateway's Routes."""
+"""Routes: Route (a pattern with specs), Endpoint (what the app's own table leads to), and what a resolver of these has found."""
 
 from __future__ import annotations
 
 import re
 from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
-from types import MappingProxyType
 from typing import Any, ClassVar, NamedTuple, Protocol, TypeAlias
 
 from .component import Spec, caller, check_specs
 from .errors import ConfigurationError
 from .message import Request
-from .paths import ambiguity
-from .template import Template, fold, fold_path, may_meet
-from .trie import Segment, SegmentTrie
+from .template import Template
+from .trie import Segment
 
-__all__ = ["Endpoint", "Found", "Params", "Resolver", "Route", "RouteTable"]
+__all__ = ["Endpoint", "Found", "Params", "Resolver", "Route"]
 
 Params: TypeAlias = Mapping[str, Any] | Callable[[], Mapping[str, Any]] | None
 
@@ -128,103 +126,3 @@ def _respelled(path: str) -> str:
     """A path of another pattern language in the words of ours, as well as can be guessed."""
     named = _CONVERTER.sub(lambda found: f"{{{found[2]}:{found[1]}}}" if found[1] else f"{{{found[2]}}}", path)
     return re.sub(r"\*", "{name}", re.sub(r"\*+$", "{rest:path}", named))
-
-
-class RouteTable:
-    """The Routes of a gateway, and which of them hold for a path.
-
-    A path that fits one only when it is folded, or but for trailing slashes, is ambiguous: an app that reads it the other way
-    must not be reached around the policy. A Route that names that way itself settles it.
-    """
-
-    def __init__(self, routes: Sequence[Route]) -> None:
-        self.routes = routes
-        self._exactly: SegmentTrie[tuple[int, Route]] = SegmentTrie()
-        self._nearly: SegmentTrie[tuple[int, Route]] = SegmentTrie()
-        self._folded: SegmentTrie[tuple[int, Route]] = SegmentTrie()
-        """The routes as folding leaves them, to find those that a pattern meets."""
-        self._slashed: SegmentTrie[tuple[int, Route]] = SegmentTrie()
-        """The routes that a trailing slash would lead to, by what stands before it."""
-        self._any_slashed = False
-        self._is_folded = all(route.path == fold(route.path) for route in routes)
-        for index, route in enumerate(routes):
-            segments = route.template.segments
-            self._exactly.add(segments, (index, route))
-            folded = _folded(segments)
-            self._folded.add(folded, (index, route))
-            self._nearly.add(folded[:-1] if folded[-1] == "" else folded, (index, route))
-            if folded[-1] in ("", ...):
-                self._slashed.add(folded[:-1], (index, route))
-                self._any_slashed = True
-
-    def meeting(self, segments: Sequence[Segment]) -> list[tuple[int, Route]]:
-        """The Routes, with their numbers and in order, that may hold for some path of these segments (see may_meet)."""
-        candidates = self._folded.meeting(_folded(segments))
-        return [(number, route) for number, route in candidates if may_meet(route.template.segments, segments)]
-
-    def matching(self, request: Request) -> tuple[tuple[int, ...], Mapping[str, Any]] | None:
-        """The numbers of the Routes that hold, in order, and their parameters; of equal names the last one's.
-
-        None where the path can be read in more than one way, and no Route allows that.
-        """
-        path, method = request.path or "/", request.method  # an app takes an empty path for its root
-        if not method.isupper():
-            method = method.upper()
-        numbers: tuple[int, ...] = ()
-        params: Mapping[str, Any] = _NO_PARAMS
-        allowed = False
-        for number, route in self._exactly.candidates(path):
-            if route.template.tangled and route.template.overstretched(path):
-                return None
-            if route.methods is None or method in route.methods:
-                found = route.template.match(path)
-                if found is not None:
-                    params = {**params, **found} if numbers else found
-                    numbers += (number,)
-                    allowed = allowed or route.allow_ambiguous_paths
-        if not allowed and (
-            ambiguity(request) is not None
-            or self._is_near(path, method, numbers)
-            or (request.root_path != "" and self._is_near_above(request.root_path, path, method, numbers))
-        ):
-            return None
-        return numbers, params
-
-    def _is_near(self, path: str, method: str, found: Sequence[int]) -> bool:
-        folded = fold_path(path)
-        if self._is_folded and folded == path and path[-1] != "/":
-            if not self._any_slashed:
-                return False
-            candidates = self._slashed.candidates(path)
-        else:
-            candidates = self._nearly.candidates(folded.rstrip("/"))
-        if not candidates:
-            return False
-        settled = {self.routes[number].template.bare for number in found}
-        return any(
-            route.template.bare not in settled
-            and not route.allow_ambiguous_paths
-            and route.allows(method)
-            and route.template.match(path) is None
-            and route.template.nearly_matches(folded)
-            for _, route in candidates
-        )
-
-    def _is_near_above(self, root: str, path: str, method: str, found: Sequence[int]) -> bool:
-        """Whether an app that does not take the root path off would read a path that belongs to a Route which begins with it."""
-        folded, base = fold_path(root + path), fold(root).rstrip("/") + "/"
-        return any(
-            number not in found
-            and f"{fold(route.path)}/".startswith(base)
-            and not route.allow_ambiguous_paths
-            and route.allows(method)
-            and route.template.nearly_matches(folded)
-            for number, route in self._nearly.candidates(folded.rstrip("/"))
-        )
-
-
-def _folded(segments: Sequence[Segment]) -> list[Segment]:
-    return [fold(segment) if isinstance(segment, str) else segment for segment in segments]
-
-
-_NO_PARAMS: Mapping[str, Any] = MappingProxyType({})

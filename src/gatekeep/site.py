@@ -5,22 +5,23 @@ from __future__ import annotations
 import functools
 from collections.abc import Collection, Iterable, Mapping, Sequence
 from types import MappingProxyType
-from typing import TYPE_CHECKING, Any, TypeAlias
+from typing import TYPE_CHECKING, Any, Final, TypeAlias
 
 from .component import Placed, Plan, Spec
 from .effects import Protocol as Wire
 from .errors import BadRequest, Denied, NotFound
+from .known import Known
 from .marks import ViewMarks, settle, view_marks
 from .memo import Memo
 from .merging import Beside, Layer, PathNames, level_of, merge
 from .message import Request
-from .passage import Known
 from .pipeline import Bound, Pipeline
 from .policy import Policy
 from .refetch import refetch
 from .refusal import Refusal, refusing
 from .requests import AsgiRequest, WsgiRequest
-from .routing import Endpoint, Params, Resolver, Route, RouteTable
+from .route_table import RouteTable
+from .routing import Endpoint, Params, Resolver, Route
 from .sightings import Sightings
 from .template import covers
 
@@ -36,7 +37,7 @@ _Found: TypeAlias = tuple[Pipeline, Endpoint | None, Params]
 
 _MEMO = 4096
 """Look-ups that are remembered."""
-_LONGEST = 500
+_LONGEST: Final = 500
 """Characters of a method and path that are worth remembering: callers choose them."""
 
 
@@ -405,4 +406,4 @@ class Site:
             return nobodys[request.handshake], None, None
         known = self._combined.get((numbers, request.handshake))
         endpoint, pipeline = known or self._opaque(numbers, handshake=request.handshake)
-        return pipeline, endpoint, MappingProxyType(dict(params))
+        return pipeline, endpoint, MappingProxyType(params)

@@ -6,7 +6,7 @@ import re
 import unicodedata
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from posixpath import normpath
-from typing import Any
+from typing import Any, Final
 from urllib.parse import unquote
 
 from .trie import Segment
@@ -19,7 +19,7 @@ def _integer(text: str) -> int | str:
     return int(text) if len(text) <= 1000 else text
 
 
-_CONVERTERS: Mapping[str, tuple[str, Callable[[str], Any]]] = {
+_CONVERTERS: Final[Mapping[str, tuple[str, Callable[[str], Any]]]] = {
     "str": (r"[^/]+", str),
     "path": (r".*", str),
     # Digits of any script: where the app's own converter takes them, as Flask's does, the policy holds for them as well.
@@ -27,12 +27,12 @@ _CONVERTERS: Mapping[str, tuple[str, Callable[[str], Any]]] = {
     "float": (r"\d+(?:\.\d+)?", float),
     "uuid": (r"[0-9a-fA-F]{8}-?(?:[0-9a-fA-F]{4}-?){3}[0-9a-fA-F]{12}", str),
 }
-_PARAMETER = re.compile(r"\{([a-zA-Z_]\w*)(?::([a-z]+))?\}")
-_ONE, _REST = "\0", "\1"
-_LONGEST: Mapping[int, int] = {2: 2_000, 3: 400}
+_PARAMETER: Final = re.compile(r"\{([a-zA-Z_]\w*)(?::([a-z]+))?\}")
+_ONE: Final = "\0"
+_REST: Final = "\1"
+_LONGEST: Final[Mapping[int, int]] = {2: 2_000, 3: 400}
 """Characters up to which so many parameters in one segment are told apart: with n, matching may take the n-th power of them."""
-_LONGEST_OF_MORE = 100
-_may_fold = re.compile(r"[% ?#]").search
+_LONGEST_OF_MORE: Final = 100
 
 
 def _segments(shape: str) -> Iterator[Segment]:
@@ -49,7 +49,7 @@ def fold(text: str) -> str:
     Decoded once more, in one letter case, with plain characters for their look-alikes of other forms (NFKC), up to a "?" or
     "#", and without blanks around its segments.
     """
-    if text.isascii() and _may_fold(text) is None:
+    if text.isascii() and "%" not in text and " " not in text and "?" not in text and "#" not in text:
         return text.lower()
     text = unicodedata.normalize("NFKC", unquote(text)).upper().casefold()
     path = text.partition("?")[0].partition("#")[0]
@@ -69,7 +69,16 @@ class Template:
     """
 
     __slots__ = (
-        *("_converters", "_forgiving", "_longest", "_match", "_spans", "bare", "exact", "names", "segments", "tangled"),
+        "_converters",
+        "_forgiving",
+        "_longest",
+        "_match",
+        "_spans",
+        "bare",
+        "exact",
+        "names",
+        "segments",
+        "tangled",
         "text",
     )
 

@@ -19,13 +19,15 @@ Segment: TypeAlias = str | EllipsisType | None
 
 
 class _Node(Generic[T]):
-    __slots__ = ("any", "ends", "rest", "static")
+    __slots__ = ("any", "ends", "last", "rest", "static")
 
     def __init__(self) -> None:
         self.static: dict[str, _Node[T]] = {}
         self.any: _Node[T] | None = None
         self.ends: list[tuple[int, T]] = []
         self.rest: list[tuple[int, T]] = []
+        self.last: list[T] = []
+        """What a path finds that ends here, in order: never changed, for it is given away."""
 
     def following(self, segment: str | None) -> list[_Node[T]]:
         """The nodes that a step of a pattern leads to."""
@@ -58,19 +60,22 @@ class SegmentTrie(Generic[T]):
         node = self._root
         entry = (self._count, value)
         self._count += 1
+        ends = node.ends
         for segment in segments:
             if segment is ...:
-                node.rest.append(entry)
-                return
+                ends = node.rest
+                break
             if segment is None:
                 if node.any is None:
                     node.any = _Node()
                 node = node.any
             else:
                 node = node.static.setdefault(segment, _Node())
-        node.ends.append(entry)
+            ends = node.ends
+        ends.append(entry)
+        node.last = self._values(node.ends + node.rest)
 
-    def candidates(self, path: str) -> list[T]:
+    def candidates(self, path: str) -> Sequence[T]:
         # Nearly always one node leads to one node; only where text and a parameter both fit does the walk fork.
         node = self._root
         found: list[tuple[int, T]] = []
@@ -81,13 +86,13 @@ class SegmentTrie(Generic[T]):
             child, parameter = node.static.get(segment), node.any
             if parameter is None:
                 if child is None:
-                    return self._values(found)
+                    return self._values(found) if found else ()
                 node = child
             elif child is None:
                 node = parameter
             else:
                 return self._fork(found, [child, parameter], parts[position + 1 :])
-        return self._values(found + node.ends + node.rest)
+        return self._values(found + node.ends + node.rest) if found else node.last
 
     def meeting(self, segments: Sequence[Segment]) -> list[T]:
         """Every value whose pattern some path of this pattern may fit too, but for slashes at the end, in the order of `add`."""

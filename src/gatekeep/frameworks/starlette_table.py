@@ -155,7 +155,7 @@ class Level:
         self._router = router
         self._app: Any = app if is_fastapi(app) and hasattr(app, "root_path") else None
         self._trie: SegmentTrie[Entry] = SegmentTrie()
-        self._literal: dict[str, list[Entry]] = {}
+        self._literal: dict[str, Sequence[Entry]] = {}
         self.frontends: list[tuple[str, Endpoint]] = []
         self.default: Pair = {}
 
@@ -172,7 +172,7 @@ class Level:
         """Look up the paths without parameters beforehand."""
         self._literal = {path: self._propose(path) for path in self._literal}
 
-    def _propose(self, path: str) -> list[Entry]:
+    def _propose(self, path: str) -> Sequence[Entry]:
         entries = self._trie.candidates(path)
         if path.endswith("\n"):  # the `$` of a route's pattern also matches before a last line break
             entries = sorted({*entries, *self._trie.candidates(path[:-1])}, key=lambda entry: entry.order)

@@ -10,8 +10,9 @@ from gatekeep.components.cache.form import FORMS
 from gatekeep.components.cache.freshness import Terms
 
 
-def key(path="/orders/42", query="", *, host="api.example.com", root="", route="wsgi  GET /orders/{id}", who=None, extra=()):
-    return (route, "http", host, root, path, query, (), (), who, *extra)
+def key(path="/orders/42", query="", *, host="api.example.com", root="", route="wsgi  GET /orders/{id}"):
+    address = f"{len(route)} {route};4,{len(host)},{len(root)},{len(path)};http{host}{root}{path}"
+    return f"{address}{query}" if isinstance(query, str) else (address, query, "", (), ())
 
 
 def entry(body=b"body", *, epoch=0, tags=(), form="wsgi", born=0.0, ttl=60.0, status=200, pairs=(), **more):
@@ -28,7 +29,7 @@ def entry(body=b"body", *, epoch=0, tags=(), form="wsgi", born=0.0, ttl=60.0, st
     given = list(pairs) or [("Content-Type", "text/plain")]
     return Entry(
         form,
-        form.pairs(form.headers(given)),
+        form.headers(given).own(),
         body,
         status=status,
         born=born,

@@ -13,7 +13,7 @@ from gatekeep.component import Plan
 from gatekeep.components.cache import Cache
 from gatekeep.components.cache.entry import Entry
 from gatekeep.components.cache.form import FORMS
-from gatekeep.components.cache.key import KeyMaker, identity
+from gatekeep.components.cache.key import KeyMaker, address_of, identity, protocol_of
 from gatekeep.components.cache.memory import Memory
 from gatekeep.exchange import ANONYMOUS, Exchange, Principal
 from gatekeep.requests import AsgiRequest, WsgiRequest
@@ -111,7 +111,7 @@ def cache_key(asked: dict[str, Any], protocol: str, *, glanced: bool = False) ->
     spec = Cache(ttl=30, headers=("X-Declared",), cookies=("session",), key=lambda request: asked["extra"])
     exchange = exchange_for(asked, protocol)
     header = exchange.request.header
-    return (*KeyMaker(spec, plan)(exchange, None if glanced else header), asked["extra"]), header
+    return (KeyMaker(spec, plan)(exchange, None if glanced else header), asked["extra"]), header
 
 
 def shares(first: dict[str, Any], second: dict[str, Any], protocol: str) -> bool:
@@ -181,6 +181,30 @@ ASKED: dict[str, Any] = {
 
 def test_the_two_protocols_never_meet() -> None:
     assert cache_key(ASKED, "asgi")[0] != cache_key(ASKED, "wsgi")[0]
+
+
+# What a key is put together with.
+TRAP = st.text("0123,;/ ", max_size=6)
+TRAPS = st.fixed_dictionaries(
+    {
+        **dict.fromkeys(("scheme", "host", "query", "route"), TRAP),
+        "root": TRAP.map("/{}".format),
+        "path": TRAP.map("/{}".format),
+        "principal": st.sampled_from([ANONYMOUS, Principal("jwt", "i", "ann", proof="authorization")]),
+    }
+)
+
+
+@settings(max_examples=300, deadline=None)
+@given(TRAPS, st.data(), st.sampled_from(["asgi", "wsgi"]))
+def test_no_text_of_a_request_passes_for_the_seams_of_a_key(one: dict[str, Any], data: st.DataObject, protocol: str) -> None:
+    other = {**one, data.draw(st.sampled_from(sorted(one))): data.draw(TRAP.map("/{}".format))}
+    if isinstance(other["principal"], str):
+        other = {**data.draw(TRAPS)}
+    first, second = (cache_key({**ASKED, **asked}, protocol)[0] for asked in (one, other))
+    assert (first == second) is (one == other)
+    assert address_of(first) == (one["scheme"], one["host"], one["root"], one["path"], one["query"])
+    assert protocol_of(first) == protocol
 
 
 PIECE = st.builds("{}={}".format, st.sampled_from(["a", "b", "%61", "c+d"]), st.sampled_from(["1", "2", ""]))

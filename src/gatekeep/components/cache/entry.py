@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from hashlib import blake2b
 from math import floor, inf
-from typing import Any, Literal
+from typing import Any, Final, Literal
 
 from ...message import Response
 from .conditions import not_modified, range_holds
@@ -15,7 +15,7 @@ from .ranges import partial, read_ranges
 
 __all__ = ["Entry", "narrowed"]
 
-_VALIDATABLE = 600.0
+_VALIDATABLE: Final = 600.0
 """Seconds that an entry is worth keeping past its time because the app may say that it still holds."""
 
 

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, NamedTuple
+from collections.abc import Hashable
+from typing import TYPE_CHECKING, Final, NamedTuple
 
 from ...exchange import Exchange
 from ...message import BODILESS, Forwarded, Request
 from .entry import Entry
-from .flight import Flight, Flights, Outcome
+from .flight import Flight, Leader, Outcome
 from .head import UNTOLD, Kept
 from .key import Key
 from .policy import Forward, Header
@@ -17,7 +18,7 @@ if TYPE_CHECKING:
 
 __all__ = ["FREE", "Case", "Fetch", "mind_body"]
 
-FREE = 16_384
+FREE: Final = 16_384
 """Bytes of each copy that need no room of their own: about what a server holds for any connection."""
 
 
@@ -62,20 +63,20 @@ class Fetch(Entry):
     """The whole body, where it comes in several."""
     _borrowed = 0
 
-    def __init__(self, route: CachedRoute, key: Key, forward: Forward, flights: Flights | None) -> None:
-        """`flights`: where others find it under its key; None where they don't."""
+    def __init__(self, route: CachedRoute, key: Key, forward: Forward, flying: dict[Hashable, Leader] | None) -> None:
+        """`flying`: where others find it under its key; None where they don't."""
         self.route = route
         self.key = key
         self.forward = forward
         self.epoch = route.purges.now
-        self._flights = flights
+        self._flying = flying
 
     # The flight.
 
     @property
     def awaited(self) -> bool:
         """Whether there may be somebody who waits for it."""
-        return self._flights is not None or self.flight is not None
+        return self._flying is not None or self.flight is not None
 
     def joined(self) -> Flight:
         flight = self.flight
@@ -88,11 +89,11 @@ class Fetch(Entry):
         if self.outcome is None:
             # In this order, as Flight.end.
             self.outcome = outcome
-            flights, flight = self._flights, self.flight
-            if flights is not None:
-                flights.flying.pop(self.key, None)
+            flying, flight = self._flying, self.flight
+            if flying is not None:
+                flying.pop(self.key, None)
                 if outcome == "declined":
-                    flights.shun(self.key)
+                    self.route.flights.shun(self.key)
             if flight is not None:
                 self.flight = None
                 flight.end(outcome)
@@ -113,12 +114,14 @@ class Fetch(Entry):
     def feed(self, chunk: bytes) -> bytes:
         self._left = left = self._left - len(chunk)
         if left >= 0 or self._has_room():
+            if type(chunk) is not bytes:  # a bytearray that the app goes on to change
+                chunk = bytes(chunk)
             if not self.body:
-                self.body = bytes(chunk)
+                self.body = chunk
             elif self._chunks is None:
-                self._chunks = [self.body, bytes(chunk)]
+                self._chunks = [self.body, chunk]
             else:
-                self._chunks.append(bytes(chunk))
+                self._chunks.append(chunk)
         return chunk
 
     def _has_room(self) -> bool:
@@ -147,7 +150,7 @@ class Fetch(Entry):
         if (size == self._length or self._is_untold(size)) and not self.fat:
             route = self.route
             self.size += size
-            self.tags = route.tags(exchange)
+            self.tags = exchange.tags if route.tags is None else route.tags(exchange)
             route.put(self.key, self.vary, exchange.request.header, self, self)
         self.case = self.before = None  # an entry holds no request
         if self._borrowed:

@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping, Sequence
 from functools import lru_cache
 from itertools import chain
-from operator import methodcaller
 from typing import Any
 
 from ...effects import Protocol
@@ -68,7 +67,6 @@ class Form:
         "length",
         "named",
         "of_the_body",
-        "pairs",
         "roles",
         "telling",
         "untold",
@@ -110,8 +108,6 @@ class Form:
         self.hit = numbers("cache-status", "gatekeep; hit; ttl=%d")
         """The Cache-Status field (RFC 9211 §2) of a hit that is fresh for a number of seconds."""
         self.length: Callable[[int], Pair] = lambda number: field("content-length", str(number))
-        self.pairs: Callable[[Headers], list[Pair]] = methodcaller("raw" if headers is RawHeaders else "text")
-        """The fields in this form; may be the inner list itself."""
         self.x_hit, self.x_miss = field("x-cache", "HIT"), field("x-cache", "MISS")
         self.warning = field("warning", _WARNING)
 

@@ -4,14 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from functools import lru_cache
-from typing import Any, NamedTuple, TypeAlias
+from typing import Any, Final, NamedTuple, TypeAlias
 
 from .directives import NOTHING, Directives, read_control, read_targeted
 from .form import Form, Pair, overhead
 
 __all__ = ["UNTOLD", "Answered", "Kept", "PlainReader", "plain_reader"]
 
-UNTOLD = -1
+UNTOLD: Final = -1
 """The length of an answer that says none."""
 
 

@@ -7,33 +7,35 @@ import re
 from collections.abc import Callable, Hashable, Mapping
 from functools import partial
 from hashlib import blake2b
-from typing import Any, TypeAlias
+from typing import Any, Final, NamedTuple, TypeAlias, cast
 from urllib.parse import unquote_to_bytes
 
 from ...component import Plan
+from ...effects import Protocol
 from ...exchange import ANONYMOUS, Exchange, Principal
 from ...message import Request
 from .policy import Header
 from .spec import Cache
 
-__all__ = ["Key", "KeyMaker", "identity"]
+__all__ = ["Address", "Key", "KeyMaker", "address_of", "identity", "protocol_of"]
 
-Key: TypeAlias = tuple[Hashable, ...]
-ROUTE, SCHEME, HOST, ROOT, PATH, QUERY = range(6)
-"""Where in a key they stand."""
+Key: TypeAlias = str | tuple[Hashable, ...]
+"""A text, as mostly, which is hashed once for all its look-ups; a tuple that begins with one where there is more to tell."""
 
 _ADDRESS = ("x-forwarded-host", "x-forwarded-proto", "x-forwarded-port", "x-forwarded-prefix")
 """Fields that frameworks can be told to take their own address from: one client's must not end up in another's links."""
 
-_TENANT_AND_ACTOR = frozenset({"tenant", "tenant_id", "tid", "org_id", "custom:tenant_id", "act"})
+_TENANT_AND_ACTOR: Final = frozenset({"tenant", "tenant_id", "tid", "org_id", "custom:tenant_id", "act"})
 """Claims for whom, or in whose name, somebody acts (`act`: RFC 8693 §4.1); the rest of the identity has its own fields."""
-_TOKENS = frozenset({"jwt", "introspection", "saml"})
+_TOKENS: Final = frozenset({"jwt", "introspection", "saml"})
 """Kinds of callers whose claims differ from one token to the next: in dates and ids, at least. All claims of others count."""
 
 
-_known: dict[int, tuple[Principal, str]] = {}
+_NONE: Final[tuple[Hashable, ...]] = ()
+
+_known: Final[dict[int, tuple[Principal, str]]] = {}
 """Digests by the id() of a principal that is held beside it; an authorizer gives the same one for the same token."""
-_MOST_KNOWN = 4096
+_MOST_KNOWN: Final = 4096
 
 
 def identity(principal: Principal) -> str | None:
@@ -69,6 +71,16 @@ def _plain(claim: Any) -> str:
     return json.dumps(claim, sort_keys=True, default=repr)
 
 
+class Address(NamedTuple):
+    """Where a key's answers come from. `query` as it was sent; None where the key has something else, made of it."""
+
+    scheme: str
+    host: str
+    root: str
+    path: str
+    query: str | None
+
+
 class KeyMaker:
     """A route's key: method class, stage and route, address, path, query, the caller, and what the spec adds to these."""
 
@@ -76,7 +88,8 @@ class KeyMaker:
 
     def __init__(self, spec: Cache, plan: Plan) -> None:
         # One route, one protocol: the two keep headers in different forms. GET and HEAD read the same entry.
-        self._route = f"{plan.protocol} {plan.stage or ''} {plan.id}"
+        route = f"{plan.protocol} {plan.stage or ''} {plan.id}"
+        self._route = f"{len(route)} {route}"
         self._authorized = plan.identified
         self.shared = spec.shared and not plan.personal
         """Whether all callers share one entry, but for those whom the route that sent them here has told the app of."""
@@ -106,16 +119,51 @@ class KeyMaker:
             caller = identity(principal) or ""
         else:
             caller = _caller(principal, request)
+        fields = cookies = _NONE
         if header is not None:
             fields = _present(self.fields, header)
-            cookies = _cookies(self._cookies, request.header("cookie") or "") if self._cookies else ()
-            if fields or cookies:
-                # Behind the caller, where most keys have nothing.
-                return (self._route, request.scheme, request.host, request.root_path, path, query, caller, fields, cookies)
-        return (self._route, request.scheme, request.host, request.root_path, path, query, caller)
+            if self._cookies:
+                cookies = _cookies(self._cookies, request.header("cookie") or "")
+        if isinstance(query, str) and isinstance(caller, str) and not fields and not cookies:
+            return self._text(request, path, query, caller)
+        return (self._text(request, path, "", ""), query, caller, fields, cookies)
+
+    def _text(self, request: Request, path: str, query: str, caller: str) -> str:
+        # No two of them make one text: the lengths say where each part ends, and no digest has a semicolon.
+        scheme, host, root = request.scheme, request.host, request.root_path
+        return f"{self._route}{caller};{len(scheme)},{len(host)},{len(root)},{len(path)};{scheme}{host}{root}{path}{query}"
 
     def __call__(self, exchange: Exchange, header: Header | None) -> Key:
         return self.make(exchange, header)
+
+
+def address_of(key: Key) -> Address:
+    """What a key says of the address; a pair is a key and what the user's function has added to it."""
+    if isinstance(key, tuple) and len(key) == 2:
+        key = cast(Key, key[0])
+    text = key if isinstance(key, str) else cast(str, key[0])
+    lengths, _, rest = _behind_route(text)[1].partition(";")[2].partition(";")
+    parts = []
+    for length in map(int, lengths.split(",")):
+        parts.append(rest[:length])
+        rest = rest[length:]
+    query = rest if isinstance(key, str) else key[1]
+    if isinstance(query, tuple) and len(query) == 2 and isinstance(query[1], bytes):
+        query = query[0]  # with the path as it was escaped
+    scheme, host, root, path = parts
+    return Address(scheme, host, root, path, query if isinstance(query, str) else None)
+
+
+def protocol_of(key: Key) -> Protocol:
+    """Whose form the answers have that a key stands for."""
+    while isinstance(key, tuple):
+        key = cast(Key, key[0])
+    return "asgi" if _behind_route(key)[0].startswith("asgi ") else "wsgi"
+
+
+def _behind_route(text: str) -> tuple[str, str]:
+    length, _, rest = text.partition(" ")
+    return rest[: int(length)], rest[int(length) :]
 
 
 def _caller(principal: Principal, request: Request) -> Hashable:
@@ -126,7 +174,7 @@ def _caller(principal: Principal, request: Request) -> Hashable:
     return identity(principal)
 
 
-def _present(names: tuple[str, ...], look_up: Header) -> Hashable:
+def _present(names: tuple[str, ...], look_up: Header) -> tuple[Hashable, ...]:
     return tuple([(name, value) for name in names if (value := look_up(name)) is not None])
 
 
@@ -134,7 +182,7 @@ def _present(names: tuple[str, ...], look_up: Header) -> Hashable:
 # something else, and what two requests have in common for us they need not for the app.
 
 
-def _cookies(names: tuple[str, ...], sent: str) -> Hashable:
+def _cookies(names: tuple[str, ...], sent: str) -> tuple[Hashable, ...]:
     pairs = [part.partition("=") for part in sent.split(";")]
     return tuple([(name, equals + value.strip()) for raw, equals, value in pairs if (name := raw.strip()) in names])
 
@@ -161,9 +209,9 @@ def _parameter(raw: str) -> str:
 
 # A decoded path says less than an escaped one: "/a%2Fb" is not "/a/b" to an app that looks at what was sent. Other escapes
 # are ways to write the same (RFC 3986 §6.2.2).
-_TELLING_ESCAPE = re.compile(rb"%(?:2[1-9A-Fa-f]|3[A-Fa-f]|40|5[B-Eb-e]|60|7[B-Db-d])")
-_ESCAPE = re.compile(rb"%([0-9A-Fa-f]{2})")
-_UNRESERVED = frozenset(b"ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789-._~")
+_TELLING_ESCAPE: Final = re.compile(rb"%(?:2[1-9A-Fa-f]|3[A-Fa-f]|40|5[B-Eb-e]|60|7[B-Db-d])")
+_ESCAPE: Final = re.compile(rb"%([0-9A-Fa-f]{2})")
+_UNRESERVED: Final = frozenset(b"ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789-._~")
 
 
 def _with_escapes(query: Hashable, raw: bytes | None) -> Hashable:

@@ -5,23 +5,23 @@ from __future__ import annotations
 import threading
 from collections import deque
 from collections.abc import Callable, Hashable
-from typing import Any, TypeAlias
+from typing import Final, TypeAlias
 
 from ...forks import reset_after_fork
 from .entry import Entry
+from .key import Key
 
 __all__ = ["Filed", "Memory", "Place", "Values", "Variants"]
 
-Key: TypeAlias = tuple[Hashable, ...]
 Values: TypeAlias = tuple[str | None, ...]
 """What a request says in the fields that a key's answers vary by."""
 Place: TypeAlias = tuple[tuple[str, ...], Values]
 """The fields that a key's answers vary by, and what tells one from the others."""
 
-_MAX_VARIANTS = 32
-_PER_RECORD = 500
+_MAX_VARIANTS: Final = 32
+_PER_RECORD: Final = 500
 """Bytes that a Variants takes beside its entries and its key's text, roughly."""
-_NOWHERE: Place = ((), ())
+_NOWHERE: Final[Place] = ((), ())
 
 
 class Variants:
@@ -204,16 +204,8 @@ class Memory:
         return self.max_bytes - self._room
 
 
-def _length(part: tuple[Any, ...]) -> int:
+def _length(part: Hashable) -> int:
     """Bytes of text in a key: a client chooses how long it is."""
-    try:
-        return len("".join(part))
-    except TypeError:
-        pass  # there is more in it than text
-    total = 0
-    for item in part:
-        if isinstance(item, tuple):
-            total += _length(item)
-        elif isinstance(item, (str, bytes)):
-            total += len(item)
-    return total
+    if isinstance(part, (str, bytes)):
+        return len(part)
+    return sum(map(_length, part)) if isinstance(part, tuple) else 0

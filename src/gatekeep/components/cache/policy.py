@@ -8,7 +8,7 @@ Nothing here reads a clock, waits or changes anything.
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from typing import TYPE_CHECKING, Literal, NamedTuple, TypeAlias, get_args
+from typing import TYPE_CHECKING, Final, Literal, NamedTuple, TypeAlias, get_args
 
 from .directives import Directives, delta, read_control
 from .freshness import NEGATIVE, Terms, governing
@@ -65,7 +65,7 @@ Refusal: TypeAlias = Literal[
 ]
 """Why an answer is not stored."""
 
-SAFE = frozenset({"GET", "HEAD", "OPTIONS", "TRACE"})
+SAFE: Final = frozenset({"GET", "HEAD", "OPTIONS", "TRACE"})
 """RFC 9110 §9.2.1; what a method does that nobody knows, nobody knows."""
 
 
@@ -91,7 +91,7 @@ def bypass(path: str, header: Header | None, *, http: bool, authorized: bool, ke
     return "path" if "\ufffd" in path else None  # not UTF-8: other bytes that look the same may be another resource
 
 
-_NO_BODY = (None, "", "0")
+_NO_BODY: Final = (None, "", "0")
 
 
 def bypass_fields(*, http: bool, authorized: bool, keyed: Mapping[str, bool]) -> tuple[str, ...]:
@@ -126,7 +126,7 @@ class Demands(NamedTuple):
         return self._replace(validate=False, max_age=None, min_fresh=None)
 
 
-PLAIN = Demands()
+PLAIN: Final = Demands()
 
 
 def demanded(control: str | None, pragma: str | None, *, http: bool) -> Demands:
@@ -191,24 +191,24 @@ def _unsatisfied(entry: Entry, demands: Demands, now: float) -> bool:
     return demands.min_fresh is not None and entry.expires - now < demands.min_fresh  # §5.2.1.3
 
 
-_FORWARD: Mapping[Forward, Decision] = {forward: Decision("forward", forward) for forward in get_args(Forward)}
-_USE = Decision("use", "stale")
-_USE_AND_FETCH = Decision("use-and-fetch", "stale")
+_FORWARD: Final[Mapping[Forward, Decision]] = {forward: Decision("forward", forward) for forward in get_args(Forward)}
+_USE: Final = Decision("use", "stale")
+_USE_AND_FETCH: Final = Decision("use-and-fetch", "stale")
 
 
 # The answer.
 
 
-_MAX_VARY = 8
+_MAX_VARY: Final = 8
 
-_FORBIDDING: tuple[tuple[str, Refusal], ...] = (
+_FORBIDDING: Final[tuple[tuple[str, Refusal], ...]] = (
     ("no-store", "no-store"),  # RFC 9111 §5.2.2.5
     ("private", "private"),  # RFC 9111 §5.2.2.7: the form that names fields, too
     ("no-cache", "no-cache"),  # RFC 9111 §5.2.2.4: with a TTL of our own nothing is validated while it runs
 )
-_SHAREABLE = ("public", "must-revalidate", "s-maxage")
+_SHAREABLE: Final = ("public", "must-revalidate", "s-maxage")
 """RFC 9111 §3.5."""
-_UNDERSTOOD = frozenset({200, 203, 204, 300, 301, 302, 303, 307, 308, 404, 405, 410, 414, 501})
+_UNDERSTOOD: Final = frozenset({200, 203, 204, 300, 301, 302, 303, 307, 308, 404, 405, 410, 414, 501})
 """Statuses whose caching this module knows all about: what must-understand asks for (RFC 9111 §5.2.2.3)."""
 
 

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Literal, NamedTuple, TypeAlias
 from urllib.parse import unquote
 
 from ...forks import reset_after_fork
-from .key import PATH, QUERY, ROOT, SCHEME, Key
+from .key import Address, Key, address_of
 
 if TYPE_CHECKING:
     from .entry import Entry
@@ -106,17 +106,17 @@ class Purges:
         """Whether no purge since the entry's epoch meets it; it is then up to date, `entry.epoch == now`."""
         now = self.now
         epoch = entry.epoch
-        if self._targets:
-            latest = self._targets.get
-            for met in _targets(key):
-                if latest(met, 0) > epoch:
+        targets, prefixes = self._targets, self._prefixes
+        if targets or prefixes:
+            address = address_of(key)
+            for met in _targets(address) if targets else ():
+                if targets.get(met, 0) > epoch:
                     return False
             for tag in entry.tags:
-                if latest(("tag", tag), 0) > epoch:
+                if targets.get(("tag", tag), 0) > epoch:
                     return False
-        if self._prefixes:
-            path = f"{key[ROOT]}{key[PATH]}"
-            for prefix, number in self._prefixes:
+            path = f"{address.root}{address.path}"
+            for prefix, number in prefixes:
                 if number > epoch and path.startswith(prefix):
                     return False
         if epoch < self._floor:  # last: it was raised before what is looked for above was forgotten
@@ -125,13 +125,10 @@ class Purges:
         return True
 
 
-def _targets(key: Key) -> list[tuple[str, object]]:
+def _targets(address: Address) -> list[tuple[str, object]]:
     # A NamedTuple is equal to the plain tuple of its fields.
-    path = f"{key[ROOT]}{key[PATH]}"
-    found: list[tuple[str, object]] = [("uri", key[SCHEME : PATH + 1]), ("key", path)]
-    query = key[QUERY]
-    if type(query) is tuple and len(query) == 2 and isinstance(query[1], bytes):
-        query = query[0]  # with the path as it was escaped
-    if type(query) is str:
-        found.append(("key", f"{path}?{query}"))
+    path = f"{address.root}{address.path}"
+    found: list[tuple[str, object]] = [("uri", address[:4]), ("key", path)]
+    if address.query is not None:
+        found.append(("key", f"{path}?{address.query}"))
     return found

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Callable
+from typing import Final
 
 from ...component import Services
 from ...effects import Flow
@@ -25,7 +26,7 @@ from .wire import Wire
 __all__ = ["Storage"]
 
 _log = logging.getLogger("gatekeep.cache")
-_REFRESH = 1.0
+_REFRESH: Final = 1.0
 """Seconds between two looks at the log of purges."""
 
 

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable, Sequence
-from operator import attrgetter
 from typing import TypeAlias
 
 from ...exchange import Exchange
@@ -32,10 +31,13 @@ def unknown_parameter(tags: Sequence[str], template: str, level: str) -> str | N
     return next((name for tag in tags for name in parameters(tag) if name not in known), None)
 
 
-def tag_maker(tags: Sequence[str]) -> TagMaker:
-    """A function of the exchange, asked when the view is through. A parameter that the path lacks leaves its tag out."""
+def tag_maker(tags: Sequence[str]) -> TagMaker | None:
+    """A function of the exchange, asked when the view is through; None where there are the view's tags only.
+
+    A parameter that the path lacks leaves its tag out.
+    """
     if not tags:
-        return attrgetter("tags")
+        return None
     fixed = frozenset(tag for tag in tags if "{" not in tag)
     written = tuple(tag for tag in tags if "{" in tag)
     if not written:

@@ -24,7 +24,7 @@ from .digest import Unshareable, digest
 from .entry import Entry
 from .flight import Flight, Outcome
 from .form import FORMS
-from .key import ROUTE, Key
+from .key import Key, protocol_of
 from .memory import Filed, Memory, Values
 from .policy import Header
 from .purge_log import PurgeLog
@@ -139,7 +139,7 @@ class SharedTier:
     def _read(self, blob: bytes | None, key: Key, name: bytes) -> Flow[tuple[tuple[str, ...], Entry | None]]:
         if blob is None:
             return (), None
-        form = FORMS["asgi" if str(key[ROUTE]).startswith("asgi ") else "wsgi"]
+        form = FORMS[protocol_of(key)]
         read = partial(self._wire.read, blob, form, name, self._log.epoch_of)
         try:
             return read() if len(blob) <= _SMALL else (yield from _in_pool(read))

@@ -6,7 +6,8 @@ from typing import TYPE_CHECKING
 
 from ...clock import Clock
 from .entry import Entry
-from .memory import Filed, Key, Memory, Place
+from .key import Key
+from .memory import Filed, Memory, Place
 from .policy import Header
 
 if TYPE_CHECKING:

@@ -50,7 +50,6 @@ class WayIn:
         "_adopt",
         "_authorized",
         "_cache",
-        "_flights",
         "_flying",
         "_hit",
         "_key",
@@ -72,10 +71,9 @@ class WayIn:
         self._cache = route.cache
         self._lacks = route.lacks
         self._lacks_all_else = route.lacks_all_else
-        self._key = route.key.make
+        self._key = route.key
         self._look = route.look
         self._purges = route.purges
-        self._flights = route.flights
         self._flying = route.flights.flying
         self._simple = route.simple
         self._adopt = route.form.headers.adopt
@@ -98,7 +96,7 @@ class WayIn:
             or (self._authorized and exchange.principal is ANONYMOUS)
         ) and self._bypasses(exchange, header):
             return None
-        key = self._key(exchange, header)
+        key = self._key.make(exchange, header)
         if header is None:
             # What most requests come to: there is nothing to decide, for they demand nothing.
             now = exchange.monotonic
@@ -117,7 +115,7 @@ class WayIn:
                 if now >= filed.useless:
                     forward = "stale"
             if forward is not None and self._simple and method == "GET" and asked is None:
-                fetch = Fetch(self._route, key, forward, self._flights)
+                fetch = Fetch(self._route, key, forward, self._flying)
                 if self._flying.setdefault(key, fetch) is fetch:
                     if self._look(key) is filed:
                         if exchange.forwarded is not None:
@@ -140,7 +138,7 @@ class WayIn:
         extra = route.add_key(request)
         if type(extra) is Io:
             return self._look_up_waiting(exchange, extra)
-        key = (*route.key(exchange, header), extra)
+        key = (route.key(exchange, header), extra)
         return self._serve(exchange, key, header, route.find(request, key))
 
     def _look_up_waiting(self, exchange: Exchange, io: Io[object]) -> Flow[Response | None]:
@@ -148,7 +146,7 @@ class WayIn:
             route = self._route
             request = exchange.request
             extra = yield from io
-            key = (*route.key(exchange, request.header), extra)
+            key = (route.key(exchange, request.header), extra)
             return (yield from _driven(self._serve(exchange, key, request.header, route.find(request, key))))
 
     # `header` looks up the request's fields; None where it has none of those that the cache asks for by name.
@@ -352,7 +350,7 @@ class WayIn:
                     exchange.request.method,
                     header,
                     route.form,
-                    route.form.pairs(headers),
+                    headers.own(),
                     response.body or b"",
                     headers.get("etag"),
                     headers.get("last-modified") or headers.get("date"),

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Any, Final
 
 from ...effects import Flow
 from ...exchange import NEGOTIATED, Exchange
@@ -19,14 +19,14 @@ from .route import CachedRoute
 
 __all__ = ["WayOut"]
 
-_MOST_CARRIED = 100
+_MOST_CARRIED: Final = 100
 """Flights at a time that are carried on without the client they began for."""
 
 
 class WayOut:
     """One route's response and finish hooks."""
 
-    __slots__ = ("_cache", "_miss_field", "_now", "_pairs", "_plain", "_plain_ttl", "_route", "_stored")
+    __slots__ = ("_cache", "_miss_field", "_now", "_plain", "_plain_ttl", "_route", "_stored")
 
     def __init__(self, route: CachedRoute) -> None:
         self._route = route
@@ -34,7 +34,6 @@ class WayOut:
         self._cache = route.cache
         self._miss_field = route.miss_field
         self._now = route.clock.monotonic
-        self._pairs = route.form.pairs
         self._plain = plain_reader(route.form, route.max_entry)
         self._plain_ttl = route.plain_ttl
         self._stored = route.stored
@@ -48,7 +47,7 @@ class WayOut:
             return invalidate(self._route.storage, exchange, response) if fetch == "method" else None
         if fetch.case is None and response.status == 200 and self._plain_ttl and exchange.outer is None:
             headers = response.headers
-            kept = self._plain(tuple(self._pairs(headers)))
+            kept = self._plain(tuple(headers.own()))
             if kept is not None:
                 # What most answers come to: refusal() and live() in short.
                 now = self._now()
@@ -64,7 +63,7 @@ class WayOut:
     def _judge(self, exchange: Exchange, response: Response, fetch: Fetch) -> None:
         route = self._route
         now = self._now()
-        head = Answered(response.status, route.form.pairs(response.headers), route.form)
+        head = Answered(response.status, response.headers.own(), route.form)
         case = fetch.case
         if case is not None and case.entry is not None and self._settled(exchange, fetch, case, case.entry, head, now):
             return
@@ -128,7 +127,7 @@ class WayOut:
         """Leave out the body of an answer that the client has already, while a copy of it is kept (RFC 9110 §15.4.5)."""
         if not_modified(asked, head.etag, head.modified or head.date):
             form = self._route.form
-            kept = [pair for pair in form.pairs(response.headers) if pair[0].lower() not in form.untold]
+            kept = [pair for pair in response.headers.own() if pair[0].lower() not in form.untold]
             response.status, response.headers = 304, form.headers.adopt(kept)
             response.attach(_MUTE)
 
@@ -173,7 +172,7 @@ class WayOut:
         refused = refusal("GET", merged, terms, seconds, credentials=case.credentials, no_store=case.no_store)
         jitter = route.jitter() if terms.early_refresh else 0.0
         life = live(merged, terms, seconds or 0.0, now, wall, now - exchange.monotonic, jitter)
-        tags = route.tags(exchange) | entry.tags
+        tags = entry.tags | (exchange.tags if route.tags is None else route.tags(exchange))
         fresh = Entry(form, merged.pairs, entry.body, entry.status, entry.etag, merged.modified, tags, fetch.epoch, *life)
         fresh.identify(route.etag)
         if terms.http:
@@ -221,7 +220,7 @@ class _Mute:
         """There is nothing to give back."""
 
 
-_MUTE = _Mute()
+_MUTE: Final = _Mute()
 
 
 def _updated(entry: Entry, head: Answered, cookie: Any) -> list[Pair]:

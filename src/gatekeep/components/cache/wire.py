@@ -134,7 +134,7 @@ class Wire:
         pairs = form.headers([(_str(key), _str(value)) for key, value in head["pairs"]])  # refuses what is no field
         return Entry(
             form,
-            form.pairs(pairs),
+            pairs.own(),
             self._unpacked(body, length),
             status=status,
             etag=None if head["etag"] is None else _value(head["etag"]),

@@ -28,6 +28,7 @@ KERNEL = {
     "memo",
     "exchange",
     "principal",
+    "request_ids",
     "component",
     "declared",
     "proxies",
@@ -121,10 +122,10 @@ def test_the_language_of_hooks_stands_on_the_standard_library(module):
     assert ours(module) <= LANGUAGE
 
 
-@pytest.mark.parametrize("module", ["marks", "declared", "principal", "exchange", "component"])
+@pytest.mark.parametrize("module", ["marks", "declared", "principal", "request_ids", "exchange", "component"])
 def test_component_and_exchange_stand_on_it(module):
     assert foreign(module) == set()
-    assert ours(module) <= {*LANGUAGE, "marks", "declared", "principal", "exchange"}
+    assert ours(module) <= {*LANGUAGE, "marks", "declared", "principal", "request_ids", "exchange"}
 
 
 @pytest.mark.parametrize("module", [name for name in MODULES if name == "stores" or name.startswith("stores.")])

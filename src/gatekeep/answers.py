@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 from collections.abc import Mapping
 from functools import lru_cache
-from typing import Any, Literal, NamedTuple
+from typing import Any, Final, Literal, NamedTuple
 
 from .errors import Denied
 from .headers import RawPairs, TextPairs
@@ -18,8 +18,8 @@ REQUEST_ID = 32
 
 ErrorStyle = Literal["problem", "aws"]
 
-_JSON = Field("content-type", "application/json")
-_PROBLEM = Field("content-type", "application/problem+json")
+_JSON: Final = Field("content-type", "application/json")
+_PROBLEM: Final = Field("content-type", "application/problem+json")
 
 
 def problem(denied: Denied, request_id: str, kind: type[Headers]) -> Response:
@@ -96,7 +96,7 @@ class _Wording(NamedTuple):
     key: str = "message"
 
 
-_AWS_BY_CODE = {
+_AWS_BY_CODE: Final = {
     **dict.fromkeys(
         ("api_key_disabled", "api_key_expired", "api_key_invalid", "api_key_missing"),
         _Wording(403, "ForbiddenException", "Forbidden"),
@@ -144,7 +144,7 @@ _AWS_BY_CODE = {
     ),
     "token_expired": _Wording(401, "UnauthorizedException", "The incoming token has expired"),
 }
-_AWS_BY_STATUS = {
+_AWS_BY_STATUS: Final = {
     400: _Wording(400, "BadRequestException", "Bad Request"),
     401: _Wording(401, "UnauthorizedException", "Unauthorized"),
     403: _Wording(403, "AccessDeniedException", "User is not authorized to access this resource", "Message"),
@@ -156,7 +156,7 @@ _AWS_BY_STATUS = {
     431: _Wording(431, "BadRequestException", "Request Header Fields Too Large"),
     503: _Wording(503, "ServiceUnavailableException", "Service Unavailable"),
 }
-_AWS_FAULT = _Wording(500, "InternalServerErrorException", "Internal server error")
+_AWS_FAULT: Final = _Wording(500, "InternalServerErrorException", "Internal server error")
 
 
 def aws(denied: Denied, request_id: str, kind: type[Headers]) -> Response:
@@ -177,7 +177,7 @@ def aws(denied: Denied, request_id: str, kind: type[Headers]) -> Response:
     return Response(wording.status, headers, body)
 
 
-_AWS_KEYS = {"header": "method.request.header.", "path": "method.request.path.", "query": "method.request.querystring."}
+_AWS_KEYS: Final = {"header": "method.request.header.", "path": "method.request.path.", "query": "method.request.querystring."}
 
 
 def _invalid(denied: Denied) -> str:

@@ -5,8 +5,7 @@ from __future__ import annotations
 import asyncio
 import logging
 from collections.abc import Awaitable
-from types import MappingProxyType
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Final
 
 from .answers import ReadyResponse
 from .asgi_answer import ready, whole
@@ -18,7 +17,7 @@ from .message import RawHeaders, Response
 from .passage import Passage
 from .paths import PERCENT
 from .pipeline import as_denied
-from .requests import AsgiRequest, Message, Receive, Scope, Send
+from .requests import AsgiRequest, Message, Receive, Send
 
 if TYPE_CHECKING:
     from .front import Front
@@ -28,8 +27,9 @@ __all__ = ["arrive", "serve"]
 _log = logging.getLogger("gatekeep")
 
 
-def arrive(front: Front, scope: Scope, receive: Receive) -> Exchange | Passage:
+def arrive(front: Front, given: Any, receive: Receive) -> Exchange | Passage:
     """What a request is while it passes: an exchange, unless there is nothing on where it goes."""
+    scope: dict[str, Any] = given  # as ASGI has it
     site = front.sole
     if (
         site is not None
@@ -101,10 +101,16 @@ def _fail(exchange: Exchange, error: BaseException) -> None:
 
 # What a sender has done: nothing; kept the head back until the body is whole; sent the head; answered in the app's stead;
 # sent all; broken off.
-IDLE, BUFFERING, STREAMING, REPLACED, DONE, TORN = range(6)
+IDLE: Final = 0
+BUFFERING: Final = 1
+STREAMING: Final = 2
+REPLACED: Final = 3
+DONE: Final = 4
+TORN: Final = 5
 
 
-_NO_HEAD: Message = MappingProxyType({})  # type: ignore[assignment]
+_NO_HEAD: Final[dict[str, Any]] = {}
+"""Never changed."""
 
 
 class Sender:
@@ -120,14 +126,16 @@ class Sender:
         self._send = send
         self.state = IDLE
         self._finished = False
-        self._head: Message = _NO_HEAD
+        self._head: dict[str, Any] = _NO_HEAD
         # `_buffer` and `_limit` are set where the body is held back.
         self._gone = False
         self._fault: Denied | None = None
         """What the gateway itself raised into the app: the request's body was too long, or a filter of the answer failed."""
 
     def __call__(self, message: Message) -> Awaitable[None]:
-        kind = message["type"]
+        if not isinstance(message, dict):  # which ASGI asks for
+            message = dict(message)
+        kind: str = message["type"]
         state = self.state
         if kind == "http.response.body" and state == STREAMING:
             return self._pass(message)
@@ -145,7 +153,7 @@ class Sender:
             return self._send_answer() if flow is None else self._respond_waiting(flow)
         return self._rarely(kind, message)
 
-    async def _pass(self, message: Message) -> None:
+    async def _pass(self, message: dict[str, Any]) -> None:
         """Send a part of the body on, as the filters leave it."""
         last = not message.get("more_body", False)
         exchange = self._exchange
@@ -214,7 +222,7 @@ class Sender:
         if not exchange.pipeline.plain:
             response.headers.stamp("x-request-id", exchange._request_id or exchange.request_id)
         self.state = STREAMING
-        head: Message = {"type": "http.response.start", "status": response.status, "headers": response.headers.raw()}
+        head: dict[str, Any] = {"type": "http.response.start", "status": response.status, "headers": response.headers.raw()}
         if len(self._head) > len(head):
             head = {**self._head, **head}  # trailers, or what an extension has added
         return self._send(head)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from functools import lru_cache
-from typing import Any, TypeAlias
+from typing import Any, Final, TypeAlias
 
 __all__ = ["OWN_KEYS", "SHADOWS", "Environ", "environ_key", "escaped", "field_keys", "field_name", "separator"]
 
@@ -15,9 +15,9 @@ def escaped(environ: Environ) -> bool:
     return "%" in str(environ.get("RAW_URI") or environ.get("REQUEST_URI") or "")
 
 
-OWN_KEYS = ("CONTENT_TYPE", "CONTENT_LENGTH")
+OWN_KEYS: Final = ("CONTENT_TYPE", "CONTENT_LENGTH")
 """The fields that are no HTTP_ variables."""
-SHADOWS = tuple(f"HTTP_{key}" for key in OWN_KEYS)
+SHADOWS: Final = tuple(f"HTTP_{key}" for key in OWN_KEYS)
 """What servers make of a client's `Content_Type` and `Content_Length`: no fields, though some apps take them for these."""
 
 # Clients choose names: what is remembered of them is bounded.

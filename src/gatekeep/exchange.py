@@ -6,12 +6,12 @@ import logging
 from collections.abc import Callable, Mapping
 from contextvars import ContextVar
 from math import inf
-from random import getrandbits
-from typing import TYPE_CHECKING, Any, Protocol
+from typing import TYPE_CHECKING, Any, Final, Protocol
 
 from .errors import Denied
 from .message import Forwarded, Request, Response
-from .principal import ANONYMOUS, NOTHING, Principal
+from .principal import NOTHING, Principal
+from .request_ids import RequestIds
 
 if TYPE_CHECKING:
     from .effects import Flow, Io
@@ -25,15 +25,18 @@ __all__ = ["ANONYMOUS", "NEGOTIATED", "VALID", "Exchange", "Principal", "current
 
 _log = logging.getLogger("gatekeep")
 
-_NO_TAGS: frozenset[str] = frozenset()
+ANONYMOUS: Final = Principal("anonymous")
 
-VALID = "valid"
+_ids: Final = RequestIds()
+_NO_TAGS: Final[frozenset[str]] = frozenset()
+
+VALID: Final = "valid"
 """The key in `Exchange.state` of what the validator has judged."""
 
 NEGOTIATED = "negotiated"
 """The key in `Exchange.state` of request fields that the app sees otherwise, yet as follows from what the client sent there."""
 
-ZERO_COPY = ("http.response.pathsend", "http.response.zerocopysend")
+ZERO_COPY: Final = ("http.response.pathsend", "http.response.zerocopysend")
 """ASGI extensions by which an app sends bytes that nobody in between sees."""
 
 
@@ -176,7 +179,7 @@ class Exchange:
         if self._request_id is None:
             inbound = self.site.inbound_request_id
             sent = inbound(self.request) if inbound is not None else None
-            self._request_id = sent or getrandbits(128).to_bytes(16, "big").hex()
+            self._request_id = sent or _ids.take()
         return self._request_id
 
     # What a hook does.
@@ -201,8 +204,9 @@ class Exchange:
     def leave(self) -> None:
         """Put back what components have set around the app's call, last first; the driver's last act. Never raises."""
         # Scope and exchange know each other: unhooked here, they are freed at once, and not by the garbage collector.
-        if self.native is not None:
-            self.native.pop("gatekeep", None)
+        native: dict[str, Any] | None = self.native
+        if native is not None:
+            native.pop("gatekeep", None)
             self.native = None
         if self._undo is not None:
             for action in reversed(self._undo):
@@ -265,9 +269,10 @@ class Exchange:
     def admit(self) -> Request:
         """For drivers: from here on `native` may reach its one endpoint and no other. Gives the request that has its body."""
         request = self.onward or self.request
-        native = self.native
+        native: dict[str, Any] | None = self.native
         if native is None:
             self.native = native = request.native
+            assert native is not None
         native["gatekeep"] = self
         if (self.pipeline.filters or self.outer is not None) and native.get("extensions") and self.filters:
             native["extensions"] = {key: value for key, value in native["extensions"].items() if key not in ZERO_COPY}
@@ -296,7 +301,7 @@ class Exchange:
         return f"<Exchange {self.request.method} {self.request.path!r} → {self.route}>"
 
 
-_current: ContextVar[Exchange | Passage | None] = ContextVar("gatekeep.exchange", default=None)
+_current: Final[ContextVar[Exchange | Passage | None]] = ContextVar("gatekeep.exchange", default=None)
 
 
 def current() -> Exchange:

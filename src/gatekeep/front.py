@@ -6,7 +6,7 @@ import inspect
 import logging
 import threading
 from collections.abc import Collection, Mapping
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Final
 
 from .component import caller
 from .components import Stage, StageRouter
@@ -26,9 +26,9 @@ __all__ = ["Front", "protocol_of"]
 
 _log = logging.getLogger("gatekeep")
 
-_PAUSE = 1.0
+_PAUSE: Final = 1.0
 """Seconds between two compilations of a table that was found not to know an endpoint, at least."""
-_PAUSES = 49
+_PAUSES: Final = 49
 """How much longer than a compilation the pause after it is, at least."""
 
 
@@ -216,5 +216,5 @@ def protocol_of(app: Any) -> Wire:
     return protocol
 
 
-_POSITIONAL = (inspect.Parameter.POSITIONAL_ONLY, inspect.Parameter.POSITIONAL_OR_KEYWORD)
-_BY_PARAMETERS: Mapping[int, Wire] = {2: "wsgi", 3: "asgi"}
+_POSITIONAL: Final = (inspect.Parameter.POSITIONAL_ONLY, inspect.Parameter.POSITIONAL_OR_KEYWORD)
+_BY_PARAMETERS: Final[Mapping[int, Wire]] = {2: "wsgi", 3: "asgi"}

@@ -6,7 +6,7 @@ import re
 from collections.abc import Iterable, Iterator, Sequence
 from functools import lru_cache
 from operator import itemgetter
-from typing import Any
+from typing import Any, Final
 
 from .environ import OWN_KEYS, Environ, environ_key, separator
 
@@ -15,7 +15,7 @@ __all__ = ["Field", "Headers", "Patch", "RawHeaders", "RawPairs", "TextPairs", "
 TextPairs = list[tuple[str, str]]
 RawPairs = list[tuple[bytes, bytes]]
 
-_TOKEN = re.compile(r"[!#$%&'*+\-.^_`|~0-9A-Za-z]+")  # RFC 9110 §5.6.2
+_TOKEN: Final = re.compile(r"[!#$%&'*+\-.^_`|~0-9A-Za-z]+")  # RFC 9110 §5.6.2
 
 
 @lru_cache(maxsize=1024)
@@ -53,8 +53,8 @@ class Field:
         self.raw = (_raw_name(name), value.encode("latin-1"))
 
 
-_name_of = itemgetter(0)
-_LF = b"\n"
+_name_of: Final = itemgetter(0)
+_LF: Final = b"\n"
 
 
 def _names_in(pairs: RawPairs) -> str:
@@ -138,6 +138,10 @@ class Headers:
     def raw(self) -> RawPairs:
         """The fields as (bytes, bytes) with lower-case names, ASGI's form; may be the inner list itself."""
         return [(_raw_name(name), value.encode("latin-1")) for name, value in self._pairs]
+
+    def own(self) -> list[Any]:
+        """The fields in this class' form; may be the inner list itself."""
+        return self._pairs
 
     @staticmethod
     def _pair(name: str, value: str) -> tuple[Any, Any]:
@@ -306,9 +310,11 @@ class RawHeaders(Headers):
 
     def stamp(self, name: str, value: str) -> None:
         wanted = name.encode("latin-1")
-        length = len(wanted)
+        length, first = len(wanted), wanted[0]
         for pair in self._pairs:
-            if len(pair[0]) == length and pair[0].lower() == wanted:
+            key = pair[0]
+            # Content-Type is as long as X-Request-Id: most are told apart by one letter, in either case.
+            if len(key) == length and key[0] | 32 == first and key.lower() == wanted:
                 self.remove(name)
                 break
         self._pairs.append((wanted, value.encode("latin-1")))

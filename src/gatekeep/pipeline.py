@@ -7,7 +7,7 @@ so that a decision from memory costs no generator and, under ASGI, no coroutine.
 from __future__ import annotations
 
 import logging
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from .component import Component, Hooks, Need, Placed, RequestHook, ResponseHook, Spec
@@ -118,7 +118,9 @@ class Pipeline:
         )
         self._finish = tuple((position, hooks.on_finish) for position, (_, hooks, _) in inside_out if hooks.on_finish is not None)
         places = range(self.depth + 1)
-        self.unwind = tuple(tuple(hook for position, hook in self._response if position < place) for place in places)
+        self.unwind: tuple[tuple[ResponseHook, ...], ...] = tuple(
+            tuple(hook for position, hook in self._response if position < place) for place in places
+        )
         """The response hooks of a request that came so deep."""
         self._endings = tuple(tuple(hook for position, hook in self._finish if position <= place) for place in places)
         """Its finish hooks."""
@@ -229,7 +231,7 @@ class Pipeline:
             self._fail(exchange, error)
             return False
 
-    def after(self, exchange: Exchange, outermost: int = 0, hooks: Iterator[ResponseHook] | None = None) -> Flow[None] | None:
+    def after(self, exchange: Exchange, outermost: int = 0, hooks: tuple[ResponseHook, ...] | None = None) -> Flow[None] | None:
         """Run the response phase over `exchange.response` for what stands outside the place that answered.
 
         A hook that fails is answered by an error, which goes on through what stands outside of it.
@@ -237,24 +239,24 @@ class Pipeline:
         outer = exchange.outer
         innermost = outer is not None and not outer.inner  # `outermost` is a place in the outer pipeline
         if hooks is None:
-            hooks = iter(self.unwind[exchange.reached])
+            hooks = self.unwind[exchange.reached]
             if outermost and not innermost:
-                hooks = iter([hook for position, hook in self._response if outermost <= position < exchange.reached])
-        for hook in hooks:
+                hooks = tuple([hook for position, hook in self._response if outermost <= position < exchange.reached])
+        for number, hook in enumerate(hooks):
             try:
                 flow = hook(exchange)
             except Exception as error:
                 self._fail(exchange, error)
             else:
                 if flow is not None:
-                    return self._after_waiting(exchange, flow, hooks, outermost)
+                    return self._after_waiting(exchange, flow, hooks[number + 1 :], outermost)
         if outer is not None and innermost:
             exchange.outer = Frame.of(exchange, inner=True)
             outer.resume(exchange)
             return outer.pipeline.after(exchange, outermost)
         return None
 
-    def _after_waiting(self, exchange: Exchange, flow: Flow[None], hooks: Iterator[ResponseHook], outermost: int) -> Flow[None]:
+    def _after_waiting(self, exchange: Exchange, flow: Flow[None], hooks: tuple[ResponseHook, ...], outermost: int) -> Flow[None]:
         with pep_479:
             try:
                 yield from flow

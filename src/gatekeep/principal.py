@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 from types import MappingProxyType
 from typing import Any
 
-__all__ = ["ANONYMOUS", "NOTHING", "Principal"]
+__all__ = ["NOTHING", "Principal"]
 
 NOTHING: Mapping[str, Any] = MappingProxyType({})
 """Read-only: a Principal may serve many requests, and what one could write the next would believe."""
@@ -53,6 +53,3 @@ class Principal:
     @property
     def identity(self) -> str:
         return self.id
-
-
-ANONYMOUS = Principal("anonymous")

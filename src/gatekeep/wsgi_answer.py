@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from http import HTTPStatus
+from typing import Final
 
 from .answers import ReadyResponse
 from .exchange import Exchange, _current
@@ -13,7 +14,7 @@ from .passage import Passing
 
 __all__ = ["Answer", "ready", "status_line", "whole"]
 
-_REASONS = {status.value: f"{status.value} {status.phrase}" for status in HTTPStatus}
+_REASONS: Final = {status.value: f"{status.value} {status.phrase}" for status in HTTPStatus}
 
 
 def whole(exchange: Exchange) -> tuple[str, TextPairs, bytes]:

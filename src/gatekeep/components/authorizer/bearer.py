@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Collection, Sequence
 from functools import lru_cache
-from typing import NamedTuple
+from typing import Final, NamedTuple
 from urllib.parse import urlsplit
 
 from ...errors import BadRequest, Forbidden, Unauthorized
@@ -18,9 +18,9 @@ from .jws import BadToken, ForeignToken
 
 __all__ = ["Bearer", "Found", "Refusal", "checked_origins", "checked_sources"]
 
-_SAFE_METHODS = frozenset({"GET", "HEAD", "OPTIONS", "TRACE"})  # RFC 9110 §9.2.1
-_TLS = {"https": "https", "wss": "https", "http": "http", "ws": "http"}
-_PORTS = {"https": ":443", "http": ":80"}
+_SAFE_METHODS: Final = frozenset({"GET", "HEAD", "OPTIONS", "TRACE"})  # RFC 9110 §9.2.1
+_TLS: Final = {"https": "https", "wss": "https", "http": "http", "ws": "http"}
+_PORTS: Final = {"https": ":443", "http": ":80"}
 
 
 class Found(NamedTuple):

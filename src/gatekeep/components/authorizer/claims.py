@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Collection, Mapping, Sequence
 from math import inf
 from types import MappingProxyType
-from typing import Any, NoReturn, TypeGuard
+from typing import Any, Final, NoReturn, TypeGuard
 
 from ...exchange import Principal
 from .frozen import frozen
@@ -13,11 +13,11 @@ from .jws import BadToken
 
 __all__ = ["ClaimRules", "date", "principal"]
 
-_LATEST = 2.0**53  # beyond it floats skip whole seconds; also what bounds arithmetic on a number with a thousand digits
-_NOTHING: frozenset[str] = frozenset()
-_NUMBERS = (int, float)
-_NESTING = frozenset({dict, list})
-_CLIENTS = ("azp", "client_id")
+_LATEST: Final = 2.0**53  # beyond it floats skip whole seconds; also what bounds arithmetic on a number with a thousand digits
+_NOTHING: Final[frozenset[str]] = frozenset()
+_NUMBERS: Final = (int, float)
+_NESTING: Final = frozenset({dict, list})
+_CLIENTS: Final = ("azp", "client_id")
 
 
 class ClaimRules:

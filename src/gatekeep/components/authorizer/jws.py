@@ -8,20 +8,20 @@ from __future__ import annotations
 from binascii import a2b_base64
 from collections.abc import Callable
 from functools import lru_cache, partial
-from typing import Any, NamedTuple, cast
+from typing import Any, Final, NamedTuple, cast
 
 from ...strict_json import reader
 
 __all__ = ["MAX_TOKEN", "BadToken", "ForeignToken", "Token", "decode_base64url", "media_type", "parse", "parse_object"]
 
-MAX_TOKEN = 16_384
+MAX_TOKEN: Final = 16_384
 """Characters; what servers allow a header field to have is about as much."""
 
-_ALPHABET = b"ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789-_"
-_TO_STANDARD = bytes.maketrans(b"-_", b"+/")
+_ALPHABET: Final = b"ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789-_"
+_TO_STANDARD: Final = bytes.maketrans(b"-_", b"+/")
 # How a segment may end, by its length modulo 4: bits that don't fit whole bytes must be zero, else one token has many spellings.
-_LAST = (_ALPHABET, b"", b"AQgw", b"AEIMQUYcgkosw048")
-_PADDING = (b"", b"", b"==", b"=")
+_LAST: Final = (_ALPHABET, b"", b"AQgw", b"AEIMQUYcgkosw048")
+_PADDING: Final = (b"", b"", b"==", b"=")
 
 
 class BadToken(Exception):
@@ -50,7 +50,9 @@ class Token(NamedTuple):
 
 
 # NamedTuple.__new__ is a Python function; this is the same without it, at half the price.
-_token = cast(Callable[[tuple[str, str | None, str | None, dict[str, Any], bytes, bytes]], Token], partial(tuple.__new__, Token))
+_token: Final = cast(
+    Callable[[tuple[str, str | None, str | None, dict[str, Any], bytes, bytes]], Token], partial(tuple.__new__, Token)
+)
 
 
 def parse(text: str) -> Token:

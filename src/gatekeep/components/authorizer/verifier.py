@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Generator, Sequence
 from functools import partial
-from typing import NamedTuple, cast, final
+from typing import Final, NamedTuple, cast, final
 
 from ...component import Services
 from ...effects import Flow, pep_479
@@ -23,13 +23,13 @@ __all__ = ["TokenVerifier", "Trust"]
 
 _REFUSED = 10_000
 # What a later look may judge differently, as time passes or keys come: never remembered.
-_PASSING = frozenset({"token_not_yet_valid", "unknown_key"})
+_PASSING: Final = frozenset({"token_not_yet_valid", "unknown_key"})
 
-_INVALID_SIGNATURE = BadToken("invalid_signature", "The token's signature does not hold.")
-_OTHER_ALGORITHM = BadToken("unsupported_algorithm", "The token's algorithm is not its key's.")
-_UNKNOWN_KEY = BadToken("unknown_key", "The token is signed with an unknown key.")
-_REVOKED = Refusal.of(BadToken("token_revoked", "The token was revoked."))
-_TOO_LONG = Refusal.of(BadToken("token_malformed", "The token is malformed: it is too long."))
+_INVALID_SIGNATURE: Final = BadToken("invalid_signature", "The token's signature does not hold.")
+_OTHER_ALGORITHM: Final = BadToken("unsupported_algorithm", "The token's algorithm is not its key's.")
+_UNKNOWN_KEY: Final = BadToken("unknown_key", "The token is signed with an unknown key.")
+_REVOKED: Final = Refusal.of(BadToken("token_revoked", "The token was revoked."))
+_TOO_LONG: Final = Refusal.of(BadToken("token_malformed", "The token is malformed: it is too long."))
 
 
 class Trust(NamedTuple):
@@ -53,7 +53,7 @@ class Known(NamedTuple):
 
 
 # NamedTuple.__new__ is a Python function; this is the same without it, at half the price.
-_known = cast(Callable[[tuple[Principal, float, Key, Watch | None]], Known], partial(tuple.__new__, Known))
+_known: Final = cast(Callable[[tuple[Principal, float, Key, Watch | None]], Known], partial(tuple.__new__, Known))
 
 
 @final
@@ -71,7 +71,7 @@ class Refused(NamedTuple):
         return (self.source is None or self.source.keys is self.keys) and self.since <= now
 
 
-_refused = cast(
+_refused: Final = cast(
     Callable[[tuple[Refusal, Unauthorized, KeySource | None, KeySet | None, float]], Refused], partial(tuple.__new__, Refused)
 )
 

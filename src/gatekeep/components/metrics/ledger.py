@@ -11,7 +11,7 @@ import time
 from collections import deque
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from functools import lru_cache
-from typing import Any, NamedTuple, TypeAlias
+from typing import Any, Final, NamedTuple, TypeAlias
 
 from ...exchange import Exchange
 from ...forks import reset_after_fork
@@ -25,7 +25,7 @@ __all__ = ["BATCH", "LATE", "Finished", "Ledger"]
 BATCH = 64
 """Requests that wait to be added up before one of them does it."""
 
-LATE = ("_OTHER", "_OTHER", "_OTHER")
+LATE: Final = ("_OTHER", "_OTHER", "_OTHER")
 """The decisions that came when there were too many kinds of them."""
 
 

@@ -8,7 +8,7 @@ from collections.abc import Callable, Mapping
 from functools import partial
 from hashlib import blake2b
 from random import getrandbits
-from typing import Any, NamedTuple
+from typing import Any, Final, NamedTuple
 
 from opentelemetry import baggage, propagate, trace
 from opentelemetry.context import Context
@@ -35,17 +35,17 @@ _log = logging.getLogger("gatekeep.metrics")
 _NATIVE_OFF = {"fastapi.telemetry": None, "starlette.opentelemetry": True}
 """Scope keys by which FastAPI's and Starlette's own telemetry learn that somebody outside makes the span."""
 
-_BELOW = "below"
+_BELOW: Final = "below"
 """The key in `Exchange.state` of a span of the same request that stands outside, or whether there is one."""
 
-_PARENT = re.compile(r"00-(?!0{32})[0-9a-f]{32}-(?!0{16})[0-9a-f]{16}-[0-9a-f]{2}").fullmatch
+_PARENT: Final = re.compile(r"00-(?!0{32})[0-9a-f]{32}-(?!0{16})[0-9a-f]{16}-[0-9a-f]{2}").fullmatch
 """What nearly every `traceparent` is (W3C Trace Context §3.2); the propagator decides about the others."""
-_W3C_FIELDS = {"traceparent", "tracestate", "baggage"}
+_W3C_FIELDS: Final = {"traceparent", "tracestate", "baggage"}
 [_SPAN] = trace.set_span_in_context(INVALID_SPAN, Context())
 """The key of the current span in a context."""
 
-_MAX_SERVERS = 256
-_LONGEST_HOST = 256
+_MAX_SERVERS: Final = 256
+_LONGEST_HOST: Final = 256
 
 
 class Place(NamedTuple):
@@ -393,7 +393,7 @@ class RouteTracing:
         span.end()
 
 
-_LIGHT = (LightSpan, UnsampledSpan)
+_LIGHT: Final = (LightSpan, UnsampledSpan)
 
 
 class _RequestGetter(Getter[Request]):
@@ -409,5 +409,5 @@ class _HeadersSetter(Setter[Headers]):
         carrier.set(key.lower(), value)
 
 
-_GETTER = _RequestGetter()
-_SETTER = _HeadersSetter()
+_GETTER: Final = _RequestGetter()
+_SETTER: Final = _HeadersSetter()

@@ -8,7 +8,7 @@ from __future__ import annotations
 import threading
 from collections import deque
 from collections.abc import Callable, Iterable, Sequence
-from typing import Any, NamedTuple
+from typing import Any, Final, NamedTuple
 
 from ...forks import reset_after_fork
 from .distribution import Distribution
@@ -16,14 +16,14 @@ from .lookups import LOOKUPS
 
 __all__ = ["SPAN", "Finished", "Slot", "Traffic"]
 
-SPAN = 300
+SPAN: Final = 300
 """Seconds that are remembered."""
-BATCH = 256
-ROW_SLOT = 10
+BATCH: Final = 256
+ROW_SLOT: Final = 10
 """Seconds in a slot of a single route."""
-MOST_ROWS = 200
+MOST_ROWS: Final = 200
 """Routes and stages that are told apart; the rest is one row."""
-OTHER = "_OTHER"
+OTHER: Final = "_OTHER"
 
 BOUNDS = tuple(0.0005 * 2 ** (step / 4) for step in range(72))
 """Upper bounds of the latency buckets, in seconds, 0.5 ms to 110 s, each 19 % above the last."""
@@ -168,4 +168,4 @@ class Traffic:
         return sorted((row for row in rows if row[2].count), key=lambda row: -row[2].count)
 
 
-_EMPTY = Slot()
+_EMPTY: Final = Slot()

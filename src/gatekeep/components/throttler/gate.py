@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Callable, Collection, Sequence
-from typing import Any, NamedTuple, cast
+from typing import Any, Final, NamedTuple, cast
 
 from ...component import Component, Hooks, RequestHook, Services
 from ...effects import Flow, Io, pep_479
@@ -28,7 +28,7 @@ __all__ = ["Gate", "Note", "Workshop"]
 
 _log = logging.getLogger("gatekeep.throttler")
 
-_MOST_PANELS = 64
+_MOST_PANELS: Final = 64
 
 
 class Note(NamedTuple):

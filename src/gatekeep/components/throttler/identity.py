@@ -12,7 +12,7 @@ from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 from hashlib import blake2b
 from socket import AF_INET6, inet_pton
-from typing import Any, NamedTuple, TypeAlias
+from typing import Any, Final, NamedTuple, TypeAlias
 
 from ...component import Plan
 from ...effects import Blocking, Either, Flow, Io, lift, pep_479
@@ -187,7 +187,7 @@ def text_of_claim(value: object) -> str:
     return "c" + canonical(value)
 
 
-_NAMED: Mapping[str, Callable[[Exchange], str]] = {
+_NAMED: Final[Mapping[str, Callable[[Exchange], str]]] = {
     "ip": _address,
     "principal": _principal,
     "api_key": _api_key,
@@ -270,7 +270,7 @@ def _joined(parts: Iterable[str]) -> str:
     return "".join([f"{len(part)},{part}" for part in parts])
 
 
-_LONGEST = 120
+_LONGEST: Final = 120
 
 
 def bounded(identity: str) -> str:

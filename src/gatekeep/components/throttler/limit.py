@@ -9,7 +9,7 @@ from functools import partial
 from hashlib import blake2b
 from itertools import count
 from math import ceil, inf
-from typing import Any, ClassVar, TypeAlias, cast
+from typing import Any, ClassVar, Final, TypeAlias, cast
 
 from ...component import Plan, Services
 from ...forks import reset_after_fork
@@ -38,10 +38,10 @@ __all__ = [
 Make: TypeAlias = Callable[[str], Demand]
 
 # As in stores/memory.py: named tuples at half the price.
-_bucket = cast(Callable[[tuple[str, float, float, float, float]], Bucket], partial(tuple.__new__, Bucket))
-_window = cast(Callable[[tuple[str, float, float, WindowKind, float]], Window], partial(tuple.__new__, Window))
+_bucket: Final = cast(Callable[[tuple[str, float, float, float, float]], Bucket], partial(tuple.__new__, Bucket))
+_window: Final = cast(Callable[[tuple[str, float, float, WindowKind, float]], Window], partial(tuple.__new__, Window))
 
-ROUNDING = 1e-6
+ROUNDING: Final = 1e-6
 """Tokens and seconds that float rounding may be off by: 2.9999999999 tokens are three, 3.0000000001 seconds are three."""
 
 
@@ -246,7 +246,7 @@ class _Holders:
         return f"{self._worker}{next(self._numbers):x}"
 
 
-_holders = _Holders()
+_holders: Final = _Holders()
 
 
 class LeaseLimit(Limit):

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Sequence
-from typing import Any
+from typing import Any, Final
 
 from ... import strict_json
 from ...component import Need, ResponseHook
@@ -28,13 +28,13 @@ __all__ = ["WayOut"]
 _log = logging.getLogger("gatekeep")
 
 # An app's own answer is bounded by what the gateway buffers; its depth by what the parsers take.
-_MAX_DEPTH = 200
-_MAX_VALUES = 10_000_000
+_MAX_DEPTH: Final = 200
+_MAX_VALUES: Final = 10_000_000
 
-_BODILESS = frozenset({204, 205, 304})
-_VARY = "\nvary\n"
+_BODILESS: Final = frozenset({204, 205, 304})
+_VARY: Final = "\nvary\n"
 """As Headers.names() has it."""
-_JSON = Offer("json", "application/json")
+_JSON: Final = Offer("json", "application/json")
 
 
 class WayOut:

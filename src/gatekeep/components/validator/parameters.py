@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from typing import Any
+from typing import Any, Final
 
 from ... import strict_json
 from ...exchange import Exchange
@@ -16,9 +16,9 @@ from .violations import REDACTED, Part, Violation, pointer_to, shown, violation
 
 __all__ = ["Parameters", "QueryParameters", "kind_of", "query_texts"]
 
-_SHORT = 100
+_SHORT: Final = 100
 """Characters of a query that is remembered."""
-_REMEMBERED = 512
+_REMEMBERED: Final = 512
 """Queries, each with its values; a megabyte or two if a client picks them for it."""
 _CREDENTIALS = frozenset({"authorization", "cookie", "proxy-authorization", "x-api-key"})
 """Header fields whose values are never repeated."""

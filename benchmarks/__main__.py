@@ -17,7 +17,7 @@ from .acceptance import Figures, acceptance
 from .apps import APPS
 from .cases import CASES
 from .floors import FLOORS, assemble_floor
-from .harness import Row, Subject, build, measure, ready
+from .harness import Row, Subject, alone, build, build_all, measure, ready
 from .results import Cell, Table, add_docs, machine, publish, spread
 from .stacks import JOBS, STACKS, assemble_bare, assemble_stack, installed
 
@@ -51,11 +51,9 @@ def main() -> None:
 
 def _subjects(options: argparse.Namespace) -> Iterator[Subject]:
     for app in options.app or APPS:
-        yield build(app, None)
-        for case in CASES:
-            if options.case and options.case not in case.name:
-                continue
-            yield build(app, case)
+        cases = [case for case in CASES if (options.case or "") in case.name]
+        yield from build_all(app, cases)
+        for case in cases:
             if case.name in FLOORS:
                 yield ready(app, case, partial(assemble_floor, app, case), "floor")
         if not options.alone:
@@ -64,12 +62,12 @@ def _subjects(options: argparse.Namespace) -> Iterator[Subject]:
 
 def _stacks(app: str, text: str, *, traced: bool) -> Iterator[Subject]:
     for way in STACKS.get(app, ()):
+        cases = [_CASES[name] for name in ((_TRACED,) if traced else JOBS) if text in name]
         if way == "documented" and app == "FastAPI":  # its view is another one
-            yield ready(app, None, partial(assemble_bare, app, way), f"bare, under {way}")
-        for name in (_TRACED,) if traced else JOBS:
-            if text in name:
-                case = _CASES[name]
-                yield ready(app, case, partial(assemble_stack, app, way, case, traced=traced), way)
+            for asked in {each.asked: each for each in cases if each.runs_view}.values():
+                yield alone(app, asked, partial(assemble_bare, app, way), f"bare, under {way}")
+        for case in cases:
+            yield ready(app, case, partial(assemble_stack, app, way, case, traced=traced), way)
 
 
 # With OpenTelemetry's SDK, in a process of its own: its providers can't be taken back.
@@ -80,8 +78,8 @@ def _with_sdk() -> tuple[list[Row], float]:
     done = subprocess.run(command, check=True, stdout=subprocess.PIPE, text=True)
     told = json.loads(done.stdout.splitlines()[-1])
     rows = [
-        Row(app, None if name is None else _CASES[name], median, low, high, who)
-        for app, name, median, low, high, who in told["rows"]
+        Row(app, None if name is None else _CASES[name], median, low, high, who, asked)
+        for app, name, median, low, high, who, asked in told["rows"]
     ]
     return rows, float(told["exporter"])
 
@@ -90,15 +88,14 @@ def _traced(options: argparse.Namespace) -> None:
     from .sdk import switch_on
 
     telemetry = switch_on()
-    subjects = []
+    subjects: list[Subject] = []
     for app in options.app or APPS:
-        subjects.append(build(app, None))
-        subjects += [build(app, case) for case in CASES if case.sdk and (options.case or "") in case.name]
+        subjects += build_all(app, [case for case in CASES if case.sdk and (options.case or "") in case.name])
         if not options.alone:
             subjects += _stacks(app, options.case or "", traced=True)
     rows = measure(subjects, options.rounds, options.count)
     exporter = _exporter(build("FastAPI", _CASES[_TRACED]), options.count, telemetry)
-    told = [(row.app, row.case and row.case.name, row.median, row.low, row.high, row.who) for row in rows]
+    told = [(row.app, row.case and row.case.name, row.median, row.low, row.high, row.who, row.asked) for row in rows]
     print(json.dumps({"rows": told, "exporter": exporter}))
 
 
@@ -129,7 +126,8 @@ def _tables(rows: list[Row], traced: list[Row], exporter: float | None) -> Itera
         [[*_cells(row, plain), *_beside(row, plain, floors)] for row in rows if row.who in ("bare", "gatekeep")],
         notes,
     )
-    peers = [row for row in rows if row.app in STACKS and row.who != "floor" and (row.case is None or row.case.name in _SHARED)]
+    shared = {row.asked for row in rows if row.case is not None and row.case.name in _SHARED}
+    peers = [row for row in rows if row.app in STACKS and row.who != "floor" and _is_shared(row, shared)]
     if any(row.who not in ("bare", "gatekeep") for row in peers):
         yield Table("The stacks of today", _STACKS, list(_stack_rows(peers, plain)), notes)
     if traced:
@@ -138,15 +136,19 @@ def _tables(rows: list[Row], traced: list[Row], exporter: float | None) -> Itera
         )
 
 
+def _is_shared(row: Row, asked: set[str]) -> bool:
+    return row.asked in asked if row.case is None else row.case.name in _SHARED
+
+
 _SHARED = {*JOBS, "everything, first-seen token"}
 _STACKS = ("app", "who", "case", "in all", "quartiles", "over bare", "times gatekeep")
 
 
 def _cells(row: Row, figures: Figures) -> list[Cell]:
-    name = row.case.name if row.case is not None else "bare"
-    runs = row.case is not None and row.case.runs_view
-    over = f"{figures.over(row.app, name, row.who):+.1f}" if runs else None
-    return [row.app, name, f"{row.median:.1f}", spread(row.low, row.high), over]
+    if row.case is None:
+        return [row.app, f"bare: {row.asked}", f"{row.median:.1f}", spread(row.low, row.high), None]
+    over = f"{figures.over(row.app, row.case.name, row.who):+.1f}" if row.case.runs_view else None
+    return [row.app, row.case.name, f"{row.median:.1f}", spread(row.low, row.high), over]
 
 
 def _beside(row: Row, figures: Figures, floors: dict[tuple[str, str], Row]) -> list[Cell]:
@@ -164,7 +166,7 @@ def _beside(row: Row, figures: Figures, floors: dict[tuple[str, str], Row]) -> l
 def _stack_rows(rows: Iterable[Row], figures: Figures) -> Iterator[list[Cell]]:
     for row in rows:
         if row.case is None:
-            yield [row.app, row.who, "bare", f"{row.median:.1f}", spread(row.low, row.high), None, None]
+            yield [row.app, row.who, row.asked, f"{row.median:.1f}", spread(row.low, row.high), None, None]
             continue
         name = row.case.name
         app, case, *cells = _cells(row, figures)

@@ -20,17 +20,21 @@ class Figures:
     """Medians of one run: a request in all, or over the app alone, in microseconds. Raise KeyError for what was not measured."""
 
     def __init__(self, rows: Iterable[Row]) -> None:
-        self._medians = {(row.app, None if row.case is None else row.case.name, row.who): row.median for row in rows}
+        rows = list(rows)
+        self._medians = {(row.app, row.case.name, row.who): row.median for row in rows if row.case is not None}
+        self._alone = {(row.app, row.who, row.asked): row.median for row in rows if row.case is None}
+        self._asked = {row.case.name: row.asked for row in rows if row.case is not None}
 
     def total(self, app: str, case: str, who: str = "gatekeep") -> float:
         return self._medians[app, case, who]
 
-    def bare(self, app: str, who: str = "gatekeep") -> float:
-        """The app that somebody stands in front of, alone."""
-        return self._medians.get((app, None, f"bare, under {who}"), 0.0) or self._medians[app, None, "bare"]
+    def bare(self, app: str, case: str, who: str = "gatekeep") -> float:
+        """The app that somebody stands in front of, alone, with the same requests."""
+        asked = self._asked[case]
+        return self._alone.get((app, f"bare, under {who}", asked), 0.0) or self._alone[app, "bare", asked]
 
     def over(self, app: str, case: str, who: str = "gatekeep") -> float:
-        return self.total(app, case, who) - self.bare(app, who)
+        return self.total(app, case, who) - self.bare(app, case, who)
 
     def times(self, app: str, case: str, who: str, other: str) -> float:
         """How many times as much somebody adds to the app as another one."""
@@ -41,7 +45,7 @@ class Figures:
 
     def faster(self, app: str, case: str) -> float:
         """How many of its answers fit into one of the bare app's."""
-        return self.bare(app) / self.total(app, case)
+        return self.bare(app, KNOWN) / self.total(app, case)
 
     def beside(self, case: str) -> float:
         """What WSGI takes, of what ASGI does: over the bare app where the view runs, else in all."""

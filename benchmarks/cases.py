@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from functools import cached_property
 from typing import Any
 
 from gatekeep import JWT, Authorize, Cache, Cors, IPRules, Observe, Throttle, Transform, Validate, remove_header, set_header
@@ -99,6 +100,17 @@ class Case:
     """The budget of the design over the bare app, in microseconds, by app."""
     total: float | None = None
     """The budget in all."""
+
+    @cached_property
+    def asked(self) -> str:
+        """The request in words: the same for cases whose requests cost an app alone the same."""
+        names = [name for name, _ in self.headers()]
+        target = self.path.replace("42", "{1000 to 1999}") if self.vary_path else self.path
+        return f"{self.method} {target}" + (f" with {', '.join(names)}" if names else "")
+
+
+PLAIN = Case("bare", list)
+"""What an app alone is asked for, where no case says more."""
 
 
 _known = token()

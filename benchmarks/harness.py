@@ -6,7 +6,7 @@ import asyncio
 import gc
 import statistics
 import time
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import replace
 from functools import partial
 from typing import Any, NamedTuple
@@ -15,7 +15,7 @@ from gatekeep import Gateway, Route, Stage
 from gatekeep.testing import Client
 
 from .apps import APPS, ON_WSGI, OPAQUE, Views, of_its_own
-from .cases import Case
+from .cases import PLAIN, Case
 from .native import USUAL, asgi_seconds, environ, raw, scope, wsgi_seconds
 
 
@@ -27,6 +27,8 @@ class Subject(NamedTuple):
     run: Callable[[int], float]
     who: str = "gatekeep"
     """Who stands in front of the app."""
+    asked: str = PLAIN.asked
+    """The requests."""
 
 
 ORDERS = 1000
@@ -37,27 +39,42 @@ INSTANCES = 4
 
 def build(app_name: str, case: Case | None) -> Subject:
     """`case` None is the bare app. Raises AssertionError where the case does not do what its name says."""
-    make = partial(assemble, app_name, case)
-    return ready(app_name, case, make, "bare" if case is None else "gatekeep")
+    if case is None:
+        return alone(app_name, PLAIN, partial(assemble, app_name, None))
+    return ready(app_name, case, partial(assemble, app_name, case), "gatekeep")
 
 
-def ready(app_name: str, case: Case | None, make: Callable[[Views], Any], who: str) -> Subject:
+def build_all(app_name: str, cases: Iterable[Case]) -> Iterator[Subject]:
+    """The app behind each case, and alone with the requests of each: who compares them compares nothing else."""
+    cases = list(cases)
+    for asked in {each.asked: each for each in (PLAIN, *cases) if each.runs_view}.values():
+        yield alone(app_name, asked, partial(assemble, app_name, None))
+    for case in cases:
+        yield build(app_name, case)
+
+
+def alone(app_name: str, asked: Case, make: Callable[[Views], Any], who: str = "bare") -> Subject:
+    """An app with nothing in front, which is sent the requests of a case."""
+    case = replace(asked, fresh=False, staged=False, status=200, runs_view=True)
+    runs = [_prepared(app_name, case, make, lasting=False) for _ in range(INSTANCES)]
+    return Subject(app_name, None, _mean(runs), who, asked.asked)
+
+
+def ready(app_name: str, case: Case, make: Callable[[Views], Any], who: str) -> Subject:
     """What `make` gives, checked to do what the case's name says, or AssertionError is raised."""
-    instances = 1 if case is not None and case.vary_path else INSTANCES
+    instances = 1 if case.vary_path else INSTANCES
     lasting = who in ("gatekeep", "floor")  # the stacks remember no path
     runs = [_prepared(app_name, case, make, lasting=lasting) for _ in range(instances)]
-
-    def run(count: int) -> float:
-        return statistics.fmean(each(max(1, count // instances)) for each in runs)
-
-    return Subject(app_name, case, run, who)
+    return Subject(app_name, case, _mean(runs), who, case.asked)
 
 
-def _prepared(app_name: str, case: Case | None, make: Callable[[Views], Any], *, lasting: bool) -> Callable[[int], float]:
+def _mean(runs: list[Callable[[int], float]]) -> Callable[[int], float]:
+    return lambda count: statistics.fmean(each(max(1, count // len(runs))) for each in runs)
+
+
+def _prepared(app_name: str, case: Case, make: Callable[[Views], Any], *, lasting: bool) -> Callable[[int], float]:
     views = Views()
     app = make(views)
-    if case is None:
-        return timer(app_name, app, Case("bare", list))
     check(app, case, views)
     if case.vary_path and lasting:
         # Orders are asked for again and again: what is measured is not their first time.
@@ -184,6 +201,7 @@ class Row(NamedTuple):
     low: float
     high: float
     who: str = "gatekeep"
+    asked: str = PLAIN.asked
 
 
 def measure(subjects: list[Subject], rounds: int, count: int) -> list[Row]:
@@ -202,5 +220,5 @@ def measure(subjects: list[Subject], rounds: int, count: int) -> list[Row]:
     rows = []
     for subject, sample in zip(subjects, samples, strict=True):
         low, median, high = statistics.quantiles(sample, n=4) if len(sample) > 1 else (sample[0],) * 3
-        rows.append(Row(subject.app, subject.case, median, low, high, subject.who))
+        rows.append(Row(subject.app, subject.case, median, low, high, subject.who, subject.asked))
     return rows

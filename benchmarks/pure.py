@@ -14,7 +14,7 @@ import gatekeep
 from .acceptance import Figures
 from .apps import APPS
 from .cases import CASES
-from .harness import Row, build, measure
+from .harness import Row, build_all, measure
 from .results import Table, add_docs, machine, publish, spread
 
 SOURCES = Path(__file__).parent.parent / "src"
@@ -31,7 +31,7 @@ def main() -> None:
     if gatekeep.COMPILED:
         sys.exit(_on_the_sources())
     logging.disable(logging.WARNING)  # where the access log goes is not ours to measure
-    subjects = [build(app, case) for app in options.app or APPS for case in (None, *EVERYTHING)]
+    subjects = [subject for app in options.app or APPS for subject in build_all(app, EVERYTHING)]
     publish("pure", [table(measure(subjects, options.rounds, options.count))], options)
 
 

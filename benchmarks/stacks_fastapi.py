@@ -70,11 +70,16 @@ def _app() -> FastAPI:
 
 
 def bare_json(views: Views) -> FastAPI:
-    """The view of `documented` alone: it gives a model, which FastAPI writes as JSON."""
+    """The views of `documented` alone: they give a model, which FastAPI writes as JSON."""
     app = _app()
 
     @app.get("/orders/{order_id}")
     async def read(order_id: str) -> Order:
+        views.runs += 1
+        return Order(id=42, total=12.5)
+
+    @app.post("/orders")
+    async def create() -> Order:
         views.runs += 1
         return Order(id=42, total=12.5)
 

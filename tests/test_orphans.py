@@ -14,7 +14,7 @@ import gatekeep.marks
 from gatekeep.component import Component, Spec
 from gatekeep.errors import ConfigurationError
 from gatekeep.gateway import Gateway
-from gatekeep.guard import _GuardedApps
+from gatekeep.guarded_apps import Tie, _GuardedApps
 from gatekeep.routing import Route
 from gatekeep.testing import call_wsgi
 from interleaving import meanwhile
@@ -304,7 +304,8 @@ def test_an_app_without_a_route_table_may_have_any_path(caplog):
 
 def test_apps_that_get_a_gateway_while_the_others_are_gone_through():
     class Guard:
-        pass
+        def __init__(self):
+            self.tie = Tie(self)
 
     guard, apps = Guard(), [Flask("a")]
     guarded = _GuardedApps()

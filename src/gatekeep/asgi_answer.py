@@ -13,15 +13,14 @@ __all__ = ["ready", "send_response", "whole"]
 
 async def send_response(send: Send, response: Response, method: str) -> None:
     """Send a whole answer; to HEAD without its body (RFC 9110 §9.3.2)."""
-    head, body = _messages(response, method, response.headers.raw(), response.headers.names())
+    head, body = _messages(response, method)
     await send(head)
     await send(body)
 
 
 def whole(exchange: Exchange) -> tuple[Message, Message]:
     """The messages of an answer that is at hand as a whole, after the response phase."""
-    response, names = exchange.pipeline.complete(exchange)
-    return _messages(response, exchange.request.method, response.headers.raw(), names)
+    return _messages(exchange.pipeline.complete(exchange), exchange.request.method)
 
 
 def ready(response: ReadyResponse, method: str) -> tuple[Message, Message]:
@@ -33,12 +32,12 @@ def ready(response: ReadyResponse, method: str) -> tuple[Message, Message]:
     )
 
 
-def _messages(response: Response, method: str, pairs: RawPairs, names: str) -> tuple[Message, Message]:
-    status, body = response.status, response.body or b""
+def _messages(response: Response, method: str) -> tuple[Message, Message]:
+    status, body, pairs = response.status, response.body or b"", response.headers.raw()
     if status in BODILESS:
         body = b""
     elif body or method != "HEAD":  # to which an app may answer without the body, whose length is then not ours to tell
-        if "\ncontent-length\n" not in names:
+        if not response.headers.has("content-length"):
             pairs = [*pairs, (b"content-length", b"%d" % len(body))]
         if method == "HEAD":
             body = b""

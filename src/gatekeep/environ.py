@@ -23,10 +23,19 @@ SHADOWS: Final = tuple(f"HTTP_{key}" for key in OWN_KEYS)
 # Clients choose names: what is remembered of them is bounded.
 
 
-@lru_cache(maxsize=1024)
+_MOST: Final = 1024
+_keys: Final[dict[str, str]] = {}
+
+
 def environ_key(name: str) -> str:
-    key = name.upper().replace("-", "_")
-    return key if key in OWN_KEYS else f"HTTP_{key}"
+    key = _keys.get(name)
+    if key is None:
+        key = name.upper().replace("-", "_")
+        if key not in OWN_KEYS:
+            key = f"HTTP_{key}"
+        if len(_keys) < _MOST:
+            _keys[name] = key
+    return key
 
 
 @lru_cache(maxsize=1024)

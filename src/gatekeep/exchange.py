@@ -204,8 +204,8 @@ class Exchange:
     def leave(self) -> None:
         """Put back what components have set around the app's call, last first; the driver's last act. Never raises."""
         # Scope and exchange know each other: unhooked here, they are freed at once, and not by the garbage collector.
-        native: dict[str, Any] | None = self.native
-        if native is not None:
+        if self.native is not None:
+            native: dict[str, Any] = self.native
             native.pop("gatekeep", None)
             self.native = None
         if self._undo is not None:
@@ -269,10 +269,9 @@ class Exchange:
     def admit(self) -> Request:
         """For drivers: from here on `native` may reach its one endpoint and no other. Gives the request that has its body."""
         request = self.onward or self.request
-        native: dict[str, Any] | None = self.native
-        if native is None:
-            self.native = native = request.native
-            assert native is not None
+        if self.native is None:
+            self.native = request.native
+        native: dict[str, Any] = self.native
         native["gatekeep"] = self
         if (self.pipeline.filters or self.outer is not None) and native.get("extensions") and self.filters:
             native["extensions"] = {key: value for key, value in native["extensions"].items() if key not in ZERO_COPY}

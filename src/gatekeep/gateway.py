@@ -22,7 +22,8 @@ from .frame import Frame
 from .frameworks import Adapter, adapter_for
 from .front import Front, protocol_of
 from .gateway_responses import GatewayResponse, checked_responses, unknown_codes
-from .guard import AppGuard, guarded_apps
+from .guard import AppGuard
+from .guarded_apps import guarded_apps
 from .lifecycle import Runner
 from .marks import decorated
 from .message import Answer, Forwarded, Headers, Request, Response

@@ -3,77 +3,43 @@
 from __future__ import annotations
 
 import logging
-import weakref
-from collections.abc import Iterator
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from .errors import NotGuarded
 from .exchange import Exchange
-from .living import living
+from .guarded_apps import Tie
 from .message import Response
-from .passage import Passage, Passing
 
 if TYPE_CHECKING:
     from .front import Front
     from .gateway import Gateway
+    from .passage import Passing
 
-__all__ = ["AppGuard", "guard_of", "guarded_apps"]
+__all__ = ["AppGuard"]
 
 _log = logging.getLogger("gatekeep.guard")
-
-
-class _GuardedApps:
-    """Apps with their guards. It keeps neither alive: a guard leads back to its app."""
-
-    def __init__(self) -> None:
-        self._guards: weakref.WeakKeyDictionary[Any, weakref.ref[AppGuard]] = weakref.WeakKeyDictionary()
-
-    def __setitem__(self, app: Any, guard: AppGuard) -> None:
-        self._guards[app] = weakref.ref(guard)
-
-    def setdefault(self, app: Any, guard: AppGuard) -> None:
-        if self.get(app) is None:
-            self[app] = guard
-
-    def get(self, app: Any) -> AppGuard | None:
-        guard = self._guards.get(app)
-        return None if guard is None else guard()
-
-    def __iter__(self) -> Iterator[Any]:
-        return iter(living(self._guards))  # other threads may put a gateway in front of another app meanwhile
-
-
-guarded_apps = _GuardedApps()
-"""Every app of this process that a gateway is in front of, also those mounted in one, with its guard."""
-
-
-def guard_of(app: Any) -> AppGuard | None:
-    """The guard of an app, or of the app that a driver wraps."""
-    while app is not None:
-        found = guarded_apps.get(app)
-        if found is not None:
-            return found
-        app = getattr(app, "app", None)
-    return None
 
 
 class AppGuard:
     """One per app. Adapters ask `admits` with the key, method and path of the endpoint that the framework itself has met."""
 
-    __slots__ = ("__weakref__", "_gateway", "fronts", "lifted")
+    __slots__ = ("_gateway", "fronts", "lifted", "tie")
 
     def __init__(self, gateway: Gateway) -> None:
         self._gateway = gateway
+        self.tie = Tie(self)
         self.lifted = False
         self.fronts: list[Front] = []
         """To be told when an endpoint is met that the table does not have."""
 
     def admits(self, exchange: Passing | None, key: object, method: str, path: str | None = None) -> bool:
         """Whether this gateway's pipeline for exactly this endpoint, this method and this path let the request through."""
-        if isinstance(exchange, Passage):  # to an endpoint with nothing on, whatever the method and the path
+        if exchange is None:
+            return False
+        if not isinstance(exchange, Exchange):  # but a Passage: to an endpoint with nothing on, whatever the method and the path
             known = exchange.known
             return known.guard is self and known.key == key
-        if exchange is None or exchange.site.guard is not self or exchange.admitted != key:
+        if exchange.site.guard is not self or exchange.admitted != key:
             return False
         pipeline = exchange.pipeline
         return not pipeline.held or (

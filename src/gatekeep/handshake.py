@@ -39,7 +39,7 @@ async def serve_handshake(exchange: Exchange, send: Send) -> None:
         flow = exchange.pipeline.after(exchange)
         if flow is not None:
             await arun(flow)
-        response, _ = exchange.pipeline.complete(exchange)
+        response = exchange.pipeline.complete(exchange)
         request = cast(AsgiRequest, exchange.request)
         await refuse_handshake(request.native, request.receive, send, response)
     except BaseException as error:

@@ -172,6 +172,11 @@ class Headers:
                 return self._out(value)
         return default
 
+    def has(self, name: str) -> bool:
+        """Whether there is such a field; the name in lower case."""
+        length = len(name)
+        return any(len(pair[0]) == length and pair[0].lower() == name for pair in self._pairs)
+
     def get_all(self, name: str) -> list[str]:
         """Every value of a field, in order."""
         wanted = self._name(name)
@@ -215,9 +220,11 @@ class Headers:
 
     def stamp(self, name: str, value: str) -> None:
         """As set(), for a name and value of our own making, which need no check; the name in lower case."""
-        length = len(name)
+        length, first = len(name), name[0]
         for pair in self._pairs:
-            if len(pair[0]) == length and pair[0].lower() == name:
+            key: str = pair[0]
+            # Content-Type is as long as X-Request-Id: most are told apart by one letter, in either case.
+            if len(key) == length and key[0].lower() == first and key.lower() == name:
                 self.remove(name)
                 break
         self._pairs.append((name, value))
@@ -292,6 +299,11 @@ class RawHeaders(Headers):
 
     def names(self) -> str:
         return _names_in(self._pairs)
+
+    def has(self, name: str) -> bool:
+        wanted = name.encode("latin-1")
+        length = len(wanted)
+        return any(len(pair[0]) == length and pair[0].lower() == wanted for pair in self._pairs)
 
     # What the hot path calls most, without the steps between.
 

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 from .component import Spec
 from .errors import ConfigurationError
 from .frameworks import Adapter, adapter_for
-from .guard import guarded_apps
+from .guarded_apps import guarded_apps
 from .marks import settle, strays, view_marks
 from .merging import level_of
 from .routing import Route

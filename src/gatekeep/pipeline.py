@@ -276,18 +276,14 @@ class Pipeline:
             response = self._fail(exchange, error)
         return response
 
-    def complete(self, exchange: Exchange) -> tuple[Response, str]:
-        """The answer at hand as it is to be sent, after the response phase; and the names of its fields, bar the request id."""
+    def complete(self, exchange: Exchange) -> Response:
+        """The answer at hand as it is to be sent, after the response phase."""
         response: Response = exchange.response  # type: ignore[assignment]
         if response.filters is not None:
             response = self.seal(exchange)
-        headers = response.headers
-        names = headers.names()
         if not self.plain:
-            if "\nx-request-id\n" in names:
-                headers.remove("x-request-id")
-            headers.put("x-request-id", exchange._request_id or exchange.request_id)
-        return response, names
+            response.headers.stamp("x-request-id", exchange._request_id or exchange.request_id)
+        return response
 
     def _fail(self, exchange: Exchange, error: Exception) -> Response:
         denied = as_denied(error, "response")

@@ -71,6 +71,7 @@ class Template:
     __slots__ = (
         "_converters",
         "_forgiving",
+        "_in_segments",
         "_longest",
         "_match",
         "_spans",
@@ -127,9 +128,13 @@ class Template:
             and ("path" not in kinds or not literals[-1])
         )
         """Whether the segments alone say what matches: parameters fill whole segments and take any text."""
+        self._in_segments = names if self.exact and "path" not in kinds else None
+        """The names of such parameters in order."""
 
     def match(self, path: str) -> Mapping[str, Any] | None:
         """The parameters, converted, or None. Matches the whole path, a newline included; none that overstretches it."""
+        if self._in_segments is not None:
+            return self._match_segments(path, self._in_segments)
         found = None if self.tangled and self.overstretched(path) else self._match(path)
         if found is None:
             return None
@@ -137,6 +142,20 @@ class Template:
         for name, convert in self._converters.items():
             params[name] = convert(params[name])
         return params
+
+    def _match_segments(self, path: str, names: Sequence[str]) -> Mapping[str, Any] | None:
+        parts = path.split("/")
+        if len(parts) != len(self.segments):
+            return None
+        values: list[str] = []
+        for own, part in zip(self.segments, parts, strict=True):
+            if own is None:
+                if not part:
+                    return None
+                values.append(part)
+            elif own != part:
+                return None
+        return dict(zip(names, values, strict=True))
 
     def overstretched(self, path: str) -> bool:
         """Whether a path is too long for a tangled template to be matched in little time."""

@@ -12,14 +12,16 @@ from .headers import TextPairs
 from .message import BODILESS
 from .passage import Passing
 
-__all__ = ["Answer", "ready", "status_line", "whole"]
+__all__ = ["CODES", "Answer", "ready", "status_line", "whole"]
 
 _REASONS: Final = {status.value: f"{status.value} {status.phrase}" for status in HTTPStatus}
+CODES: Final = {line: status for status, line in _REASONS.items()}
+"""Statuses by the lines that nearly every app has for them."""
 
 
 def whole(exchange: Exchange) -> tuple[str, TextPairs, bytes]:
     """Status line, headers and body of an answer that is at hand as a whole, after the response phase."""
-    response, names = exchange.pipeline.complete(exchange)
+    response = exchange.pipeline.complete(exchange)
     pairs = [*response.headers.text()]
     status, body = response.status, response.body or b""
     if status in BODILESS:
@@ -27,7 +29,7 @@ def whole(exchange: Exchange) -> tuple[str, TextPairs, bytes]:
     else:
         head_only = exchange.request.method == "HEAD"
         # To HEAD an app may answer without the body, whose length is then not ours to tell.
-        if "\ncontent-length\n" not in names and (body or not head_only):
+        if (body or not head_only) and not response.headers.has("content-length"):
             pairs.append(("Content-Length", str(len(body))))
         if head_only:
             body = b""

@@ -18,7 +18,7 @@ from .message import Headers, Response
 from .passage import Passing
 from .pipeline import as_denied
 from .requests import WsgiRequest
-from .wsgi_answer import Answer, ready, status_line, whole
+from .wsgi_answer import CODES, Answer, ready, status_line, whole
 
 __all__ = ["StartResponse", "serve"]
 
@@ -108,7 +108,7 @@ class _Conversation:
             raise AssertionError("start_response was called a second time without exc_info")
         self._status = status
         self._exc_info = exc_info
-        self.exchange.response = Response(int(status[:3]), Headers((), list(headers)), None)
+        self.exchange.response = Response(CODES.get(status) or int(status[:3]), Headers((), list(headers)), None)
         return self.write
 
     def write(self, chunk: Any) -> None:
@@ -271,38 +271,39 @@ class _Body:
         self._previous = previous
         self._ended = False
 
-    def __iter__(self) -> _Body:
-        return self
-
-    def __next__(self) -> Any:
-        if self._ended:
-            raise StopIteration
+    def __iter__(self) -> Iterator[Any]:
         conversation = self._conversation
-        try:
-            chunk = next(self._chunks, None)
-            if chunk is None:
-                chunk = self._last(conversation)
-                self._ended = True
-                if chunk:
-                    return chunk
-                conversation.finish("completed")
+        while not self._ended:
+            try:
+                chunk = self._next(conversation)
+            except BaseException as error:
+                if not conversation.refused(error):
+                    conversation.fail(error)
+                    raise
+                chunk = self._instead(conversation)
+            if chunk is not None:
+                yield chunk
+
+    def _next(self, conversation: _Conversation) -> Any:
+        """The next chunk as it is to be sent; None where the answer is over, and has nothing more."""
+        chunk = next(self._chunks, None)
+        if chunk is None:
+            chunk = self._last(conversation)
+            self._ended = True
+            if chunk:
+                return chunk
+            conversation.finish("completed")
+            return None
+        if not conversation.sent:
+            if conversation.buffers():
+                conversation.buffered(chain((chunk,), self._chunks))
             else:
-                if not conversation.sent:
-                    if conversation.buffers():
-                        conversation.buffered(chain((chunk,), self._chunks))
-                    else:
-                        conversation.head()  # also before an empty chunk: servers want the head before anything
-                replaced = conversation.replaced
-                if replaced is None or replaced is self._body:
-                    response = conversation.exchange.response
-                    return chunk if response is None or response.filters is None else conversation.filtered(chunk)
-                return self._instead(conversation)
-        except BaseException as error:
-            if conversation.refused(error):
-                return self._instead(conversation)
-            conversation.fail(error)
-            raise
-        raise StopIteration
+                conversation.head()  # also before an empty chunk: servers want the head before anything
+        replaced = conversation.replaced
+        if replaced is None or replaced is self._body:
+            response = conversation.exchange.response
+            return chunk if response is None or response.filters is None else conversation.filtered(chunk)
+        return self._instead(conversation)
 
     def _instead(self, conversation: _Conversation) -> bytes:
         """Close the app's body and go on with the answer in its stead."""
@@ -344,6 +345,5 @@ class _SizedBody(_Body):
 
 
 def _close(body: Iterable[bytes]) -> None:
-    close = getattr(body, "close", None)
-    if close is not None:
-        close()
+    if hasattr(body, "close"):  # not getattr(…, None): where there is none, a compiled build would make an exception first
+        body.close()

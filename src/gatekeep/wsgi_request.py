@@ -56,8 +56,10 @@ class WsgiRequest(Request):
         return cls(environ)
 
     def header(self, name: str) -> str | None:
-        value: str | None = self.native.get(environ_key(name))
-        if value == "" and environ_key(name) in OWN_KEYS:
+        environ: Environ = self.native
+        key = environ_key(name)
+        value: str | None = environ.get(key)
+        if value == "" and key in OWN_KEYS:
             value = None  # an absent Content-Type or Content-Length may be an empty string (PEP 3333)
         if self.observer is not None:
             self.observer(f"header {name}", value)
@@ -119,11 +121,14 @@ class WsgiRequest(Request):
 
     @property
     def scheme(self) -> str:
-        return cast(str, self.native.get("wsgi.url_scheme", "http"))
+        environ: Environ = self.native
+        return cast(str, environ.get("wsgi.url_scheme", "http"))
 
     @property
     def http_version(self) -> str:
-        return str(self.native.get("SERVER_PROTOCOL", "HTTP/1.1")).partition("/")[2]
+        environ: Environ = self.native
+        protocol = str(environ.get("SERVER_PROTOCOL", "HTTP/1.1"))
+        return protocol[5:] if protocol.startswith("HTTP/") else protocol.partition("/")[2]
 
     @property
     def server(self) -> tuple[str, int | None]:

@@ -26,7 +26,7 @@ from django.utils.module_loading import import_string
 from ..component import caller
 from ..effects import Protocol as Wire
 from ..errors import ConfigurationError
-from ..guard import guarded_apps
+from ..guarded_apps import guarded_apps
 from . import Guard
 from .django_guard import Refused, exchange_of, refusal
 from .django_middleware import GatekeepMiddleware

@@ -20,9 +20,11 @@ from starlette.types import ASGIApp, Receive, Scope, Send
 from ..asgi_answer import send_response
 from ..component import caller
 from ..errors import ConfigurationError
-from ..guard import AppGuard, guarded_apps
+from ..guard import AppGuard
+from ..guarded_apps import guarded_apps
 from ..handshake import refuse_handshake
 from . import Guard
+from .sentries import Dispatch, Sentry
 
 __all__ = [
     "HANDLERS",
@@ -125,8 +127,7 @@ class Post:
         self.router = router
         self.guard = guard
         self.root = root
-        self._routes: object = None
-        self._default: object = None
+        self.dispatch = Dispatch(router, self.stand)
         self._behind = (guard,)
         """The way of a request that came to a sub-app by no mount: that of no endpoint."""
         self._default_place = Place(self)
@@ -155,28 +156,19 @@ class Post:
         if post is None:
             post = vars(router)[MARK] = Post._kind(router)(router, guard, root=root)
             post.stand()
-            vars(router)["middleware_stack"] = post._watch(router.middleware_stack)
+            post.dispatch.stack = router.middleware_stack
+            vars(router)["middleware_stack"] = post.dispatch
         return post
 
     def stand(self) -> None:
         """Guard everything that the router dispatches to as it is now."""
         router = self.router
-        self._routes = router.routes = Routes(router.routes, self.enlist)
+        self.dispatch.routes = router.routes = Routes(router.routes, self.enlist)
         default = custom_default(router)
         if default is not None and not hasattr(router.default, INNER):
             what = f"{name_of(default)}, the default of a router"
             router.default = self.guarded(router.default, self._default_place, lambda: what)
-        self._default = router.default
-
-    def _watch(self, stack: ASGIApp) -> ASGIApp:
-        router = self.router
-
-        def dispatch(scope: Scope, receive: Receive, send: Send) -> Awaitable[None]:
-            if router.routes is not self._routes or router.default is not self._default:
-                self.stand()  # somebody has put another list, or another default, in our place
-            return stack(scope, receive, send)
-
-        return dispatch
+        self.dispatch.default = router.default
 
     def enlist(self, route: BaseRoute) -> BaseRoute:
         """The guarded stand-in for a route that joins the list."""
@@ -203,23 +195,17 @@ class Post:
         self, inner: ASGIApp, place: Place, describe: Callable[[], str], harmless: Callable[[Scope], bool] = never
     ) -> Callable[[Scope, Receive, Send], Awaitable[None]]:
         """`inner`, run only for a request that was let through to this place, or that is harmless."""
-        guard = self.guard
-
         if self.root:
 
-            def guarded(scope: Scope, receive: Receive, send: Send) -> Awaitable[None]:
-                exchange = scope.get("gatekeep")
-                admits = guard.admits(exchange, place, scope.get("method", "GET"), scope["path"])
-                if admits or guard.lifted or harmless(scope):
-                    return inner(scope, receive, send)
+            def refuse(scope: Scope, receive: Receive, send: Send) -> Awaitable[None]:
                 return self.refuse(scope, receive, send, describe())
 
-        else:
+            return Sentry(inner, self.guard, place, harmless, refuse)
 
-            def guarded(scope: Scope, receive: Receive, send: Send) -> Awaitable[None]:
-                if self.admits(scope, place) or harmless(scope):
-                    return inner(scope, receive, send)
-                return self.refuse(scope, receive, send, describe())
+        def guarded(scope: Scope, receive: Receive, send: Send) -> Awaitable[None]:
+            if self.admits(scope, place) or harmless(scope):
+                return inner(scope, receive, send)
+            return self.refuse(scope, receive, send, describe())
 
         vars(guarded)[INNER] = inner
         return guarded

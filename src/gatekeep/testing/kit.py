@@ -17,7 +17,7 @@ from ..effects import arun, is_flow, run
 from ..errors import ConfigurationError
 from ..frameworks import adapter_for
 from ..front import protocol_of
-from ..guard import guard_of
+from ..guarded_apps import guard_of
 from ..message import Headers, RawHeaders
 from ..native import Fields, environ_of, fields_of, scope_of
 from ..wsgi import WsgiDriver

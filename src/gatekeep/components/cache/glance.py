@@ -16,5 +16,4 @@ def glance(names: Iterable[str], protocol: Protocol) -> Callable[[Mapping[Any, A
     """A function of a request's `fields`: whether none of these (lower case) is there."""
     if protocol == "asgi":
         return frozenset(name.encode("latin-1") for name in names).isdisjoint
-    keys = frozenset(_UNPREFIXED.get(name) or f"HTTP_{name.upper().replace('-', '_')}" for name in names)
-    return lambda environ: environ.keys().isdisjoint(keys)
+    return frozenset(_UNPREFIXED.get(name) or f"HTTP_{name.upper().replace('-', '_')}" for name in names).isdisjoint

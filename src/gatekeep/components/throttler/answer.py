@@ -8,11 +8,16 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from math import inf
+from typing import Final
 
 from ...errors import Throttled
+from ...memo import Memo
 from ...message import Field, Response
 from ...stores import Taken
 from .limit import ROUNDING, Limit, whole
+
+_MOST: Final = 256
+"""Refusals that are remembered for each list of limits."""
 
 __all__ = ["Panel"]
 
@@ -23,7 +28,7 @@ class Panel:
     `wall` reads Unix seconds, for X-RateLimit-Reset.
     """
 
-    __slots__ = ("_legacy", "_policy", "_policy_field", "_refusals", "_shown", "_wall", "limits")
+    __slots__ = ("_lasting", "_legacy", "_policy", "_policy_field", "_refusals", "_shown", "_wall", "limits")
 
     def __init__(self, limits: Sequence[Limit], wall: Callable[[], float]) -> None:
         self.limits = tuple(limits)
@@ -35,6 +40,8 @@ class Panel:
         self._policy = ("RateLimit-Policy", ", ".join(limit.policy for _, limit in shown))
         self._policy_field = Field(*self._policy)
         self._refusals = tuple(_refusal_of(limit) for limit in limits)
+        self._lasting: Memo[tuple[int, int, float], Throttled] | None = None if self._legacy else Memo(_MOST)
+        """Of late. None where the hour is told, too."""
 
     @property
     def tells(self) -> bool:
@@ -71,6 +78,18 @@ class Panel:
         index = taken.refused
         assert index is not None
         return self.refuse(index, taken.remaining[index], taken.retry_after)
+
+    def lasting(self, index: int, left: float, wait: float) -> Throttled:
+        """As refuse(), to be returned, never raised: whoever is told the same gets the same."""
+        lasting = self._lasting
+        if lasting is None:
+            return self.refuse(index, left, wait)
+        key = (index, int(left + ROUNDING) if left > 0.0 else 0, wait if wait == inf else whole(wait))
+        known = lasting.get(key)
+        if known is None:
+            known = self.refuse(index, left, wait).lasting()
+            lasting.put(key, known)
+        return known
 
     def refuse(self, index: int, left: float, wait: float) -> Throttled:
         """The 429 for one of the limits, with what is left of it and in how many seconds there will be enough.

@@ -109,7 +109,7 @@ class Gate:
             key = prefix + bounded(identify(exchange))
             left = take_one(key, rate, burst, cost, exchange.monotonic)
             if left < 0.0:
-                return panel.refuse(0, left + cost, -left / rate)
+                return panel.lasting(0, left + cost, -left / rate)
             exchange.state[owner] = (panel, (left,), (), (key,), memory, ())
             return None
 
@@ -127,7 +127,7 @@ class Gate:
             demands = [make(prefix + found[which]) for which, prefix, make in rows]
             taken = take_now(demands, exchange.monotonic)
             if taken.refused is not None:
-                return panel.refusal(taken)
+                return panel.lasting(taken.refused, taken.remaining[taken.refused], taken.retry_after)
             exchange.state[owner] = (panel, taken.remaining, taken.resets, demands, memory, ())
             return None
 
@@ -278,8 +278,10 @@ class Gate:
     def _tell(self, exchange: Exchange) -> None:
         note = exchange.state.get(self._owner)
         # A refusal of the later phase speaks for itself, and of one limit only.
-        if note is not None and exchange.response is not None and not isinstance(exchange.error, Throttled):
-            note[0].tell(exchange.response, note[1], note[2])
+        if note is None or exchange.response is None or (exchange.error is not None and isinstance(exchange.error, Throttled)):
+            return
+        panel: Panel = note[0]
+        panel.tell(exchange.response, note[1], note[2])
 
     def _finish(self, exchange: Exchange) -> None:
         note: Note | None = exchange.state.get(self._owner)

@@ -8,7 +8,7 @@ from __future__ import annotations
 import logging
 from abc import abstractmethod
 from collections.abc import Callable, Mapping, Sequence
-from typing import Any, ClassVar, Protocol, TypeAlias
+from typing import Any, ClassVar, Final, Protocol, TypeAlias
 from urllib.parse import parse_qsl
 
 from .effects import Flow, Io
@@ -17,6 +17,7 @@ from .headers import Field, Headers, Patch, RawHeaders
 
 __all__ = [
     "BODILESS",
+    "USUAL_METHODS",
     "BodyFilter",
     "BodyInspector",
     "Field",
@@ -30,7 +31,10 @@ __all__ = [
 
 _log = logging.getLogger("gatekeep")
 
-BODILESS = frozenset({204, 304})
+USUAL_METHODS: Final = frozenset({"GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS"})
+"""Methods that nobody has to look at to know that they are in upper case."""
+
+BODILESS: Final = frozenset({204, 304})
 """Statuses of answers that have no body (RFC 9110 §6.4.1)."""
 
 

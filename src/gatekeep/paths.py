@@ -32,7 +32,7 @@ def ambiguity(request: Request) -> str | None:
         return "an empty path segment"
     if "/." in path and any(part in (".", "..") for part in path.split("/")):
         return "a dot segment"
-    if not (path.isascii() and path.isprintable() and "\\" not in path and ";" not in path) and _ODD.search(path) is not None:
+    if (not path.isprintable() or "\\" in path or ";" in path or "\ufffd" in path) and _ODD.search(path) is not None:
         return "a backslash, semicolon, control character or invalid UTF-8 in the path"
     if "%" in path and _DOUBLY.search(path) is not None:
         return "a doubly encoded separator in the path"

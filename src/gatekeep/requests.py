@@ -10,7 +10,7 @@ from .bodies import InspectedReceive, declared_length, gone
 from .effects import Io
 from .environ import Environ
 from .errors import PayloadTooLarge
-from .message import BodyInspector, Forwarded, Headers, RawHeaders, Request
+from .message import USUAL_METHODS, BodyInspector, Forwarded, Headers, RawHeaders, Request
 from .paths import SAFE
 from .wsgi_request import WsgiRequest
 
@@ -28,7 +28,7 @@ _PERCENT: Final = ord("%")
 class AsgiRequest(Request):
     """A view over an ASGI scope; `receive` gives its body."""
 
-    __slots__ = ("_fields", "receive")
+    __slots__ = ("_escaped", "_fields", "receive")
 
     protocol: ClassVar[str] = "asgi"
     headers_kind = RawHeaders
@@ -43,6 +43,7 @@ class AsgiRequest(Request):
         self._query = None
         self._cookies = None
         self._fields: dict[bytes, bytes] | None = None
+        self._escaped: bool | None = None
         query = scope.get("query_string")
         self.query_string = query.decode("latin-1") if query else ""
         if method is not None:
@@ -53,7 +54,8 @@ class AsgiRequest(Request):
             return
         self.handshake = scope["type"] == "websocket"
         method = cast(str, scope.get("method", "GET"))
-        if not method.isupper():  # as servers shall say it; what "post" is to one framework, it is not to another
+        if method not in USUAL_METHODS and not method.isupper():
+            # As servers shall say it; what "post" is to one framework, it is not to another.
             method = scope["method"] = method.upper()
         self.method = method
         path: str = scope["path"]
@@ -122,9 +124,12 @@ class AsgiRequest(Request):
 
     @property
     def escaped(self) -> bool:
-        scope: dict[str, Any] = self.native
-        raw: bytes | None = scope.get("raw_path")
-        return raw is not None and _PERCENT in raw
+        escaped = self._escaped
+        if escaped is None:
+            scope: dict[str, Any] = self.native
+            raw: bytes | None = scope.get("raw_path")
+            escaped = self._escaped = raw is not None and _PERCENT in raw
+        return escaped
 
     @property
     def peer(self) -> str | None:

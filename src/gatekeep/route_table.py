@@ -6,7 +6,7 @@ from collections.abc import Mapping, Sequence
 from types import MappingProxyType
 from typing import Any, Final
 
-from .message import Request
+from .message import USUAL_METHODS, Request
 from .paths import ambiguity
 from .routing import Route
 from .template import Template, fold, fold_path, may_meet
@@ -73,17 +73,18 @@ class RouteTable:
         None where the path can be read in more than one way, and no Route allows that.
         """
         path, method = request.path or "/", request.method  # an app takes an empty path for its root
-        if not method.isupper():
+        if method not in USUAL_METHODS:
             method = method.upper()
         numbers: tuple[int, ...] = ()
         params: Mapping[str, Any] = _NO_PARAMS
         allowed = False
-        for entry in self._exactly.candidates(path):
+        parts = path.split("/")
+        for entry in self._exactly.candidates(parts):
             template = entry.template
             if template.tangled and template.overstretched(path):
                 return None
             if entry.methods is None or method in entry.methods:
-                found = template.match(path)
+                found = template.match(path, parts)
                 if found is None:
                     continue
                 if numbers:
@@ -105,9 +106,9 @@ class RouteTable:
         if self._is_folded and folded == path and path[-1] != "/":
             if not self._any_slashed:
                 return False
-            candidates = self._slashed.candidates(path)
+            candidates = self._slashed.candidates(path.split("/"))
         else:
-            candidates = self._nearly.candidates(folded.rstrip("/"))
+            candidates = self._nearly.candidates(folded.rstrip("/").split("/"))
         if not candidates:
             return False
         settled = {self.routes[number].template.bare for number in found}
@@ -129,7 +130,7 @@ class RouteTable:
             and not entry.allowed
             and entry.allows(method)
             and entry.template.nearly_matches(folded)
-            for entry in self._nearly.candidates(folded.rstrip("/"))
+            for entry in self._nearly.candidates(folded.rstrip("/").split("/"))
         )
 
 

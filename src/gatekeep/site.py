@@ -334,13 +334,9 @@ class Site:
             wanted = request.header("access-control-request-method")
             if wanted is not None and request.header("origin") is not None:
                 return self._find_preflight(request, wanted)
+        native: dict[str, Any] = request.native
         memo, known = self._memo, self.known  # before the table: what an old one said must not get into those of a new one
-        if (
-            memo is None
-            or (self._reads_escapes and request.escaped)
-            or request.native.get("path_params")
-            or "\ufffd" in request.path
-        ):
+        if memo is None or (self._reads_escapes and request.escaped) or native.get("path_params") or "\ufffd" in request.path:
             # Not in the key: parameters of a router outside of the gateway, and what bytes stood where a path is no UTF-8.
             return self._find(request)
         path, method, root = request.path, request.method, request.root_path
@@ -352,7 +348,7 @@ class Site:
             pipeline, endpoint, params = found
             if isinstance(params, dict):  # what one request could change, the next would believe
                 found = (pipeline, endpoint, MappingProxyType(params))
-            if len(path) + len(method) <= _LONGEST and self._sightings.again(key):
+            if len(path) + len(method) <= _LONGEST and self._sightings.again(path):
                 memo.put(key, found)
                 if path.isascii() and not (root or request.handshake or method == "OPTIONS"):
                     # By the path as it came: an empty one is not "/" to every framework.

@@ -131,10 +131,13 @@ class Template:
         self._in_segments = names if self.exact and "path" not in kinds else None
         """The names of such parameters in order."""
 
-    def match(self, path: str) -> Mapping[str, Any] | None:
-        """The parameters, converted, or None. Matches the whole path, a newline included; none that overstretches it."""
+    def match(self, path: str, parts: list[str] | None = None) -> Mapping[str, Any] | None:
+        """The parameters, converted, or None. Matches the whole path, a newline included; none that overstretches it.
+
+        `parts`: the path, split at its slashes, where that is done already.
+        """
         if self._in_segments is not None:
-            return self._match_segments(path, self._in_segments)
+            return self._match_segments(parts or path.split("/"), self._in_segments)
         found = None if self.tangled and self.overstretched(path) else self._match(path)
         if found is None:
             return None
@@ -143,19 +146,20 @@ class Template:
             params[name] = convert(params[name])
         return params
 
-    def _match_segments(self, path: str, names: Sequence[str]) -> Mapping[str, Any] | None:
-        parts = path.split("/")
-        if len(parts) != len(self.segments):
+    def _match_segments(self, parts: list[str], names: list[str]) -> Mapping[str, Any] | None:
+        segments = self.segments
+        if len(parts) != len(segments):
             return None
-        values: list[str] = []
-        for own, part in zip(self.segments, parts, strict=True):
+        params: dict[str, Any] = {}
+        for place, part in enumerate(parts):
+            own = segments[place]
             if own is None:
                 if not part:
                     return None
-                values.append(part)
+                params[names[len(params)]] = part
             elif own != part:
                 return None
-        return dict(zip(names, values, strict=True))
+        return params
 
     def overstretched(self, path: str) -> bool:
         """Whether a path is too long for a tangled template to be matched in little time."""

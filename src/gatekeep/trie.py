@@ -75,11 +75,11 @@ class SegmentTrie(Generic[T]):
         ends.append(entry)
         node.last = self._values(node.ends + node.rest)
 
-    def candidates(self, path: str) -> Sequence[T]:
+    def candidates(self, parts: list[str]) -> Sequence[T]:
+        """`parts`: a path's, as `split("/")` gives them."""
         # Nearly always one node leads to one node; only where text and a parameter both fit does the walk fork.
         node = self._root
         found: list[tuple[int, T]] = []
-        parts = path.split("/")
         for position, segment in enumerate(parts):
             if node.rest:
                 found += node.rest

@@ -12,7 +12,7 @@ from .bodies import InspectedInput, declared_length, gone, read_fully
 from .effects import Io
 from .environ import OWN_KEYS, SHADOWS, Environ, environ_key, escaped, field_keys, field_name, separator
 from .errors import BadRequest, PayloadTooLarge
-from .message import BodyInspector, Forwarded, Headers, Request
+from .message import USUAL_METHODS, BodyInspector, Forwarded, Headers, Request
 from .paths import SAFE
 
 __all__ = ["WsgiRequest"]
@@ -41,7 +41,8 @@ class WsgiRequest(Request):
             self.root_path = ""
             return
         method = cast(str, environ["REQUEST_METHOD"])
-        if not method.isupper():  # "post" is POST to most frameworks: for what stands before them, and to all others, too
+        if method not in USUAL_METHODS and not method.isupper():
+            # "post" is POST to most frameworks: for what stands before them, and to all others, too.
             method = environ["REQUEST_METHOD"] = method.upper()
         self.method = method
         path: str = environ.get("PATH_INFO", "")

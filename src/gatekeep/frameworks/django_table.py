@@ -78,7 +78,7 @@ class DjangoTable:
             return None
 
     def _first(self, path: str) -> Found | None:
-        for candidate in self._trie.candidates(path):
+        for candidate in self._trie.candidates(path.split("/")):
             params = candidate.match(path[1:])
             if params is not None:
                 return Found(candidate.endpoint, params)

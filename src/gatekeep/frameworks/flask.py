@@ -165,7 +165,7 @@ class FlaskTable:
         if trie is None or (self._has_websockets and "HTTP_UPGRADE" in request.native):
             return self._ask(request)
         path, method = _routed_path(request.path), request.method.upper()
-        for candidate in trie.candidates(path):
+        for candidate in trie.candidates(path.split("/")):
             if candidate.methods is None or method in candidate.methods:
                 values = candidate.match(path)
                 if values is not None:

@@ -173,9 +173,9 @@ class Level:
         self._literal = {path: self._propose(path) for path in self._literal}
 
     def _propose(self, path: str) -> Sequence[Entry]:
-        entries = self._trie.candidates(path)
+        entries = self._trie.candidates(path.split("/"))
         if path.endswith("\n"):  # the `$` of a route's pattern also matches before a last line break
-            entries = sorted({*entries, *self._trie.candidates(path[:-1])}, key=lambda entry: entry.order)
+            entries = sorted({*entries, *self._trie.candidates(path[:-1].split("/"))}, key=lambda entry: entry.order)
         return entries
 
     def enter(self, request: Request, path: str, root_path: str, pieces: Pieces) -> Found | None:

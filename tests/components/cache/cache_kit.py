@@ -11,7 +11,7 @@ from gatekeep.components.cache.freshness import Terms
 
 
 def key(path="/orders/42", query="", *, host="api.example.com", root="", route="wsgi  GET /orders/{id}"):
-    address = f"{len(route)} {route};4,{len(host)},{len(root)},{len(path)};http{host}{root}{path}"
+    address = f"{len(route)} {route};4,{len(host)},{len(root)};http{host}{root}{len(path)};{path}"
     return f"{address}{query}" if isinstance(query, str) else (address, query, "", (), ())
 
 

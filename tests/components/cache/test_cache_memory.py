@@ -172,8 +172,8 @@ def test_threads_leave_the_books_balanced() -> None:
         thread.start()
     for thread in threads:
         thread.join()
-    held = list(memory._records.values())
+    held = list(memory.records.values())
     assert memory.size == sum(record.size for record in held) <= memory.max_bytes
-    assert sorted(memory._records) == sorted([*memory._kept, *memory._probation])
+    assert sorted(memory.records) == sorted([*memory._kept, *memory._probation])
     for record in held:
         assert record.size >= sum(entry.size for entry in record.variants.values())

@@ -40,11 +40,11 @@ _MOST_KNOWN: Final = 4096
 
 def identity(principal: Principal) -> str | None:
     """A digest of everything about a caller that an answer may depend on; None for an anonymous one."""
+    if principal is ANONYMOUS:
+        return None
     known = _known.get(id(principal))
     if known is not None:
         return known[1]
-    if principal is ANONYMOUS:
-        return None
     digest = _digest(principal)
     if len(_known) >= _MOST_KNOWN:
         _known.clear()
@@ -84,12 +84,14 @@ class Address(NamedTuple):
 class KeyMaker:
     """A route's key: method class, stage and route, address, path, query, the caller, and what the spec adds to these."""
 
-    __slots__ = ("_authorized", "_cookies", "_query", "_route", "fields", "shared")
+    __slots__ = ("_authorized", "_cookies", "_origin", "_query", "_route", "fields", "shared")
 
     def __init__(self, spec: Cache, plan: Plan) -> None:
         # One route, one protocol: the two keep headers in different forms. GET and HEAD read the same entry.
         route = f"{plan.protocol} {plan.stage or ''} {plan.id}"
         self._route = f"{len(route)} {route}"
+        self._origin = ("", "", "", "0,0,0;")
+        """Scheme, host and root path of the latest request, which the next one mostly has, too, and the text for them."""
         self._authorized = plan.identified
         self.shared = spec.shared and not plan.personal
         """Whether all callers share one entry, but for those whom the route that sent them here has told the app of."""
@@ -131,7 +133,11 @@ class KeyMaker:
     def _text(self, request: Request, path: str, query: str, caller: str) -> str:
         # No two of them make one text: the lengths say where each part ends, and no digest has a semicolon.
         scheme, host, root = request.scheme, request.host, request.root_path
-        return f"{self._route}{caller};{len(scheme)},{len(host)},{len(root)},{len(path)};{scheme}{host}{root}{path}{query}"
+        origin = self._origin
+        if origin[1] != host or origin[0] != scheme or origin[2] != root:
+            text = f"{len(scheme)},{len(host)},{len(root)};{scheme}{host}{root}"
+            origin = self._origin = (scheme, host, root, text)
+        return f"{self._route}{caller};{origin[3]}{len(path)};{path}{query}"
 
     def __call__(self, exchange: Exchange, header: Header | None) -> Key:
         return self.make(exchange, header)
@@ -142,15 +148,17 @@ def address_of(key: Key) -> Address:
     if isinstance(key, tuple) and len(key) == 2:
         key = cast(Key, key[0])
     text = key if isinstance(key, str) else cast(str, key[0])
-    lengths, _, rest = _behind_route(text)[1].partition(";")[2].partition(";")
-    parts = []
+    _, lengths, rest = _behind_route(text)[1].split(";", 2)
+    origin = []
     for length in map(int, lengths.split(",")):
-        parts.append(rest[:length])
+        origin.append(rest[:length])
         rest = rest[length:]
+    size, _, rest = rest.partition(";")
+    path, rest = rest[: int(size)], rest[int(size) :]
     query = rest if isinstance(key, str) else key[1]
     if isinstance(query, tuple) and len(query) == 2 and isinstance(query[1], bytes):
         query = query[0]  # with the path as it was escaped
-    scheme, host, root, path = parts
+    scheme, host, root = origin
     return Address(scheme, host, root, path, query if isinstance(query, str) else None)
 
 

@@ -27,7 +27,7 @@ class TrustingMemory(Memory):
         self._max_lag = max_lag
 
     def get(self, key: Key) -> Filed | None:
-        filed = self._records.get(key)
+        filed = self.records.get(key)
         if filed is None or self._outdated(filed):
             return None
         filed.used = True

@@ -55,9 +55,9 @@ class WayIn:
         "_key",
         "_lacks",
         "_lacks_all_else",
-        "_look",
         "_miss",
         "_purges",
+        "_records",
         "_route",
         "_simple",
         "hook",
@@ -72,7 +72,7 @@ class WayIn:
         self._lacks = route.lacks
         self._lacks_all_else = route.lacks_all_else
         self._key = route.key
-        self._look = route.look
+        self._records = route.storage.memory.records
         self._purges = route.purges
         self._flying = route.flights.flying
         self._simple = route.simple
@@ -101,7 +101,7 @@ class WayIn:
             # What most requests come to: there is nothing to decide, for they demand nothing.
             now = exchange.monotonic
             epoch = self._purges.now
-            filed = self._look(key)
+            filed = self._records.get(key) if self._simple else self._route.look(key)
             forward: Forward | None = None
             if filed is None:
                 forward = "miss"
@@ -117,7 +117,7 @@ class WayIn:
             if forward is not None and self._simple and method == "GET" and asked is None:
                 fetch = Fetch(self._route, key, forward, self._flying)
                 if self._flying.setdefault(key, fetch) is fetch:
-                    if self._look(key) is filed:
+                    if self._records.get(key) is filed:
                         if exchange.forwarded is not None:
                             fetch.before = exchange.forwarded.copy()
                         exchange.state[self._cache] = fetch

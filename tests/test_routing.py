@@ -62,7 +62,8 @@ class TestTemplate:
         assert Template(text).match(path) == params
 
     @pytest.mark.parametrize(
-        "text", ["orders", "", "/{id:nope}", "/{id}/{id}", "/{id", "/id}", "/{1d}", "/{}", "/{id:int:int}", "/{ id }"]
+        "text",
+        ["orders", "", "/{id:nope}", "/{id}/{id}", "/{id", "/id}", "/{1d}", "/{}", "/{id:int:int}", "/{ id }", "/a\0b", "/a\1"],
     )
     def test_what_is_no_pattern_is_refused(self, text):
         with pytest.raises(ValueError, match=re.escape(repr(text))):

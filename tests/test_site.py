@@ -7,7 +7,7 @@ import logging
 
 import pytest
 
-from gatekeep import Cache, Transform, Validate, set_header
+from gatekeep import Cache, Throttle, Transform, Validate, set_header
 from gatekeep.component import Component, Hooks, Off, Placed, Spec
 from gatekeep.components import STANDARD
 from gatekeep.components.cors import Cors
@@ -626,6 +626,16 @@ class TestGatewayResponses:
             assert (answer.status, answer.headers.get("x-code")) == (418, "ip_denied")
         answer = site(IPRules(deny=["127.0.0.1"]), gateway_responses={"5xx": teapot}).get("/")
         assert answer.status == 403
+
+    def test_what_one_does_to_a_refusal_that_many_get_is_seen_by_nobody_else(self, site):
+        def marked(denied, standard):
+            denied.headers = (*denied.headers, ("x-marks", "one"))
+            standard.headers.set("x-marks", str(len(denied.headers)))
+            return standard
+
+        client = site(Throttle("1/day", burst=1), gateway_responses={"throttled": marked})
+        client.get("/")
+        assert len({client.get("/").headers.get("x-marks") for _ in range(3)}) == 1
 
     def test_one_that_fails_is_replaced_by_the_standard_one(self, site, caplog):
         def broken(denied, standard):

@@ -129,6 +129,20 @@ class TestStreaming:
         with pytest.raises(LookupError):
             current()
 
+    def test_a_body_whose_close_is_nothing_to_call(self):
+        class Lines(list):
+            close = None
+
+        def app(environ, start_response):
+            start_response("200 OK", [])
+            return Lines([b"x"])
+
+        body = wrapped(app)(environ(), lambda *_: None)
+        assert [*body] == [b"x"]
+        body.close()
+        with pytest.raises(LookupError):
+            current()
+
     def test_iterating_past_the_end_stays_at_the_end(self):
         body = wrapped(wsgi_app(lambda request: (200, [], b"x")))(environ(), lambda *_: None)
         assert [*body, *body] == [b"x"]

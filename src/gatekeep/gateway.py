@@ -6,6 +6,7 @@ import logging
 import re
 import threading
 from collections.abc import Collection, Mapping, Sequence
+from copy import copy
 from typing import TYPE_CHECKING, Any, Literal, TypeVar
 
 from .answers import REQUEST_ID, ErrorStyle, Ready, ReadyResponse, aws, problem
@@ -314,7 +315,8 @@ class Gateway(Explains, ShowsPages):
             replace = self._gateway_responses.get(denied.code) or self._gateway_responses.get(f"{denied.status // 100}xx")
             if replace is not None:
                 try:
-                    replaced: object = replace(denied, response)
+                    # What it does to one that others get, too, is to stay its own.
+                    replaced: object = replace(copy(denied) if denied.constant else denied, response)
                     if isinstance(replaced, Response):
                         return replaced
                     # Passed on, a None would mean that the request may pass.

@@ -139,10 +139,6 @@ class Headers:
         """The fields as (bytes, bytes) with lower-case names, ASGI's form; may be the inner list itself."""
         return [(_raw_name(name), value.encode("latin-1")) for name, value in self._pairs]
 
-    def own(self) -> list[Any]:
-        """The fields in this class' form; may be the inner list itself."""
-        return self._pairs
-
     @staticmethod
     def _pair(name: str, value: str) -> tuple[Any, Any]:
         return (name, value)

@@ -86,6 +86,8 @@ class Template:
     def __init__(self, text: str) -> None:
         if not text.startswith("/"):
             raise ValueError(f"the path pattern {text!r} does not start with a slash")
+        if _ONE in text or _REST in text:
+            raise ValueError(f"the path pattern {text!r} holds a control character")
         parts = _PARAMETER.split(text)  # literal, name, converter, literal, name, converter, …, literal
         literals, names, kinds = parts[::3], parts[1::3], [kind or "str" for kind in parts[2::3]]
         unknown = [kind for kind in kinds if kind not in _CONVERTERS]

@@ -346,4 +346,6 @@ class _SizedBody(_Body):
 
 def _close(body: Iterable[bytes]) -> None:
     if hasattr(body, "close"):  # not getattr(…, None): where there is none, a compiled build would make an exception first
-        body.close()
+        close = body.close
+        if close is not None:
+            close()

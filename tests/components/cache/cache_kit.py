@@ -29,7 +29,7 @@ def entry(body=b"body", *, epoch=0, tags=(), form="wsgi", born=0.0, ttl=60.0, st
     given = list(pairs) or [("Content-Type", "text/plain")]
     return Entry(
         form,
-        form.headers(given).own(),
+        form.pairs(form.headers(given)),
         body,
         status=status,
         born=born,

@@ -64,6 +64,7 @@ class Form:
         "field",
         "headers",
         "hit",
+        "is_raw",
         "length",
         "named",
         "of_the_body",
@@ -108,8 +109,13 @@ class Form:
         self.hit = numbers("cache-status", "gatekeep; hit; ttl=%d")
         """The Cache-Status field (RFC 9211 §2) of a hit that is fresh for a number of seconds."""
         self.length: Callable[[int], Pair] = lambda number: field("content-length", str(number))
+        self.is_raw = headers is RawHeaders
         self.x_hit, self.x_miss = field("x-cache", "HIT"), field("x-cache", "MISS")
         self.warning = field("warning", _WARNING)
+
+    def pairs(self, headers: Headers) -> list[Pair]:
+        """The fields in this form, whichever theirs is: an answer of a component's own making has text. May be the inner list."""
+        return headers.raw() if self.is_raw else headers.text()
 
 
 _PER_FIELD = 150

@@ -350,7 +350,7 @@ class WayIn:
                     exchange.request.method,
                     header,
                     route.form,
-                    headers.own(),
+                    route.form.pairs(headers),
                     response.body or b"",
                     headers.get("etag"),
                     headers.get("last-modified") or headers.get("date"),

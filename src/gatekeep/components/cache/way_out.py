@@ -26,7 +26,7 @@ _MOST_CARRIED: Final = 100
 class WayOut:
     """One route's response and finish hooks."""
 
-    __slots__ = ("_cache", "_miss_field", "_now", "_plain", "_plain_ttl", "_route", "_stored")
+    __slots__ = ("_cache", "_is_raw", "_miss_field", "_now", "_plain", "_plain_ttl", "_route", "_stored")
 
     def __init__(self, route: CachedRoute) -> None:
         self._route = route
@@ -34,6 +34,7 @@ class WayOut:
         self._cache = route.cache
         self._miss_field = route.miss_field
         self._now = route.clock.monotonic
+        self._is_raw = route.form.is_raw
         self._plain = plain_reader(route.form, route.max_entry)
         self._plain_ttl = route.plain_ttl
         self._stored = route.stored
@@ -47,7 +48,7 @@ class WayOut:
             return invalidate(self._route.storage, exchange, response) if fetch == "method" else None
         if fetch.case is None and response.status == 200 and self._plain_ttl and exchange.outer is None:
             headers = response.headers
-            kept = self._plain(tuple(headers.own()))
+            kept = self._plain(tuple(headers.raw() if self._is_raw else headers.text()))  # as form.pairs(), without the step
             if kept is not None:
                 # What most answers come to: refusal() and live() in short.
                 now = self._now()
@@ -63,7 +64,7 @@ class WayOut:
     def _judge(self, exchange: Exchange, response: Response, fetch: Fetch) -> None:
         route = self._route
         now = self._now()
-        head = Answered(response.status, response.headers.own(), route.form)
+        head = Answered(response.status, route.form.pairs(response.headers), route.form)
         case = fetch.case
         if case is not None and case.entry is not None and self._settled(exchange, fetch, case, case.entry, head, now):
             return
@@ -127,7 +128,7 @@ class WayOut:
         """Leave out the body of an answer that the client has already, while a copy of it is kept (RFC 9110 §15.4.5)."""
         if not_modified(asked, head.etag, head.modified or head.date):
             form = self._route.form
-            kept = [pair for pair in response.headers.own() if pair[0].lower() not in form.untold]
+            kept = [pair for pair in form.pairs(response.headers) if pair[0].lower() not in form.untold]
             response.status, response.headers = 304, form.headers.adopt(kept)
             response.attach(_MUTE)
 

@@ -134,7 +134,7 @@ class Wire:
         pairs = form.headers([(_str(key), _str(value)) for key, value in head["pairs"]])  # refuses what is no field
         return Entry(
             form,
-            pairs.own(),
+            form.pairs(pairs),
             self._unpacked(body, length),
             status=status,
             etag=None if head["etag"] is None else _value(head["etag"]),

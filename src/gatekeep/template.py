@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 import unicodedata
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from posixpath import normpath
 from typing import Any, Final
 from urllib.parse import unquote
@@ -35,12 +35,14 @@ _LONGEST: Final[Mapping[int, int]] = {2: 2_000, 3: 400}
 _LONGEST_OF_MORE: Final = 100
 
 
-def _segments(shape: str) -> Iterator[Segment]:
+def _segments(shape: str) -> list[Segment]:
+    found: list[Segment] = []
     for part in shape.split("/"):
         if _REST in part:
-            yield ...
-            return
-        yield None if _ONE in part else part
+            found.append(...)
+            break
+        found.append(None if _ONE in part else part)
+    return found
 
 
 def fold(text: str) -> str:
@@ -111,7 +113,7 @@ class Template:
         bare = fold(_PARAMETER.sub(lambda found: f"{{{found[2] or 'str'}}}", text))
         self.bare = bare.removesuffix("{path}").rstrip("/") if bare.endswith("/{path}") else bare.rstrip("/")
         """What templates have in common that differ in names, a trailing slash or rest, and what folding takes away only."""
-        self.segments = list(_segments(shape))
+        self.segments = _segments(shape)
         self._spans = "path" in kinds[:-1]
         together = len(kinds) if self._spans else max(part.count(_ONE) + part.count(_REST) for part in shape.split("/"))
         self.tangled = together > 1

@@ -47,8 +47,9 @@ class AppGuard:
             and (not pipeline.by_path or exchange.admitted_path == path)
         )
 
-    def refuse(self, exchange: Exchange | None, what: str) -> Response:
+    def refuse(self, passing: Passing | None, what: str) -> Response:
         """The answer for an endpoint reached around its pipeline. `what` names it, for the log only."""
+        exchange = passing if passing is None or isinstance(passing, Exchange) else passing.exchange
         for front in self.fronts:
             front.stale = True
         if exchange is None:
